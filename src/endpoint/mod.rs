@@ -1,0 +1,252 @@
+//! The databases as the node sees them: few methods, all batches.
+//!
+//! An endpoint owns one database. Served in this process ([`embedded`]) or
+//! over the replica API; callers cannot tell.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::schema::Schema;
+use crate::error::Result;
+use crate::log::command::{Batch, SchemaEntry};
+use crate::plan::context::Context;
+use crate::plan::query::Query;
+use crate::types::id::{
+    ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
+};
+use crate::types::write::Outcome;
+use crate::types::{Row, Value};
+
+/// One replica of one data cluster, behind whatever connection.
+#[async_trait]
+pub trait Endpoint: Send + Sync {
+    /// Where the replica stands, read from its own database.
+    async fn position(&self) -> Result<Position, Fault>;
+
+    /// Applies entries in order. See [`Apply`].
+    async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
+
+    /// Runs a query on one snapshot and streams its rows.
+    async fn read(&self, request: Read) -> Result<Rows, ReadError>;
+
+    /// Holds a snapshot open for later reads of one transaction.
+    async fn open_snapshot(
+        &self,
+        level: Level,
+        incarnation: Incarnation,
+    ) -> Result<(SnapshotId, Index), ReadError>;
+
+    async fn close_snapshot(&self, snapshot: SnapshotId);
+
+    /// Starts writing a copy of the whole replica at its applied index, for
+    /// another replica of the same engine to take over.
+    async fn copy_out(&self) -> Result<CopySource, Fault>;
+
+    /// Replaces the database by a copy; the incarnation changes.
+    async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// A hash over all rows of a table, the same on every engine, at one index.
+    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;
+
+    /// Looks for edits behind our back since the last batch; also done before each batch.
+    async fn check(&self) -> Result<(), Fault>;
+}
+
+/// Where a replica stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    pub incarnation: Incarnation,
+    pub applied: Index,
+    /// Survives a power loss up to here.
+    pub durable: Index,
+    pub chain: u128,
+    /// The highest term that delivered to it.
+    pub term: Term,
+    pub schema: SchemaVersion,
+}
+
+/// A delivery. Refused unless the replica's applied index is `after`; one that
+/// was applied already returns its stored outcomes and changes nothing.
+#[derive(Clone)]
+pub struct Apply {
+    pub cluster: ClusterId,
+    pub term: Term,
+    pub incarnation: Incarnation,
+    pub after: Index,
+    /// The index the replica stands at afterwards: entries of other clusters
+    /// and without rows count too.
+    pub upto: Index,
+    pub entries: Vec<Delivery>,
+    pub grant: Option<Grant>,
+    /// Every in-sync replica has applied up to here.
+    pub stable: Index,
+}
+
+/// One entry as a replica needs it.
+#[derive(Clone)]
+pub struct Delivery {
+    pub index: Index,
+    pub content: DeliveryContent,
+    /// Transactions of this entry to skip: repeats and voids.
+    pub skip: Vec<TransactionId>,
+}
+
+#[derive(Clone)]
+pub enum DeliveryContent {
+    /// With parts already joined into whole transactions.
+    Batch(Arc<Batch>),
+    Schema(Arc<SchemaEntry>),
+}
+
+/// Lets a replica answer strong reads until `for_time` after the moment `asked`
+/// by its own clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    /// The stamp that the replica sent when it asked.
+    pub asked: Stamp,
+    pub for_time: Duration,
+    /// The opening of the leader that grants; the replica must have applied it.
+    pub opening: Index,
+}
+
+/// A moment by a replica's own monotonic clock, meaningless elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+/// What a delivery did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub position: Position,
+    /// One for each transaction applied, in order.
+    pub outcomes: Vec<Outcome>,
+    /// The request for the next lease.
+    pub asks: Stamp,
+}
+
+/// Why a replica could not do what the log says: never the client's fault.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Fault {
+    #[error("the replica stands at {0:?}, not where the delivery starts")]
+    NotThere(Box<Position>),
+    #[error("the replica has a new incarnation")]
+    Incarnation(Incarnation),
+    #[error("a higher term has delivered")]
+    StaleTerm(Term),
+    #[error("the database was changed behind our back: {0}")]
+    Tampered(String),
+    #[error("the database failed: {0}")]
+    Failed(String),
+    /// One transaction meets the same fault again and again.
+    #[error("transaction {transaction} failed: {message}")]
+    Poisoned {
+        index: Index,
+        transaction: TransactionId,
+        message: String,
+    },
+}
+
+/// How fresh a read must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Under a lease; rows wait for the stable index.
+    Strong,
+    /// The caller proved leadership itself and names what the replica must
+    /// have applied; rows wait for the stable index.
+    Quorum(Index),
+    /// At least what the session has seen.
+    Session(Index),
+    Any,
+    /// For evaluation by the leader, which checks claims itself: at least this index.
+    Evaluate(Index),
+}
+
+/// A query to run on a replica.
+#[derive(Clone)]
+pub struct Read {
+    pub incarnation: Incarnation,
+    pub level: Level,
+    pub schema: SchemaVersion,
+    pub query: Arc<Query>,
+    pub parameters: Arc<[Value]>,
+    pub context: Arc<Context>,
+    /// Rows an open transaction has written, laid over the tables.
+    pub overlay: Option<Arc<Overlay>>,
+    pub snapshot: Option<SnapshotId>,
+    pub cancel: CancellationToken,
+}
+
+/// Written rows of an open transaction, by table and key.
+#[derive(Clone, Debug, Default)]
+pub struct Overlay {
+    pub tables: BTreeMap<TableId, OverlayTable>,
+}
+
+/// The rows of one table that a transaction wrote. Keys are canonically encoded.
+#[derive(Clone, Debug, Default)]
+pub struct OverlayTable {
+    /// The table was emptied first: nothing of the replica's rows shows.
+    pub truncated: bool,
+    pub rows: HashMap<Vec<u8>, OverlayRow>,
+}
+
+#[derive(Clone, Debug)]
+pub struct OverlayRow {
+    pub key: Vec<Value>,
+    /// `None`: deleted.
+    pub row: Option<Row>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SnapshotId(pub u64);
+
+/// A query's rows and the index of the snapshot they come from.
+pub struct Rows {
+    pub index: Index,
+    pub stream: RowStream,
+}
+
+pub enum RowStream {
+    /// All of them: the query was done within its budget.
+    Ready(Vec<Row>),
+    /// Batches as they come; an error ends it.
+    Flowing(mpsc::Receiver<Result<Vec<Row>>>),
+}
+
+/// Why a read gave no rows.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The statement's own error: the same on any replica.
+    #[error(transparent)]
+    Statement(#[from] crate::error::Error),
+    /// No lease, another incarnation, not far enough: ask another replica.
+    #[error("the replica may not answer: {0}")]
+    NotNow(&'static str),
+    /// The replica has another schema: plan again.
+    #[error("the replica has schema {0}")]
+    Schema(SchemaVersion),
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Failed(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableHash {
+    pub index: Index,
+    pub rows: u64,
+    /// The wrapping sum of all row hashes.
+    pub hash: u128,
+}
+
+/// A copy of a whole replica, in chunk files on this machine.
+#[derive(Clone, Debug)]
+pub struct CopySource {
+    pub index: Index,
+    pub chain: u128,
+    pub schema: Arc<Schema>,
+    pub path: std::path::PathBuf,
+}

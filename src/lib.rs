@@ -1,0 +1,10 @@
+//! pyql: one SQL endpoint over copies of the same rows on different engines.
+
+pub mod catalog;
+pub mod dispatch;
+pub mod endpoint;
+pub mod error;
+pub mod log;
+pub mod plan;
+pub mod session;
+pub mod types;

@@ -1,0 +1,121 @@
+//! Everything that can be agreed. Self-describing on disk and on the wire.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::change::SchemaChange;
+use crate::catalog::{Counter, Place, ReplicaState, ScramVerifier, Settled, TokenKey, UserKind};
+use crate::types::id::{
+    Boot, ClusterId, Incarnation, Index, NodeId, ObjectId, ReplicaId, SchemaVersion, TransactionId,
+    UserId,
+};
+use crate::types::write::Transaction;
+
+/// One log entry's content.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Command {
+    /// A sequencer starts; it takes nothing before it has applied this.
+    Opened {
+        node: NodeId,
+        boot: Boot,
+    },
+    /// Writes of one data cluster, in order.
+    Batch(Arc<Batch>),
+    /// A schema change, alone in its entry.
+    Schema(Arc<SchemaEntry>),
+    /// A transaction of an earlier entry is skipped on every replica.
+    Void {
+        cluster: ClusterId,
+        index: Index,
+        transaction: TransactionId,
+    },
+    /// A replica's new state.
+    Replica {
+        cluster: ClusterId,
+        replica: ReplicaId,
+        state: ReplicaState,
+        incarnation: Option<Incarnation>,
+        lost_vote: bool,
+        reason: Option<String>,
+    },
+    AddNode {
+        id: NodeId,
+        name: String,
+        address: String,
+    },
+    SetTokenKey(TokenKey),
+    SetSystemCluster(ClusterId),
+    CreateUser {
+        id: UserId,
+        /// The id of the service account made beside it.
+        service: UserId,
+        name: String,
+        email: Option<String>,
+        kind: UserKind,
+        verifier: Option<ScramVerifier>,
+    },
+    AlterUser {
+        id: UserId,
+        verifier: Option<ScramVerifier>,
+        kind: Option<UserKind>,
+    },
+    DropUser {
+        id: UserId,
+    },
+    CreateCluster {
+        id: ClusterId,
+        name: String,
+        owner: UserId,
+        created: String,
+        created_by: String,
+        /// One replica each: the endpoint's uuid and its place.
+        replicas: Vec<(uuid::Uuid, Place)>,
+    },
+    DropCluster {
+        id: ClusterId,
+    },
+    SetAccess {
+        cluster: ClusterId,
+        access: Vec<UserId>,
+    },
+}
+
+/// One entry of writes: the unit of order, fsync and delivery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Batch {
+    pub cluster: ClusterId,
+    /// The schema its rows are laid out by.
+    pub schema: SchemaVersion,
+    pub transactions: Vec<Transaction>,
+    /// Where sequences stand after it.
+    pub counters: Vec<(ObjectId, Counter)>,
+    pub settled: Option<Settled>,
+    /// A piece of a transaction too large for one entry: without effect until
+    /// the last entry of it names the indexes of all its parts.
+    pub part: Option<TransactionId>,
+    pub parts: Vec<Index>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemaEntry {
+    pub cluster: ClusterId,
+    pub id: TransactionId,
+    /// The version it was planned against; applies to no other.
+    pub before: SchemaVersion,
+    pub changes: Vec<SchemaChange>,
+    /// Rows written with the change (filled columns, CREATE TABLE AS), laid
+    /// out by the schema after it.
+    pub writes: Vec<crate::types::write::Write>,
+    pub counters: Vec<(ObjectId, Counter)>,
+    pub settled: Option<Settled>,
+}
+
+/// What applying an entry answers to its proposer. A refusal changed nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Transactions of the entry that were there before and were dropped.
+    pub repeated: Vec<TransactionId>,
+    /// Why the command was refused, with its SQLSTATE.
+    pub refused: Option<([u8; 5], String)>,
+}

@@ -1,0 +1,59 @@
+//! What an expression may know beside its row: settings, time, schema, chance.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::catalog::schema::Schema;
+use crate::error::Result;
+use crate::types::id::ObjectId;
+use crate::types::settings::Settings;
+
+/// Everything an evaluation sees besides rows and parameters. Pinning makes
+/// one per statement, so that every replica is asked with the same.
+pub struct Context {
+    pub settings: Arc<Settings>,
+    /// `now()`: microseconds since 2000-01-01 UTC.
+    pub transaction_time: i64,
+    pub statement_time: i64,
+    /// The session's user and, unless SET ROLE, the current one.
+    pub user: Arc<str>,
+    /// The data cluster's name.
+    pub database: Arc<str>,
+    pub schema: Arc<Schema>,
+    pub system: Arc<Schema>,
+    /// The state of the generator behind random() and gen_random_uuid().
+    pub random: Mutex<RandomState>,
+    /// `None` where a sequence must not be moved (checks, index expressions).
+    pub sequences: Option<Arc<dyn Sequences>>,
+    /// Names and values for `current_setting`.
+    pub variables: Arc<dyn Variables>,
+}
+
+/// A seeded generator; two draws from one seed agree on every machine.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomState(pub u64);
+
+impl RandomState {
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// The counters behind nextval and its kin.
+pub trait Sequences: Send + Sync {
+    fn next(&self, sequence: ObjectId) -> Result<i64>;
+    fn current(&self, sequence: ObjectId) -> Result<i64>;
+    fn last(&self) -> Result<i64>;
+    fn set(&self, sequence: ObjectId, value: i64, called: bool) -> Result<i64>;
+}
+
+/// The settings by name, as `current_setting` and SHOW give them.
+pub trait Variables: Send + Sync {
+    fn get(&self, name: &str) -> Option<String>;
+}

@@ -1,0 +1,339 @@
+//! Statements as plans carry them.
+
+use std::sync::Arc;
+
+use super::Plan;
+use super::expression::Expression;
+use super::query::{CommonTable, From, OutputColumn, Query, RelationId};
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::Table;
+use crate::types::id::{ObjectId, TableId};
+
+#[derive(Clone, Debug)]
+pub enum Statement {
+    Query(Box<Query>),
+    Insert(Box<Insert>),
+    Update(Box<Update>),
+    Delete(Box<Delete>),
+    Truncate {
+        tables: Vec<TableId>,
+        restart_identity: bool,
+    },
+    Schema(SchemaStatement),
+    Copy(Copy),
+    Explain {
+        plan: Box<Plan>,
+        analyze: bool,
+        format: ExplainFormat,
+    },
+    Transaction(TransactionStatement),
+    Session(SessionStatement),
+    Admin(AdminStatement),
+    /// VACUUM, ANALYZE, CHECKPOINT, REINDEX, CLUSTER: accepted, changes no result.
+    Maintenance {
+        tag: &'static str,
+    },
+    /// IF NOT EXISTS and IF EXISTS that found nothing to do, and the like.
+    Nothing {
+        tag: &'static str,
+        notice: Option<String>,
+    },
+    /// An empty statement.
+    Empty,
+}
+
+/// INSERT. Every row is complete: defaults and generated keys are expressions.
+#[derive(Clone, Debug)]
+pub struct Insert {
+    pub with: Vec<CommonTable>,
+    pub table: Arc<Table>,
+    /// The new row in RETURNING, the existing row in ON CONFLICT.
+    pub relation: RelationId,
+    pub source: InsertSource,
+    pub on_conflict: Option<OnConflict>,
+    pub returning: Option<Returning>,
+}
+
+#[derive(Clone, Debug)]
+pub enum InsertSource {
+    /// Full rows in the table's column order.
+    Values(Vec<Vec<Expression>>),
+    /// For each table column its place in the query's result, or an
+    /// expression computed once per row.
+    Query {
+        query: Box<Query>,
+        columns: Vec<InsertColumn>,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum InsertColumn {
+    /// Place in the query's result; the query has been made to yield the column's type.
+    Result(usize),
+    Default(Expression),
+}
+
+#[derive(Clone, Debug)]
+pub struct OnConflict {
+    /// The unique index or primary key that decides; `None`: any of them.
+    pub target: Option<Vec<ObjectId>>,
+    /// `None` is DO NOTHING.
+    pub update: Option<ConflictUpdate>,
+}
+
+#[derive(Clone, Debug)]
+pub struct ConflictUpdate {
+    /// The row proposed for insertion.
+    pub excluded: RelationId,
+    pub set: Vec<(usize, Expression)>,
+    pub filter: Option<Expression>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Update {
+    pub with: Vec<CommonTable>,
+    pub table: Arc<Table>,
+    pub relation: RelationId,
+    pub alias: String,
+    /// Places in the row and their new values, of the columns' types.
+    pub set: Vec<(usize, Expression)>,
+    pub from: Vec<From>,
+    pub filter: Option<Expression>,
+    pub returning: Option<Returning>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Delete {
+    pub with: Vec<CommonTable>,
+    pub table: Arc<Table>,
+    pub relation: RelationId,
+    pub alias: String,
+    pub using: Vec<From>,
+    pub filter: Option<Expression>,
+    pub returning: Option<Returning>,
+}
+
+/// RETURNING: expressions over the written row (and, for UPDATE and DELETE,
+/// the other relations of the statement).
+#[derive(Clone, Debug)]
+pub struct Returning {
+    pub expressions: Vec<Expression>,
+    pub columns: Vec<OutputColumn>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SchemaStatement {
+    pub changes: Vec<SchemaChange>,
+    /// What must hold before the log; looked up on a replica.
+    pub checks: Vec<SchemaCheck>,
+    pub tag: &'static str,
+    pub notices: Vec<String>,
+    /// CREATE TABLE AS: fills the new table, whose id is in `changes`.
+    pub fill: Option<Box<Query>>,
+}
+
+/// A condition on existing rows.
+#[derive(Clone, Debug)]
+pub enum SchemaCheck {
+    /// A unique index or key over these columns finds no duplicates.
+    Unique {
+        table: TableId,
+        columns: Vec<Expression>,
+        relation: RelationId,
+        filter: Option<Expression>,
+        name: String,
+    },
+    NotNull {
+        table: TableId,
+        column: usize,
+    },
+    /// The condition is not false for any row.
+    Holds {
+        table: TableId,
+        relation: RelationId,
+        condition: Expression,
+        constraint: String,
+    },
+    /// Each row's foreign key finds its parent.
+    ForeignKey {
+        table: TableId,
+        columns: Vec<usize>,
+        parent: TableId,
+        parent_columns: Vec<usize>,
+        constraint: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Copy {
+    pub direction: CopyDirection,
+    pub format: CopyFormat,
+    pub delimiter: u8,
+    pub null: String,
+    pub header: CopyHeader,
+    pub quote: u8,
+    pub escape: u8,
+}
+
+#[derive(Clone, Debug)]
+pub enum CopyDirection {
+    /// COPY table FROM STDIN: the columns that lines fill, in their order; the
+    /// others get `defaults`.
+    In {
+        table: Arc<Table>,
+        columns: Vec<usize>,
+        defaults: Vec<(usize, Expression)>,
+    },
+    /// COPY … TO STDOUT.
+    Out { query: Box<Query> },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFormat {
+    Text,
+    Csv,
+    Binary,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyHeader {
+    No,
+    Yes,
+    Match,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum TransactionStatement {
+    Begin(TransactionModes),
+    /// `and_chain` starts the next transaction at once with the same modes.
+    Commit {
+        and_chain: bool,
+    },
+    Rollback {
+        and_chain: bool,
+    },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    /// SET TRANSACTION.
+    Modes(TransactionModes),
+    /// SET SESSION CHARACTERISTICS AS TRANSACTION.
+    SessionModes(TransactionModes),
+    /// SET CONSTRAINTS ALL | names; true is DEFERRED.
+    Constraints {
+        names: Option<Vec<String>>,
+        deferred: bool,
+    },
+    /// LOCK TABLE: claims the whole tables.
+    Lock {
+        tables: Vec<TableId>,
+        exclusive: bool,
+        no_wait: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionModes {
+    pub isolation: Option<Isolation>,
+    pub read_only: Option<bool>,
+    pub deferrable: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// READ UNCOMMITTED is taken as this.
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum SessionStatement {
+    /// `None` is DEFAULT; a list is joined by commas.
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
+    Show {
+        name: String,
+    },
+    ShowAll,
+    Reset {
+        name: String,
+    },
+    ResetAll,
+    /// DISCARD ALL | PLANS | SEQUENCES | TEMP, upper-case.
+    Discard(&'static str),
+    /// PREPARE name (types) AS statement text.
+    Prepare {
+        name: String,
+        types: Vec<crate::types::Type>,
+        text: String,
+    },
+    /// EXECUTE name (argument texts).
+    Execute {
+        name: String,
+        arguments: Vec<String>,
+    },
+    /// `None` is ALL.
+    Deallocate(Option<String>),
+    Declare {
+        name: String,
+        text: String,
+        scroll: bool,
+        hold: bool,
+        binary: bool,
+    },
+    Fetch {
+        name: String,
+        count: FetchCount,
+        move_only: bool,
+    },
+    /// `None` is ALL.
+    Close(Option<String>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchCount {
+    Forward(u64),
+    All,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum AdminStatement {
+    CreateDatabase {
+        name: String,
+        owner: Option<String>,
+    },
+    DropDatabase {
+        name: String,
+        if_exists: bool,
+    },
+    CreateUser {
+        name: String,
+        password: Option<String>,
+        admin: bool,
+    },
+    AlterUser {
+        name: String,
+        password: Option<String>,
+        admin: Option<bool>,
+    },
+    DropUser {
+        name: String,
+        if_exists: bool,
+    },
+    /// GRANT or REVOKE CONNECT ON DATABASE.
+    Grant {
+        database: String,
+        users: Vec<String>,
+        revoke: bool,
+    },
+}

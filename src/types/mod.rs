@@ -1,0 +1,14 @@
+//! Values, their types, and the one encoding that every replica and log entry shares.
+
+pub mod id;
+pub mod interval;
+pub mod numeric;
+pub mod settings;
+pub mod ty;
+pub mod value;
+pub mod write;
+
+pub use interval::Interval;
+pub use numeric::Numeric;
+pub use ty::Type;
+pub use value::{Array, Row, Value};
