@@ -312,7 +312,7 @@ impl Numeric {
         let reduced = if exponent >= 0 {
             digits * &unit / (divisor << exponent)
         } else {
-            (digits * &unit << -exponent) / divisor
+            ((digits * &unit) << -exponent) / divisor
         };
         let z = (&reduced - &unit) * &unit / (&reduced + &unit);
         let ln_2 = inverse_tangent_series(&(&unit / 3), &unit) * 2;
