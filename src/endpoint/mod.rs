@@ -50,6 +50,11 @@ pub trait Endpoint: Send + Sync {
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
 
+    /// Gives up its lease now, so that nobody has to wait for its end.
+    async fn revoke(&self) -> Result<(), Fault> {
+        Err(Fault::Failed("revoking a lease is not offered".to_owned()))
+    }
+
     /// A hash over all rows of a table, the same on every engine, at one index.
     async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;
 
