@@ -3,6 +3,7 @@
 pub mod catalog;
 pub mod dispatch;
 pub mod endpoint;
+pub mod engine;
 pub mod error;
 pub mod log;
 pub mod plan;

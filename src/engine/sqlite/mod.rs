@@ -1,0 +1,4 @@
+//! SQLite, embedded: one file per replica.
+
+pub mod collations;
+pub mod values;
