@@ -3,6 +3,7 @@
 
 use super::{Binding, Computed, LEAVES, Renderer, walk};
 use crate::error::{Error, Result};
+use crate::plan::evaluate::walk::each_child;
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::types::Type;
 
@@ -17,7 +18,8 @@ impl Renderer<'_> {
             return Ok(self.bind(Binding::Computed(expression.clone())));
         }
         let mut leaves = Leaves::default();
-        let expression = self.over_leaves(expression, &mut leaves)?;
+        let mut expression = expression.clone();
+        self.over_leaves(&mut expression, &mut leaves)?;
         let volatile = walk::any(&expression, &walk::is_volatile_call);
         let name = if volatile {
             "pyql_compute_volatile"
@@ -32,24 +34,36 @@ impl Renderer<'_> {
         Ok(call(name, number, &leaves.sql))
     }
 
-    /// The expression with everything that comes from rows replaced by the
-    /// columns of [`LEAVES`].
+    /// Replaces everything that comes from rows by the columns of [`LEAVES`].
     pub(super) fn over_leaves(
         &mut self,
-        expression: &Expression,
+        expression: &mut Expression,
         leaves: &mut Leaves,
-    ) -> Result<Expression> {
-        let is_leaf = matches!(expression.kind, ExpressionKind::Column { .. });
-        if is_leaf || walk::needs_engine(expression) {
+    ) -> Result<()> {
+        let is_column = matches!(expression.kind, ExpressionKind::Column { .. });
+        if is_column || walk::needs_engine(expression) {
             let sql = self.expression(expression)?;
-            return leaves.place(sql, &expression.ty);
+            *expression = leaves.place(sql, &expression.ty)?;
+            return Ok(());
         }
         if walk::is_set_call(expression) {
-            return Err(Error::unsupported(
-                "a set-returning function inside an expression",
-            ));
+            return Err(Error::unsupported("a set-returning function at this place"));
         }
-        walk::rebuild(expression, &mut |child| self.over_leaves(child, leaves))
+        self.children_over_leaves(expression, leaves)
+    }
+
+    pub(super) fn children_over_leaves(
+        &mut self,
+        expression: &mut Expression,
+        leaves: &mut Leaves,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        each_child(expression, &mut |child| {
+            if outcome.is_ok() {
+                outcome = self.over_leaves(child, leaves);
+            }
+        });
+        outcome
     }
 }
 

@@ -1,12 +1,12 @@
 //! Expressions: natively where SQLite agrees with PostgreSQL.
 
 use super::{Binding, Relation, Renderer, Source, alias, quoted, walk};
+use crate::engine::sqlite::values::collation;
 use crate::error::{Error, Result};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::FunctionRef;
 use crate::plan::query::RelationId;
 use crate::types::{Type, Value};
-use crate::engine::sqlite::values::collation;
 
 impl Renderer<'_> {
     pub(super) fn expression(&mut self, expression: &Expression) -> Result<String> {
@@ -104,7 +104,11 @@ impl Renderer<'_> {
                 None => return Err(Error::internal("a plan names a column that is not there")),
             },
             Some(Relation::Derived) => format!("c{column}"),
-            None => return Err(Error::internal("a plan names a relation that is not in FROM")),
+            None => {
+                return Err(Error::internal(
+                    "a plan names a relation that is not in FROM",
+                ));
+            }
         };
         Ok(format!("{}.{name}", alias(relation)))
     }
@@ -384,6 +388,11 @@ pub(super) fn comparison(function: FunctionRef, left: &Type, right: &Type) -> Op
     };
     let kind = class(left)?;
     (Some(kind) == class(right)).then_some(symbol)
+}
+
+/// Values of the type can be compared by SQLite, given the type's collation.
+pub(super) fn aggregate_class(ty: &Type) -> bool {
+    class(ty).is_some()
 }
 
 enum NativeCast {

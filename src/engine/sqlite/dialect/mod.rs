@@ -19,7 +19,7 @@
 mod aggregate;
 mod compute;
 mod expression;
-mod from;
+pub(super) mod from;
 mod select;
 mod set;
 mod subquery;
@@ -112,7 +112,7 @@ pub enum Source {
     /// The records of the array that is its argument, one column for each field.
     Records(Vec<Type>),
     /// The rows of a table that the transaction wrote and did not delete.
-    Overlay(TableId),
+    Overlay { table: TableId, key: Vec<Type> },
 }
 
 /// Renders a query. `overlaid` names the tables with written rows.
@@ -122,6 +122,8 @@ pub fn render(query: &Query, overlaid: &Overlaid) -> Result<Rendered> {
         overlaid,
         relations: HashMap::new(),
         parameters: HashMap::new(),
+        side_by_side: HashMap::new(),
+        made: 0,
         lazy: 0,
     };
     let sql = renderer.query(query)?;
@@ -142,6 +144,10 @@ struct Renderer<'a> {
     relations: HashMap<RelationId, Relation>,
     /// Parameters already bound, and as which `?N`.
     parameters: HashMap<usize, usize>,
+    /// Functions moved from a SELECT list into FROM.
+    side_by_side: HashMap<RelationId, Vec<Expression>>,
+    /// Relations made up here.
+    made: u32,
     /// Depth of branches that may not be reached, so must not be computed ahead.
     lazy: usize,
 }

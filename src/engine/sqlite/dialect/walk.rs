@@ -1,139 +1,12 @@
-//! Walks expressions and queries: children, rebuilding, what they refer to.
+//! What expressions and queries refer to.
 
 use std::collections::BTreeSet;
 
-use crate::error::Result;
-use crate::plan::expression::{Expression, ExpressionKind, Window};
+use crate::plan::evaluate::walk::children;
+use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::{FunctionBody, Volatility};
-use crate::plan::query::{Body, Distinct, From, Query, RelationId, SortBy};
+use crate::plan::query::{Body, CommonTableId, Distinct, From, Query, RelationId, SortBy};
 use crate::types::id::TableId;
-
-/// The expressions directly inside one; not those of its subqueries.
-pub(super) fn children(expression: &Expression) -> Vec<&Expression> {
-    use ExpressionKind as K;
-    match &expression.kind {
-        K::Constant(_) | K::Parameter(_) | K::Column { .. } => Vec::new(),
-        K::Exists { .. } | K::Scalar(_) | K::ArrayQuery(_) => Vec::new(),
-        K::Call { arguments, .. } | K::Extreme { arguments, .. } => arguments.iter().collect(),
-        K::And(items) | K::Or(items) | K::Coalesce(items) => items.iter().collect(),
-        K::Array(items) | K::Record(items) => items.iter().collect(),
-        K::Aggregate(aggregate) => {
-            let keys = aggregate.order_by.iter().map(|(key, _, _)| key);
-            let arguments = aggregate.arguments.iter();
-            arguments.chain(&aggregate.filter).chain(keys).collect()
-        }
-        K::Window(window) => window_children(window),
-        K::Cast { operand, .. } | K::Not(operand) => vec![operand],
-        K::IsNull { operand, .. } | K::IsTruth { operand, .. } => vec![operand],
-        K::IsDistinct { left, right, .. } => vec![left, right],
-        K::Case {
-            branches,
-            otherwise,
-        } => {
-            let pairs = branches.iter().flat_map(|(when, then)| [when, then]);
-            pairs.chain(otherwise.as_deref()).collect()
-        }
-        K::NullIf { left, equal } => vec![left, equal],
-        K::InList { operand, list, .. } => std::iter::once(&**operand).chain(list).collect(),
-        K::AnyArray { operand, array, .. } => vec![operand, array],
-        K::AnyQuery { operands, .. } => operands.iter().collect(),
-        K::Subscript { array, indexes } => std::iter::once(&**array).chain(indexes).collect(),
-        K::Slice {
-            array,
-            lower,
-            upper,
-        } => {
-            let bounds = [lower.as_deref(), upper.as_deref()];
-            std::iter::once(&**array)
-                .chain(bounds.into_iter().flatten())
-                .collect()
-        }
-    }
-}
-
-fn window_children(window: &Window) -> Vec<&Expression> {
-    let keys = window.order_by.iter().map(|(key, _, _)| key);
-    let arguments = window.arguments.iter();
-    arguments
-        .chain(&window.filter)
-        .chain(&window.partition_by)
-        .chain(keys)
-        .collect()
-}
-
-/// The same expression with each direct child replaced by what `change` makes
-/// of it. Aggregates, windows and subqueries are not entered.
-pub(super) fn rebuild(
-    expression: &Expression,
-    change: &mut dyn FnMut(&Expression) -> Result<Expression>,
-) -> Result<Expression> {
-    use ExpressionKind as K;
-    let mut rebuilt = expression.clone();
-    match &mut rebuilt.kind {
-        K::Constant(_) | K::Parameter(_) | K::Column { .. } => {}
-        K::Exists { .. } | K::Scalar(_) | K::ArrayQuery(_) => {}
-        K::Aggregate(_) | K::Window(_) => {}
-        K::Call { arguments, .. } | K::Extreme { arguments, .. } => each(arguments, change)?,
-        K::And(items) | K::Or(items) | K::Coalesce(items) => each(items, change)?,
-        K::Array(items) | K::Record(items) => each(items, change)?,
-        K::Cast { operand, .. } | K::Not(operand) => **operand = change(operand)?,
-        K::IsNull { operand, .. } | K::IsTruth { operand, .. } => **operand = change(operand)?,
-        K::IsDistinct { left, right, .. } => {
-            **left = change(left)?;
-            **right = change(right)?;
-        }
-        K::Case {
-            branches,
-            otherwise,
-        } => {
-            for (when, then) in branches {
-                *when = change(when)?;
-                *then = change(then)?;
-            }
-            if let Some(otherwise) = otherwise {
-                **otherwise = change(otherwise)?;
-            }
-        }
-        K::NullIf { left, equal } => {
-            **left = change(left)?;
-            **equal = change(equal)?;
-        }
-        K::InList { operand, list, .. } => {
-            **operand = change(operand)?;
-            each(list, change)?;
-        }
-        K::AnyArray { operand, array, .. } => {
-            **operand = change(operand)?;
-            **array = change(array)?;
-        }
-        K::AnyQuery { operands, .. } => each(operands, change)?,
-        K::Subscript { array, indexes } => {
-            **array = change(array)?;
-            each(indexes, change)?;
-        }
-        K::Slice {
-            array,
-            lower,
-            upper,
-        } => {
-            **array = change(array)?;
-            for bound in [lower, upper].into_iter().flatten() {
-                **bound = change(bound)?;
-            }
-        }
-    }
-    Ok(rebuilt)
-}
-
-fn each(
-    items: &mut [Expression],
-    change: &mut dyn FnMut(&Expression) -> Result<Expression>,
-) -> Result<()> {
-    for item in items {
-        *item = change(item)?;
-    }
-    Ok(())
-}
 
 /// Whether the condition holds for this expression or any inside it;
 /// subqueries count as one expression.
@@ -295,7 +168,7 @@ pub(super) fn made_relations(item: &From, found: &mut BTreeSet<RelationId>) {
 }
 
 /// Whether the query names a common table.
-pub(super) fn names_common(query: &Query, id: crate::plan::query::CommonTableId) -> bool {
+pub(super) fn names_common(query: &Query, id: CommonTableId) -> bool {
     let mut found = false;
     Visit {
         expression: &mut |_| {},
