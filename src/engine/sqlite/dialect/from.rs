@@ -13,13 +13,13 @@ use crate::plan::query::{From, JoinKind, Query, RelationId};
 use crate::types::Type;
 
 /// Columns of `pyql_rows`; wider rows come through `pyql_rows_wide`.
-pub const NARROW_COLUMNS: usize = 32;
+pub(crate) const NARROW_COLUMNS: usize = 32;
 
 /// PostgreSQL's own limit.
-pub const WIDE_COLUMNS: usize = 1600;
+pub(crate) const WIDE_COLUMNS: usize = 1600;
 
 /// Arguments that a function in FROM may take from the columns beside it.
-pub const MAX_SOURCE_ARGUMENTS: usize = 32;
+pub(crate) const MAX_SOURCE_ARGUMENTS: usize = 32;
 
 impl Renderer<'_> {
     pub(super) fn from_list(&mut self, items: &[From]) -> Result<String> {

@@ -47,6 +47,8 @@ pub type Overlaid = BTreeMap<TableId, bool>;
 #[derive(Debug, Default)]
 pub struct Rendered {
     pub sql: String,
+    /// A hash of the text: the same for the same query.
+    pub identity: u64,
     /// What `?1`, `?2`… stand for.
     pub bindings: Vec<Binding>,
     /// The types of the result's columns.
@@ -127,6 +129,7 @@ pub fn render(query: &Query, overlaid: &Overlaid) -> Result<Rendered> {
         lazy: 0,
     };
     let sql = renderer.query(query)?;
+    renderer.out.identity = xxhash_rust::xxh3::xxh3_64(sql.as_bytes());
     renderer.out.sql = sql;
     renderer.out.columns = query.columns.iter().map(|c| c.ty.clone()).collect();
     Ok(renderer.out)
