@@ -3,7 +3,9 @@
 //! SQL text goes through `parse` and `bind`; PYQL JSON through `pyql`.
 //! A plan is data; `dispatch` interprets it and the engines' dialects render it.
 
+pub mod coerce;
 pub mod context;
+pub mod evaluate;
 pub mod expression;
 pub mod function;
 pub mod query;
