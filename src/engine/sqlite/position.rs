@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StorageError;
+use super::apply::Database;
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, Term};
 use crate::types::write::Outcome;
@@ -105,18 +106,17 @@ pub fn load(connection: &Connection) -> Result<Standing, StorageError> {
     Ok(standing)
 }
 
-pub(super) fn store(connection: &Connection, standing: &Standing) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE _pyql_position SET applied = ?1, term = ?2, chain = ?3, schema_version = ?4 \
-             WHERE id = 0",
-        )?
-        .execute(params![
+pub(super) fn store(database: &Database, standing: &Standing) -> rusqlite::Result<()> {
+    database.execute(
+        "UPDATE _pyql_position SET applied = ?1, term = ?2, chain = ?3, schema_version = ?4 \
+         WHERE id = 0",
+        params![
             signed(standing.applied.0),
             signed(standing.term.0),
             standing.chain.to_be_bytes(),
             signed(standing.schema.0),
-        ])?;
+        ],
+    )?;
     Ok(())
 }
 
@@ -130,8 +130,8 @@ pub fn load_schema(connection: &Connection) -> Result<Arc<Schema>, StorageError>
     Ok(Arc::new(schema))
 }
 
-pub(super) fn store_schema(connection: &Connection, schema: &Schema) -> Result<(), StorageError> {
-    connection.execute(
+pub(super) fn store_schema(database: &Database, schema: &Schema) -> Result<(), StorageError> {
+    database.execute(
         "UPDATE _pyql_schema SET content = ?1 WHERE id = 0",
         [encode(schema)?],
     )?;
@@ -140,17 +140,19 @@ pub(super) fn store_schema(connection: &Connection, schema: &Schema) -> Result<(
 
 /// Keeps the outcomes of one entry and forgets those that left the window.
 pub(super) fn store_outcomes(
-    connection: &Connection,
+    database: &Database,
     index: Index,
     outcomes: &[Outcome],
 ) -> Result<(), StorageError> {
-    connection
-        .prepare_cached("INSERT OR REPLACE INTO _pyql_outcomes VALUES (?1, ?2)")?
-        .execute(params![signed(index.0), encode(&outcomes)?])?;
+    database.execute(
+        "INSERT OR REPLACE INTO _pyql_outcomes VALUES (?1, ?2)",
+        params![signed(index.0), encode(&outcomes)?],
+    )?;
     let oldest = index.0.saturating_sub(OUTCOME_WINDOW);
-    connection
-        .prepare_cached("DELETE FROM _pyql_outcomes WHERE log_index < ?1")?
-        .execute([signed(oldest)])?;
+    database.execute(
+        "DELETE FROM _pyql_outcomes WHERE log_index < ?1",
+        [signed(oldest)],
+    )?;
     Ok(())
 }
 

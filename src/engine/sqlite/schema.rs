@@ -46,7 +46,10 @@ pub fn check_names(schema: &Schema) -> Result<()> {
     for table in schema.tables.values() {
         let lower = table.name.to_ascii_lowercase();
         if lower.starts_with("sqlite_") || lower.starts_with("_pyql_") {
-            return Err(Error::unsupported(format!("the name {}", quote(&table.name))));
+            return Err(Error::unsupported(format!(
+                "the name {}",
+                quote(&table.name)
+            )));
         }
         if !tables.insert(lower) {
             return Err(Error::unsupported(format!(

@@ -1,7 +1,7 @@
 //! Foreign keys: the engine counts what is unresolved, and when the count is
 //! not zero this finds which row broke which key.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::params_from_iter;
 
@@ -16,7 +16,7 @@ use crate::types::{Row, Value};
 
 /// A row of a table with references that the transaction has written.
 pub(super) struct Touched {
-    pub(super) table: Rc<StoredTable>,
+    pub(super) table: Arc<StoredTable>,
     pub(super) before: Option<Row>,
     pub(super) after: Option<Row>,
 }
@@ -126,12 +126,7 @@ fn parent_places(parent: &Table, key: &ForeignKey) -> Vec<usize> {
     places.filter_map(|id| parent.position(*id)).collect()
 }
 
-fn exists(
-    database: &Database,
-    table: &Table,
-    places: &[usize],
-    wanted: &[&Value],
-) -> Done<bool> {
+fn exists(database: &Database, table: &Table, places: &[usize], wanted: &[&Value]) -> Done<bool> {
     let sql = format!(
         "SELECT 1 FROM {} WHERE {}",
         quote(&table.name),

@@ -22,7 +22,7 @@ mod violation;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -30,8 +30,8 @@ use super::StorageError;
 pub(super) use database::Database;
 #[cfg(test)]
 pub(super) use database::Injection;
-use foreign::{Moment, Touched};
 pub(super) use expression::evaluate_column;
+use foreign::{Moment, Touched};
 pub(super) use side::fill as fill_side_table;
 use table::StoredTable;
 pub(super) use table::Tables;
@@ -308,7 +308,7 @@ impl<'a> Running<'a> {
         foreign::check(self.database, self.tables.schema(), &self.touched, moment)
     }
 
-    fn table(&mut self, id: TableId) -> Done<Rc<StoredTable>> {
+    fn table(&mut self, id: TableId) -> Done<Arc<StoredTable>> {
         let table = self.tables.get(id)?;
         table.ok_or_else(|| Stop::Storage(format!("no table {id}")))
     }

@@ -1,6 +1,6 @@
 //! The kinds of write, row by row.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::params_from_iter;
 use rusqlite::types::ToSqlOutput;
@@ -152,7 +152,7 @@ impl Running<'_> {
             .map_err(|error| Stop::Storage(error.to_string()))
     }
 
-    fn add_row(&mut self, table: &Rc<StoredTable>, row: &Row) -> Done<()> {
+    fn add_row(&mut self, table: &Arc<StoredTable>, row: &Row) -> Done<()> {
         check_match(table, row)?;
         let parameters = params_from_iter(row.iter().map(values::encode));
         match self.database.execute(&table.insert, parameters) {
@@ -167,7 +167,7 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn change_row(&mut self, table: &Rc<StoredTable>, before: Row, after: &Row) -> Done<()> {
+    fn change_row(&mut self, table: &Arc<StoredTable>, before: Row, after: &Row) -> Done<()> {
         check_match(table, after)?;
         let changed: Vec<usize> = (0..after.len())
             .filter(|place| before[*place] != after[*place])
@@ -178,7 +178,11 @@ impl Running<'_> {
         if table.has_side_tables() {
             side::leave(self.database, table, &before)?;
         }
-        let own: Vec<Value> = table.key.iter().map(|place| before[*place].clone()).collect();
+        let own: Vec<Value> = table
+            .key
+            .iter()
+            .map(|place| before[*place].clone())
+            .collect();
         let set = changed.iter().map(|place| values::encode(&after[*place]));
         let parameters: Vec<ToSqlOutput<'_>> = set.chain(own.iter().map(values::encode)).collect();
         let sql = table.update(&changed);
@@ -195,12 +199,18 @@ impl Running<'_> {
         Ok(())
     }
 
-    fn remove_row(&mut self, table: &Rc<StoredTable>, before: Row) -> Done<()> {
+    fn remove_row(&mut self, table: &Arc<StoredTable>, before: Row) -> Done<()> {
         if table.has_side_tables() {
             side::leave(self.database, table, &before)?;
         }
-        let key = table.key.iter().map(|place| values::encode(&before[*place]));
-        match self.database.execute(&table.delete, params_from_iter(key))? {
+        let key = table
+            .key
+            .iter()
+            .map(|place| values::encode(&before[*place]));
+        match self
+            .database
+            .execute(&table.delete, params_from_iter(key))?
+        {
             1 => {}
             rows => return Err(Stop::Storage(format!("a delete met {rows} rows"))),
         }
@@ -240,10 +250,10 @@ impl Running<'_> {
         }
     }
 
-    fn touch(&mut self, table: &Rc<StoredTable>, before: Option<Row>, after: Option<&Row>) {
+    fn touch(&mut self, table: &Arc<StoredTable>, before: Option<Row>, after: Option<&Row>) {
         if table.has_references() {
             self.touched.push(Touched {
-                table: Rc::clone(table),
+                table: Arc::clone(table),
                 before,
                 after: after.cloned(),
             });

@@ -1,14 +1,14 @@
 //! What applying needs to know of a table, worked out once per schema version.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::expression::TableExpression;
 use crate::catalog::schema::{Check, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
-use crate::engine::sqlite::schema::{all_names, has_side_table, side_table_name};
 use crate::engine::sqlite::quote;
+use crate::engine::sqlite::schema::{all_names, has_side_table, side_table_name};
 use crate::error::Result;
 use crate::types::id::{ObjectId, TableId};
 
@@ -19,7 +19,7 @@ const EXPRESSION_LIMIT: usize = 256;
 /// The tables of one schema version, as far as they were used.
 pub(in crate::engine::sqlite) struct Tables {
     schema: Arc<Schema>,
-    tables: HashMap<TableId, Rc<StoredTable>>,
+    tables: HashMap<TableId, Arc<StoredTable>>,
 }
 
 /// One table: the texts of its statements and its constraints.
@@ -37,8 +37,8 @@ pub(super) struct StoredTable {
     pub(super) checks: Vec<(Check, TableExpression)>,
     /// Foreign keys of other tables (and this one) that refer to it.
     pub(super) children: Vec<(Arc<Table>, ForeignKey)>,
-    updates: RefCell<HashMap<Vec<usize>, Rc<str>>>,
-    expressions: RefCell<HashMap<Arc<str>, Rc<TableExpression>>>,
+    updates: Mutex<HashMap<Vec<usize>, Arc<str>>>,
+    expressions: Mutex<HashMap<Arc<str>, Arc<TableExpression>>>,
 }
 
 /// A key or a unique index.
@@ -73,15 +73,15 @@ impl Tables {
     }
 
     /// `None`: no such table in this schema.
-    pub(super) fn get(&mut self, id: TableId) -> Result<Option<Rc<StoredTable>>> {
+    pub(super) fn get(&mut self, id: TableId) -> Result<Option<Arc<StoredTable>>> {
         if let Some(table) = self.tables.get(&id) {
-            return Ok(Some(Rc::clone(table)));
+            return Ok(Some(Arc::clone(table)));
         }
         let Some(table) = self.schema.table(id) else {
             return Ok(None);
         };
-        let stored = Rc::new(StoredTable::new(table, &self.schema)?);
-        self.tables.insert(id, Rc::clone(&stored));
+        let stored = Arc::new(StoredTable::new(table, &self.schema)?);
+        self.tables.insert(id, Arc::clone(&stored));
         Ok(Some(stored))
     }
 }
@@ -110,8 +110,8 @@ impl StoredTable {
             uniques: uniques(table, schema)?,
             checks,
             children: children.map(|(t, k)| (Arc::clone(t), k.clone())).collect(),
-            updates: RefCell::default(),
-            expressions: RefCell::default(),
+            updates: Mutex::default(),
+            expressions: Mutex::default(),
             key,
             by_key,
             table: Arc::clone(table),
@@ -124,7 +124,9 @@ impl StoredTable {
     }
 
     pub(super) fn has_side_tables(&self) -> bool {
-        self.uniques.iter().any(|unique| unique.side_table.is_some())
+        self.uniques
+            .iter()
+            .any(|unique| unique.side_table.is_some())
     }
 
     /// Whether a unique constraint depends on this place of a row.
@@ -139,26 +141,26 @@ impl StoredTable {
     }
 
     /// UPDATE of these places of a row; the key comes after their values.
-    pub(super) fn update(&self, places: &[usize]) -> Rc<str> {
-        if let Some(text) = self.updates.borrow().get(places) {
-            return Rc::clone(text);
+    pub(super) fn update(&self, places: &[usize]) -> Arc<str> {
+        if let Some(text) = self.updates.lock().get(places) {
+            return Arc::clone(text);
         }
         let set: Vec<String> = places
             .iter()
             .enumerate()
             .map(|(n, place)| format!("{} = ?{}", quote(&self.table.columns[*place].name), n + 1))
             .collect();
-        let text: Rc<str> = Rc::from(format!(
+        let text: Arc<str> = Arc::from(format!(
             "UPDATE {} SET {} WHERE {}",
             quote(&self.table.name),
             set.join(", "),
             conditions(&self.table, &self.key, places.len() + 1),
         ));
-        let mut updates = self.updates.borrow_mut();
+        let mut updates = self.updates.lock();
         if updates.len() >= EXPRESSION_LIMIT {
             updates.clear();
         }
-        updates.insert(places.to_vec(), Rc::clone(&text));
+        updates.insert(places.to_vec(), Arc::clone(&text));
         text
     }
 
@@ -166,16 +168,16 @@ impl StoredTable {
         &self,
         text: &Arc<str>,
         schema: &Arc<Schema>,
-    ) -> Result<Rc<TableExpression>> {
-        if let Some(known) = self.expressions.borrow().get(text) {
-            return Ok(Rc::clone(known));
+    ) -> Result<Arc<TableExpression>> {
+        if let Some(known) = self.expressions.lock().get(text) {
+            return Ok(Arc::clone(known));
         }
-        let parsed = Rc::new(TableExpression::parse(text, &self.table, schema)?);
-        let mut expressions = self.expressions.borrow_mut();
+        let parsed = Arc::new(TableExpression::parse(text, &self.table, schema)?);
+        let mut expressions = self.expressions.lock();
         if expressions.len() >= EXPRESSION_LIMIT {
             expressions.clear();
         }
-        expressions.insert(Arc::clone(text), Rc::clone(&parsed));
+        expressions.insert(Arc::clone(text), Arc::clone(&parsed));
         Ok(parsed)
     }
 }

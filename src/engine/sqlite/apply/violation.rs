@@ -170,10 +170,14 @@ fn part_names(table: &Table, unique: &Unique) -> String {
 }
 
 fn part_values(table: &Table, unique: &Unique, found: &[Value]) -> String {
-    let shown = unique.parts.iter().zip(found).map(|(part, value)| match part {
-        UniquePart::Column(place) => show(value, &table.columns[*place].ty),
-        UniquePart::Expression(expression, _) => show(value, expression.ty()),
-    });
+    let shown = unique
+        .parts
+        .iter()
+        .zip(found)
+        .map(|(part, value)| match part {
+            UniquePart::Column(place) => show(value, &table.columns[*place].ty),
+            UniquePart::Expression(expression, _) => show(value, expression.ty()),
+        });
     shown.collect::<Vec<_>>().join(", ")
 }
 

@@ -33,7 +33,7 @@ pub(in crate::engine::sqlite) fn apply(
     let mut schema = Arc::clone(before);
     for change in changes {
         let step = std::slice::from_ref(change);
-        let after = Arc::new(schema.apply(step).map_err(broken)?);
+        let after = Arc::new(schema_after(&schema, step).map_err(broken)?);
         Step {
             database,
             before: &schema,
@@ -43,7 +43,25 @@ pub(in crate::engine::sqlite) fn apply(
         schema = after;
     }
     // All steps of an entry make one version.
-    Ok(Arc::new(before.apply(changes).map_err(broken)?))
+    Ok(Arc::new(schema_after(before, changes).map_err(broken)?))
+}
+
+/// Waits for `Schema::apply`: tables and indexes only.
+fn schema_after(schema: &Schema, changes: &[SchemaChange]) -> crate::error::Result<Schema> {
+    let mut after = schema.clone();
+    after.version.0 += 1;
+    for change in changes {
+        match change {
+            SchemaChange::CreateTable(table) => {
+                after.tables.insert(table.id, Arc::new(table.clone()));
+            }
+            SchemaChange::DropTable(id) => {
+                after.tables.remove(id);
+            }
+            _ => return Err(crate::error::Error::unsupported("this schema change")),
+        }
+    }
+    Ok(after)
 }
 
 fn broken(error: crate::error::Error) -> StorageError {
@@ -133,12 +151,7 @@ impl Step<'_> {
     }
 
     /// A column with a constant for all rows; its rows are not rewritten.
-    fn add_column(
-        &self,
-        id: TableId,
-        column: &Column,
-        fill: &Value,
-    ) -> Result<(), StorageError> {
+    fn add_column(&self, id: TableId, column: &Column, fill: &Value) -> Result<(), StorageError> {
         let table = self.new(id)?;
         let mut definition = format!("{} {}", quote(&column.name), storage_type(&column.ty));
         if !fill.is_null() {
