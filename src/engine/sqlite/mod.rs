@@ -9,7 +9,10 @@
 //! indexes are the endpoint's.
 
 pub mod apply;
+pub mod checkpoint;
 pub mod collations;
+pub mod copy;
+pub mod hash;
 pub mod position;
 pub mod schema;
 pub mod values;
@@ -30,6 +33,9 @@ pub enum StorageError {
     NotThere,
     #[error("{0}")]
     Tampered(String),
+    /// The file cannot be read as a replica at all.
+    #[error("the file is no replica: {0}")]
+    Unreadable(String),
     #[error("{0}")]
     Failed(String),
     /// The database failed while it applied this transaction.
@@ -49,7 +55,13 @@ impl StorageError {
 
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> StorageError {
-        StorageError::Failed(describe(&error))
+        use rusqlite::ErrorCode;
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+                StorageError::Unreadable(describe(&error))
+            }
+            _ => StorageError::Failed(describe(&error)),
+        }
     }
 }
 

@@ -62,6 +62,15 @@ pub(super) fn prepare(connection: &Connection, born: Index) -> Result<(), Storag
 }
 
 fn create(connection: &Connection, born: Index) -> Result<(), StorageError> {
+    let (tables, ours): (i64, i64) = connection.query_row(
+        "SELECT count(*), count(*) FILTER (WHERE name = '_pyql_position') FROM sqlite_schema",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if tables > 0 && ours == 0 {
+        let what = "it holds someone else's tables";
+        return Err(StorageError::Unreadable(what.to_owned()));
+    }
     connection.execute_batch(CREATE)?;
     connection.execute(
         "INSERT OR IGNORE INTO _pyql_position VALUES (0, ?1, ?2, 0, ?3, 0)",
@@ -74,6 +83,7 @@ fn create(connection: &Connection, born: Index) -> Result<(), StorageError> {
     let layout: i64 =
         connection.query_row("SELECT layout FROM _pyql_position", [], |row| row.get(0))?;
     if layout != LAYOUT {
+        // Not set aside: the version that wrote it can read it.
         return Err(StorageError::failed(format!(
             "the file has layout {layout}, this version reads {LAYOUT}"
         )));

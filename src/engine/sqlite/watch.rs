@@ -11,6 +11,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -21,6 +22,8 @@ use super::StorageError;
 pub struct Watch {
     database: PathBuf,
     log: PathBuf,
+    /// Pages in the write-ahead log, as the writer's last commit left it.
+    log_pages: AtomicU64,
     seen: Mutex<Seen>,
 }
 
@@ -81,6 +84,7 @@ impl Watch {
         Ok(Watch {
             database: database.to_owned(),
             log,
+            log_pages: AtomicU64::new(0),
             seen: Mutex::new(seen),
         })
     }
@@ -89,9 +93,12 @@ impl Watch {
         &self.log
     }
 
-    /// Bytes in the write-ahead log when last looked at.
-    pub fn log_size(&self) -> u64 {
-        self.seen.lock().log.map_or(0, |mark| mark.size)
+    pub fn log_pages(&self) -> u64 {
+        self.log_pages.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn committed(&self, log_pages: u64) {
+        self.log_pages.store(log_pages, Ordering::Relaxed);
     }
 
     /// Runs a checkpoint of ours, whose writes are no one else's.
@@ -118,6 +125,15 @@ impl Watch {
             _ => {}
         }
         result
+    }
+
+    /// Whether the path still leads to the file that was opened.
+    pub fn is_in_place(&self) -> bool {
+        let seen = self.seen.lock();
+        match (seen.database, Mark::of(&self.database)) {
+            (Some(known), Ok(Some(found))) => found.same_file(&known) && found.size >= known.size,
+            _ => false,
+        }
     }
 
     /// Fails with [`StorageError::Tampered`] if anything moved that we did not

@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::apply::{self, Broken, Content, Database, Entry, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, schema};
+use super::{StorageError, collations, copy, schema};
 use crate::catalog::schema::Schema;
-use crate::types::id::{Index, TableId, Term};
+use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
 
 /// Statements kept prepared: a few per table of a usual schema.
@@ -43,17 +44,31 @@ pub struct Portion<'a> {
     pub entries: Vec<Entry<'a>>,
 }
 
-/// Told which tables change at which index, before the change can be seen.
-pub type Announce<'a> = &'a mut dyn FnMut(&BTreeMap<TableId, Index>);
+/// What a run of entries is about to change.
+pub struct Change<'a> {
+    /// The last entry that changes each table.
+    pub tables: &'a BTreeMap<TableId, Index>,
+    /// The entry that changes the schema, and the version after it.
+    pub schema: Option<(Index, SchemaVersion)>,
+}
+
+/// Told of a change before it can be seen.
+pub type Announce<'a> = &'a mut dyn FnMut(&Change<'_>);
 
 impl Writer {
     /// Opens the file, or makes one that stands at `born`.
     pub fn open(path: &Path, born: Index) -> Result<Writer, StorageError> {
-        let connection = connect(path)?;
+        copy::clear_broken_replacement(path)?;
+        let mut connection = connect(path)?;
         position::prepare(&connection, born)?;
         let standing = position::load(&connection)?;
         let schema = position::load_schema(&connection)?;
         let watch = Arc::new(Watch::start(path, &connection)?);
+        let told = Arc::clone(&watch);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            told.committed(u64::try_from(pages).unwrap_or(0));
+            Ok(())
+        }))?;
         Ok(Writer {
             path: path.to_owned(),
             database: Database::new(connection),
@@ -201,7 +216,10 @@ impl Writer {
         entries
             .iter()
             .for_each(|entry| entry.note_tables(&mut changed));
-        announce(&changed);
+        announce(&Change {
+            tables: &changed,
+            schema: alters.then_some((upto, after.schema)),
+        });
         self.database.execute("COMMIT", [])?;
         self.standing = after;
         if alters {
@@ -260,7 +278,7 @@ impl Writer {
         }
     }
 
-    fn expect_version(&self, version: crate::types::id::SchemaVersion) -> Result<(), Broken> {
+    fn expect_version(&self, version: SchemaVersion) -> Result<(), Broken> {
         if version == self.schema.version {
             return Ok(());
         }

@@ -30,8 +30,6 @@ pub(super) struct StoredTable {
     pub(super) select: String,
     pub(super) insert: String,
     pub(super) delete: String,
-    /// The WHERE clause of `select` and `delete`: every key column, `?1`….
-    pub(super) by_key: String,
     /// Keys and unique indexes in the order in which PostgreSQL checks them.
     pub(super) uniques: Vec<Unique>,
     pub(super) checks: Vec<(Check, TableExpression)>,
@@ -113,7 +111,6 @@ impl StoredTable {
             updates: Mutex::default(),
             expressions: Mutex::default(),
             key,
-            by_key,
             table: Arc::clone(table),
         })
     }
