@@ -8,12 +8,19 @@
 mod aggregate;
 mod arguments;
 mod compare;
+mod decimal;
 mod definition;
+mod digest;
 mod float;
 mod integer;
+mod like;
+mod md5;
+mod regex;
 pub mod registry;
 pub mod resolve;
 mod signature;
+pub mod string;
+mod window;
 
 use std::fmt;
 

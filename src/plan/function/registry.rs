@@ -4,14 +4,21 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::definition::Definition;
-use super::{Function, FunctionRef, Parameter, aggregate, compare, float, integer, signature};
+use super::{Function, FunctionRef, Parameter, signature};
+use super::{aggregate, compare, decimal, digest, float, integer, like, regex, string, window};
 
 /// The tables of all topics.
 const TOPICS: &[&[&[Definition]]] = &[
     compare::TABLES,
     integer::TABLES,
     float::TABLES,
+    decimal::TABLES,
+    string::TABLES,
+    digest::TABLES,
+    like::TABLES,
+    regex::TABLES,
     aggregate::TABLES,
+    window::TABLES,
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
