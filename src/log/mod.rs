@@ -304,7 +304,12 @@ impl Log {
     pub fn voters(&self) -> BTreeMap<NodeId, String> {
         let metrics = self.raft.metrics();
         let membership = metrics.borrow().membership_config.clone();
-        let address = |id: u64| membership.membership().get_node(&id).map(|it| it.addr.clone());
+        let address = |id: u64| {
+            membership
+                .membership()
+                .get_node(&id)
+                .map(|it| it.addr.clone())
+        };
         let voters = membership.voter_ids();
         voters
             .map(|id| (NodeId(id), address(id).unwrap_or_default()))
@@ -367,8 +372,9 @@ impl Log {
         }
         self.prove_leadership().await?;
         let known = self.state().catalog.nodes.get(&config.node).cloned();
-        let same =
-            |node: &crate::catalog::Node| node.name == config.name && node.address == config.address;
+        let same = |node: &crate::catalog::Node| {
+            node.name == config.name && node.address == config.address
+        };
         if known.as_ref().is_some_and(same) {
             return Ok(());
         }
@@ -397,7 +403,7 @@ impl Log {
                     return;
                 };
                 let floor = log.state().floor;
-                if log.first_index() > floor {
+                if floor == Index(0) || log.first_index() > floor {
                     continue;
                 }
                 tokio::select! {
@@ -439,9 +445,10 @@ fn identify(
     fresh: Option<uuid::Uuid>,
 ) -> Result<Identity, String> {
     match (stored, group.or(fresh)) {
-        (Some(stored), _) if stored.node != node => {
-            Err(format!("the log belongs to node {}, not {node}", stored.node))
-        }
+        (Some(stored), _) if stored.node != node => Err(format!(
+            "the log belongs to node {}, not {node}",
+            stored.node
+        )),
         (Some(stored), _) if group.is_some_and(|group| group != stored.group) => {
             Err("the log belongs to another group".to_owned())
         }
@@ -502,11 +509,12 @@ fn watch_leadership(raft: &Raft<Group>, tasks: &TaskSet) -> watch::Receiver<Lead
 /// What a failed proposal is told.
 fn plain(error: &RaftError<u64, ClientWriteError<u64, BasicNode>>) -> String {
     match error {
-        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => match forward.leader_id
-        {
-            Some(leader) => format!("node {leader} leads, not this one"),
-            None => "no node is known to lead".to_owned(),
-        },
+        RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => {
+            match forward.leader_id {
+                Some(leader) => format!("node {leader} leads, not this one"),
+                None => "no node is known to lead".to_owned(),
+            }
+        }
         other => other.to_string(),
     }
 }

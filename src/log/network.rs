@@ -188,8 +188,8 @@ impl Connection {
         let answer = answer
             .await
             .map_err(|error| RPCError::Unreachable(Unreachable::new(&error)))?;
-        let reply: Reply = codec::decode(&answer)
-            .map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+        let reply: Reply =
+            codec::decode(&answer).map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
         self.boots.lock().insert(self.target, reply.boot);
         match reply.response {
             Response::Misdirected => Err(self.odd("the call was not for it")),

@@ -75,9 +75,14 @@ pub(super) async fn current(machine: &StateMachine) -> Result<Option<Snapshot<Gr
         let snapshot = Box::default();
         return Ok(Some(Snapshot { meta, snapshot }));
     }
-    let first = store.first();
     let mut entries = Vec::new();
     let end = meta.last_log_id.map_or(0, |id| id.index + 1);
+    // A log that ends before its snapshot has none of the snapshot's entries.
+    let first = if store.end() >= end {
+        store.first()
+    } else {
+        end
+    };
     let mut next = first;
     while next < end {
         let some = store.entries(next, end - 1, READ_BYTES).await?;

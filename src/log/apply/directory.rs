@@ -131,7 +131,9 @@ impl Machine {
             return duplicate(format!("role \"{name}\" already exists"));
         }
         if let Some(email) = email
-            && users.values().any(|user| user.email.as_ref() == Some(email))
+            && users
+                .values()
+                .any(|user| user.email.as_ref() == Some(email))
         {
             return duplicate(format!("a role with email \"{email}\" already exists"));
         }

@@ -26,11 +26,22 @@ const CACHE_KIB: i32 = -8192;
 /// One change of the database. A job's changes are in one transaction.
 #[derive(Debug)]
 pub(super) enum Change {
-    Put { index: u64, bytes: Vec<u8> },
-    Meta { key: Key, bytes: Vec<u8> },
+    Put {
+        index: u64,
+        bytes: Vec<u8>,
+    },
+    Meta {
+        key: Key,
+        bytes: Vec<u8>,
+    },
     /// Removes the entries from this index on.
-    Truncate { since: u64 },
-    Snapshot { meta: Vec<u8>, state: Vec<u8> },
+    Truncate {
+        since: u64,
+    },
+    Snapshot {
+        meta: Vec<u8>,
+        state: Vec<u8>,
+    },
 }
 
 /// The singletons that are kept beside the entries.

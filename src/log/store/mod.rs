@@ -64,8 +64,12 @@ struct Marks {
     purged: Option<LogId>,
     /// The last entry, or `purged` when there is none behind it.
     last: Option<LogId>,
+    /// The first entry that openraft appended behind `purged`, if any.
+    begin: u64,
     /// The first entry that deliverers may still need.
     first: u64,
+    /// Behind the last entry that is there, purged or not; all from `first` on are.
+    end: u64,
 }
 
 impl Store {
@@ -102,6 +106,11 @@ impl Store {
     /// The first entry that is kept for deliverers.
     pub(super) fn first(&self) -> u64 {
         self.0.marks.lock().first
+    }
+
+    /// Behind the last entry that is there, purged by openraft or not.
+    pub(super) fn end(&self) -> u64 {
+        self.0.marks.lock().end
     }
 
     /// Deliverers need no entry before `first` any more.
@@ -198,7 +207,10 @@ impl Store {
         // What was here may have lost against what is now agreed.
         self.0.tail.lock().clear();
         self.write(changes).await?;
-        self.0.marks.lock().first = first;
+        let mut marks = self.0.marks.lock();
+        marks.first = first;
+        let end = snapshot.last_log_id.map_or(0, |id| id.index + 1);
+        marks.end = marks.end.max(end);
         Ok(())
     }
 
@@ -322,15 +334,18 @@ fn load(connection: &Connection) -> Result<(Marks, u64), String> {
         _ => purged,
     };
     let stored_first = range.map_or(needed, |(first, _)| first);
-    if range.is_some_and(|(first, last)| last >= needed && first > needed) {
+    let begins_late = |(first, last)| purged.is_some() && last >= needed && first > needed;
+    if range.is_some_and(begins_late) || range.is_some_and(|(found, _)| found > first) {
         return Err(format!("the log has lost entry {needed}"));
     }
     let snapshot = database::snapshot(connection)
         .map_err(|error| format!("the snapshot cannot be read: {error}"))?;
     let covered = match &snapshot {
-        Some((meta, _)) => codec::decode::<SnapshotMeta>(meta)
-            .map_err(|error| format!("the snapshot cannot be read: {error}"))?
-            .last_log_id,
+        Some((meta, _)) => {
+            codec::decode::<SnapshotMeta>(meta)
+                .map_err(|error| format!("the snapshot cannot be read: {error}"))?
+                .last_log_id
+        }
         None => None,
     };
     if covered < purged {
@@ -348,7 +363,9 @@ fn load(connection: &Connection) -> Result<(Marks, u64), String> {
         committed_moved: false,
         purged,
         last,
+        begin: stored_first.max(needed),
         first,
+        end: range.map_or(first, |(_, last)| last + 1),
     };
     Ok((marks, stored_first))
 }

@@ -29,7 +29,7 @@ impl Store {
             let marks = self.0.marks.lock();
             let first = marks.purged.map_or(0, |purged| purged.index + 1);
             match marks.last {
-                Some(last) if last.index >= first => (first, last.index),
+                Some(last) if last.index >= first => (first.max(marks.begin), last.index),
                 _ => return Ok(Vec::new()),
             }
         };
@@ -91,8 +91,9 @@ impl RaftLogStorage<Group> for Store {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), StorageError> {
-        let failed =
-            |message: String| StorageError::from(StorageIOError::write_vote(AnyError::error(message)));
+        let failed = |message: String| {
+            StorageError::from(StorageIOError::write_vote(AnyError::error(message)))
+        };
         let change = meta(Key::Vote, vote).map_err(failed)?;
         self.write(vec![change]).await.map_err(failed)?;
         self.0.marks.lock().vote = Some(*vote);
@@ -140,6 +141,15 @@ impl RaftLogStorage<Group> for Store {
         };
         {
             let mut marks = self.0.marks.lock();
+            let next = appended[0].0.log_id.index;
+            if marks.last == marks.purged {
+                marks.begin = next;
+            }
+            if marks.end != next {
+                marks.first = next;
+                changes.push(meta(Key::First, &next).map_err(write_failed)?);
+            }
+            marks.end = last.index + 1;
             marks.last = Some(last);
             if let (true, Some(committed)) = (marks.committed_moved, marks.committed) {
                 changes.push(meta(Key::Committed, &committed).map_err(write_failed)?);
@@ -171,6 +181,7 @@ impl RaftLogStorage<Group> for Store {
         {
             let mut marks = self.0.marks.lock();
             marks.last = before.map(|entry| entry.log_id).or(marks.purged);
+            marks.end = since.index;
         }
         self.0.tail.lock().truncate(since.index);
         let change = Change::Truncate { since: since.index };

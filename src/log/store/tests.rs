@@ -29,6 +29,7 @@ impl StoreBuilder<super::super::raft::Group, Store, StateMachine, tempfile::Temp
         let machine = StateMachine::load(&runtime, &store)
             .await
             .expect("an empty state loads");
+        machine.set_running();
         Ok((directory, store, machine))
     }
 }
@@ -155,10 +156,18 @@ fn damage_is_told_at_opening_or_reading() {
             Box::new(sql("DELETE FROM entries WHERE idx > 40")),
             "entry 49 was committed and is not there",
         ),
-        (Box::new(sql("DELETE FROM entries WHERE idx < 3")), "lost entry 0"),
-        (Box::new(sql("DELETE FROM entries WHERE idx = 20")), "lost entry 20"),
         (
-            Box::new(sql("UPDATE entries SET data = substr(data, 1, 30) WHERE idx = 20")),
+            Box::new(sql("DELETE FROM entries WHERE idx < 3")),
+            "lost entry 0",
+        ),
+        (
+            Box::new(sql("DELETE FROM entries WHERE idx = 20")),
+            "lost entry 20",
+        ),
+        (
+            Box::new(sql(
+                "UPDATE entries SET data = substr(data, 1, 30) WHERE idx = 20",
+            )),
             "entry 20 cannot be read: the bytes are damaged",
         ),
         (
@@ -174,7 +183,9 @@ fn damage_is_told_at_opening_or_reading() {
             "the log",
         ),
         (
-            Box::new(|path: &Path| std::fs::write(path, "a letter, and no log at all").expect("it can be written")),
+            Box::new(|path: &Path| {
+                std::fs::write(path, "a letter, and no log at all").expect("it can be written")
+            }),
             "the log cannot be opened",
         ),
     ];
