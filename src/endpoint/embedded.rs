@@ -208,3 +208,6 @@ impl Endpoint for Embedded {
         self.ask(Job::Check).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -249,7 +249,11 @@ impl Gate {
         }
     }
 
-    async fn wait_until_stable(&self, index: Index, tables: &[TableId]) -> Result<(), ReadError> {
+    pub(super) async fn wait_until_stable(
+        &self,
+        index: Index,
+        tables: &[TableId],
+    ) -> Result<(), ReadError> {
         let changed = {
             let changes = self.changes.read();
             let last = |table| *changes.tables.get(table).unwrap_or(&changes.floor);

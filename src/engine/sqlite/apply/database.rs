@@ -16,8 +16,18 @@ pub(in crate::engine::sqlite) struct Database {
 pub(in crate::engine::sqlite) struct Injection {
     pub(in crate::engine::sqlite) after: usize,
     pub(in crate::engine::sqlite) code: std::ffi::c_int,
+    pub(in crate::engine::sqlite) manner: Manner,
+}
+
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::engine::sqlite) enum Manner {
+    /// The statement does nothing.
+    Statement,
     /// As SQLite does on some errors, the whole transaction is rolled back.
-    pub(in crate::engine::sqlite) rolls_back: bool,
+    RollsBack,
+    /// The error comes after the statement has done its work.
+    Afterwards,
 }
 
 impl Database {
@@ -39,8 +49,9 @@ impl Database {
         sql: &str,
         values: impl Params,
     ) -> rusqlite::Result<usize> {
-        self.before(sql)?;
-        self.connection.prepare_cached(sql)?.execute(values)
+        let injected = self.before(sql)?;
+        let changed = self.connection.prepare_cached(sql)?.execute(values)?;
+        injected.map_or(Ok(changed), Err)
     }
 
     /// The first row of a query, if it has one.
@@ -50,15 +61,17 @@ impl Database {
         values: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
-        self.before(sql)?;
+        let injected = self.before(sql)?;
         let mut statement = self.connection.prepare_cached(sql)?;
-        first_of(&mut statement, values, read)
+        let first = first_of(&mut statement, values, read)?;
+        injected.map_or(Ok(first), Err)
     }
 
     /// Runs statements that are not worth keeping: transactions and DDL.
     pub(in crate::engine::sqlite) fn run(&self, sql: &str) -> rusqlite::Result<()> {
-        self.before(sql)?;
-        self.connection.execute_batch(sql)
+        let injected = self.before(sql)?;
+        self.connection.execute_batch(sql)?;
+        injected.map_or(Ok(()), Err)
     }
 
     /// Whether the transaction that was begun is still open: some errors end it.
@@ -89,33 +102,33 @@ impl Database {
     }
 
     #[cfg(not(test))]
-    fn before(&self, _sql: &str) -> rusqlite::Result<()> {
-        Ok(())
+    fn before(&self, _sql: &str) -> rusqlite::Result<Option<rusqlite::Error>> {
+        Ok(None)
     }
 
+    /// The error that a test wants before the statement, or after it.
     #[cfg(test)]
-    fn before(&self, sql: &str) -> rusqlite::Result<()> {
+    fn before(&self, sql: &str) -> rusqlite::Result<Option<rusqlite::Error>> {
         let mut injection = self.injection.borrow_mut();
-        match injection.as_mut() {
-            None => Ok(()),
-            Some(_) if sql == "ROLLBACK" => Ok(()),
-            Some(pending) if pending.after > 0 => {
-                pending.after -= 1;
-                Ok(())
-            }
-            Some(pending) => {
-                let (code, rolls_back) = (pending.code, pending.rolls_back);
-                *injection = None;
-                if rolls_back && self.in_transaction() {
-                    self.connection.execute_batch("ROLLBACK")?;
-                }
-                let error = ffi::Error::new(code);
-                Err(rusqlite::Error::SqliteFailure(
-                    error,
-                    Some("injected".to_owned()),
-                ))
-            }
+        let Some(pending) = injection.as_mut().filter(|_| sql != "ROLLBACK") else {
+            return Ok(None);
+        };
+        if pending.after > 0 {
+            pending.after -= 1;
+            return Ok(None);
         }
+        let manner = pending.manner;
+        let code = ffi::Error::new(pending.code);
+        let error = rusqlite::Error::SqliteFailure(code, Some("injected".to_owned()));
+        *injection = None;
+        match manner {
+            Manner::Afterwards => return Ok(Some(error)),
+            Manner::RollsBack if self.in_transaction() => {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+            _ => {}
+        }
+        Err(error)
     }
 }
 

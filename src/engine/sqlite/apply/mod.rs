@@ -29,7 +29,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::StorageError;
 pub(super) use database::Database;
 #[cfg(test)]
-pub(super) use database::Injection;
+pub(super) use database::{Injection, Manner};
 pub(super) use expression::evaluate_column;
 use foreign::{Moment, Touched};
 pub(super) use side::fill as fill_side_table;
