@@ -7,5 +7,6 @@ pub mod engine;
 pub mod error;
 pub mod log;
 pub mod plan;
+pub mod runtime;
 pub mod session;
 pub mod types;

@@ -3,6 +3,8 @@
 //! An endpoint owns one database. Served in this process ([`embedded`]) or
 //! over the replica API; callers cannot tell.
 
+pub mod embedded;
+
 use std::sync::Arc;
 use std::time::Duration;
 
