@@ -3,8 +3,10 @@
 pub mod catalog;
 pub mod dispatch;
 pub mod endpoint;
+pub mod engine;
 pub mod error;
 pub mod log;
 pub mod plan;
+pub mod runtime;
 pub mod session;
 pub mod types;

@@ -1,0 +1,213 @@
+//! A SQLite replica in this process.
+//!
+//! One thread owns the writer and takes deliveries, checks and copies in turn
+//! (`keeper`). Reads run on the caller's thread within a budget and never ask
+//! the writer; what they may answer is decided by `gate`: the lease, the
+//! incarnation, the stable index, the schema version.
+//!
+//! Not handled: two processes with one file open for writing. The data
+//! directory's lock keeps them apart.
+
+mod gate;
+mod keeper;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{
+    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, Rows,
+    SnapshotId, TableHash,
+};
+use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::{StorageError, copy, hash};
+use crate::error::Error;
+use crate::runtime::{Next, Runtime, Worker};
+use crate::types::id::{ClusterId, Incarnation, Index, TableId};
+use gate::Gate;
+use keeper::Keeper;
+
+/// How often commits are made to survive a power loss, and the write-ahead
+/// log is looked at.
+const DURABLE_PERIOD: Duration = Duration::from_millis(500);
+
+/// An idle writer looks for foreign hands this often.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// Which replica this is.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    pub path: PathBuf,
+    pub cluster: ClusterId,
+    /// Where a new file stands in the log: the entry that made the data cluster.
+    pub born: Index,
+}
+
+/// A replica served in this process.
+pub struct Embedded {
+    runtime: Runtime,
+    path: PathBuf,
+    gate: Arc<Gate>,
+    writer: Worker<Job>,
+    checkpoints: Worker<()>,
+    checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+}
+
+/// Everything that the writer's thread is asked for.
+enum Job {
+    Position(Reply<Position>),
+    Apply(Box<Apply>, Reply<Applied>),
+    Check(Reply<()>),
+    CopyIn(Box<CopySource>, Reply<Position>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Fault>>;
+
+impl Embedded {
+    /// Opens the replica's file, or makes it, and starts its threads.
+    pub async fn open(config: EmbeddedConfig, runtime: &Runtime) -> Result<Embedded, Fault> {
+        let gate = Arc::new(Gate::new(runtime.clone(), config.born));
+        let checkpointer = Arc::new(Mutex::new(None));
+        let keeper = {
+            let (config, runtime) = (config.clone(), runtime.clone());
+            let (gate, checkpointer) = (Arc::clone(&gate), Arc::clone(&checkpointer));
+            let clock = runtime.clone();
+            let open = move || Keeper::open(config, clock, gate, checkpointer);
+            runtime.blocking(open).await?
+        };
+        let path = config.path;
+        let mut keeper = keeper;
+        let writer = runtime.worker("replica-writer", move |jobs| {
+            if jobs.is_empty() {
+                keeper.look_around();
+            }
+            jobs.into_iter().for_each(|job| keeper.serve(job));
+            Next::JobOrAfter(CHECK_PERIOD)
+        });
+        let (durable_gate, shared) = (Arc::clone(&gate), Arc::clone(&checkpointer));
+        let checkpoints = runtime.worker("replica-checkpoint", move |_: Vec<()>| {
+            if let Some(checkpointer) = shared.lock().as_mut() {
+                checkpoint(&durable_gate, checkpointer);
+            }
+            Next::JobOrAfter(DURABLE_PERIOD)
+        });
+        let started = |error| Fault::Failed(format!("a thread did not start: {error}"));
+        let embedded = Embedded {
+            runtime: runtime.clone(),
+            path,
+            gate,
+            writer: writer.map_err(started)?,
+            checkpoints: checkpoints.map_err(started)?,
+            checkpointer,
+        };
+        // The first job sets the worker's clock going.
+        let _ = embedded.checkpoints.send(());
+        Ok(embedded)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How far it has applied the log, by the incarnation that did.
+    pub fn applied(&self) -> Index {
+        self.gate.applied()
+    }
+
+    /// Ends both threads; what is queued is done first.
+    pub async fn close(&self) {
+        self.writer.close(&self.runtime).await;
+        self.checkpoints.close(&self.runtime).await;
+        self.checkpointer.lock().take();
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Fault::Failed("the replica is closed".to_owned());
+        self.writer.send(job(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Makes what is applied durable, and moves the log into the file when it is due.
+fn checkpoint(gate: &Gate, checkpointer: &mut Checkpointer) {
+    let done = gate.make_durable(|| checkpointer.make_durable());
+    if let Err(error) = done.and_then(|()| checkpointer.run_if_due()) {
+        tracing::warn!(%error, "checkpoint");
+    }
+}
+
+fn failed(error: StorageError) -> Fault {
+    Fault::Failed(error.to_string())
+}
+
+#[async_trait]
+impl Endpoint for Embedded {
+    async fn position(&self) -> Result<Position, Fault> {
+        self.ask(Job::Position).await
+    }
+
+    async fn apply(&self, request: Apply) -> Result<Applied, Fault> {
+        self.ask(|reply| Job::Apply(Box::new(request), reply)).await
+    }
+
+    async fn read(&self, request: Read) -> Result<Rows, ReadError> {
+        self.gate.enter(&request).await?;
+        Err(ReadError::Statement(Error::unsupported("reading")))
+    }
+
+    async fn open_snapshot(
+        &self,
+        _level: Level,
+        _incarnation: Incarnation,
+    ) -> Result<(SnapshotId, Index), ReadError> {
+        Err(ReadError::Statement(Error::unsupported("snapshots")))
+    }
+
+    async fn close_snapshot(&self, _snapshot: SnapshotId) {}
+
+    async fn copy_out(&self) -> Result<CopySource, Fault> {
+        let path = self.path.clone();
+        let target = copy::copy_path(&path, self.runtime.random_u64());
+        let copied = self
+            .runtime
+            .blocking(move || {
+                let copied = copy::copy_out(&path, &target);
+                copied.map(|(standing, schema)| CopySource {
+                    index: standing.applied,
+                    chain: standing.chain,
+                    schema,
+                    path: target,
+                })
+            })
+            .await;
+        copied.map_err(failed)
+    }
+
+    async fn copy_in(&self, source: CopySource) -> Result<Position, Fault> {
+        self.ask(|reply| Job::CopyIn(Box::new(source), reply)).await
+    }
+
+    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault> {
+        let path = self.path.clone();
+        let sum = self.runtime.blocking(move || hash::table(&path, table));
+        let sum = sum.await.map_err(failed)?;
+        let sum = sum.ok_or_else(|| Fault::Failed(format!("no table {table}")))?;
+        Ok(TableHash {
+            index: sum.index,
+            rows: sum.rows,
+            hash: sum.hash,
+        })
+    }
+
+    async fn check(&self) -> Result<(), Fault> {
+        self.ask(Job::Check).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
