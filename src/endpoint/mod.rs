@@ -5,7 +5,6 @@
 
 pub mod embedded;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use crate::plan::query::Query;
 use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
+pub use crate::types::overlay::{Overlay, OverlayRow, OverlayTable};
 use crate::types::write::Outcome;
 use crate::types::{Row, Value};
 
@@ -180,27 +180,6 @@ pub struct Read {
     pub overlay: Option<Arc<Overlay>>,
     pub snapshot: Option<SnapshotId>,
     pub cancel: CancellationToken,
-}
-
-/// Written rows of an open transaction, by table and key.
-#[derive(Clone, Debug, Default)]
-pub struct Overlay {
-    pub tables: BTreeMap<TableId, OverlayTable>,
-}
-
-/// The rows of one table that a transaction wrote. Keys are canonically encoded.
-#[derive(Clone, Debug, Default)]
-pub struct OverlayTable {
-    /// The table was emptied first: nothing of the replica's rows shows.
-    pub truncated: bool,
-    pub rows: HashMap<Vec<u8>, OverlayRow>,
-}
-
-#[derive(Clone, Debug)]
-pub struct OverlayRow {
-    pub key: Vec<Value>,
-    /// `None`: deleted.
-    pub row: Option<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@ pub mod encode;
 pub mod id;
 pub mod interval;
 pub mod numeric;
+pub mod overlay;
 pub mod settings;
 pub mod text;
 pub mod ty;

@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::types::settings::{Io, Settings};
 use crate::types::{Type, Value, encode, text};
 
@@ -122,7 +122,10 @@ fn from_text(bytes: &[u8], ty: &Type) -> Result<Value> {
 }
 
 fn misplaced(found: &str, ty: &Type) -> Error {
-    Error::internal(format!("the database holds {found} where {ty} belongs"))
+    Error::new(
+        SqlState::DATA_CORRUPTED,
+        format!("the database holds {found} where {ty} belongs"),
+    )
 }
 
 /// The canonical encoding in hex: text, because SQLite orders blobs by bytes

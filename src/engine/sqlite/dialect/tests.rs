@@ -1,0 +1,1 @@
+//! SQL as rendered, and its answers.
