@@ -5,7 +5,10 @@ use std::sync::LazyLock;
 
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
-use super::{aggregate, compare, decimal, digest, float, integer, like, regex, string, window};
+use super::{
+    aggregate, array, compare, decimal, definitions, digest, float, integer, like, regex, rows,
+    sequence, string, system, window,
+};
 
 /// The tables of all topics.
 const TOPICS: &[&[&[Definition]]] = &[
@@ -17,6 +20,11 @@ const TOPICS: &[&[&[Definition]]] = &[
     digest::TABLES,
     like::TABLES,
     regex::TABLES,
+    array::TABLES,
+    rows::TABLES,
+    sequence::TABLES,
+    system::TABLES,
+    definitions::TABLES,
     aggregate::TABLES,
     window::TABLES,
 ];
