@@ -8,8 +8,10 @@ pub mod context;
 pub mod evaluate;
 pub mod expression;
 pub mod function;
+pub mod parse;
 pub mod query;
 pub mod statement;
+pub mod syntax;
 
 use crate::types::Type;
 use crate::types::id::{SchemaVersion, TableId};

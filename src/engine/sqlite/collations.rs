@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::values;
-use crate::types::{Type, Value, compare};
+use crate::types::{Numeric, Type, Value, compare};
 
 /// Registers all collations on a connection.
 pub fn register(connection: &Connection) -> rusqlite::Result<()> {
@@ -24,7 +24,10 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
 fn numeric(a: &str, b: &str) -> Ordering {
     match (small_integer(a), small_integer(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
-        _ => by_type(a, b, &Type::NUMERIC),
+        _ => match (Numeric::parse(a), Numeric::parse(b)) {
+            (Ok(a), Ok(b)) => a.compare(&b),
+            _ => a.cmp(b),
+        },
     }
 }
 

@@ -22,7 +22,7 @@ use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 
 use crate::error::{Error, Result, SqlState};
 use crate::types::settings::{Io, Settings};
-use crate::types::{Type, Value, encode, text};
+use crate::types::{Numeric, Type, Value, encode, text};
 
 /// What stands for the float NaN, which SQLite would turn into NULL.
 const NAN: &str = "NaN";
@@ -54,7 +54,7 @@ pub fn encode(value: &Value) -> ToSqlOutput<'_> {
             return ToSqlOutput::Borrowed(ValueRef::Text(t.as_bytes()));
         }
         Value::Bytes(b) => return ToSqlOutput::Borrowed(ValueRef::Blob(b)),
-        Value::Numeric(_) => SqlValue::Text(printed(value, &Type::NUMERIC)),
+        Value::Numeric(number) => SqlValue::Text(number.to_string()),
         Value::Interval(_) => SqlValue::Text(printed(value, &Type::INTERVAL)),
         Value::Uuid(bytes) => SqlValue::Text(uuid::Uuid::from_bytes(*bytes).to_string()),
         Value::Array(_) | Value::Record(_) => SqlValue::Text(to_hex(value)),
@@ -91,7 +91,7 @@ fn from_integer(i: i64, ty: &Type) -> Result<Value> {
         Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => Value::Int(i),
         Type::Bool => Value::Bool(i != 0),
         Type::Float4 | Type::Float8 => Value::Float(i as f64),
-        Type::Numeric(_) => text::input(&i.to_string(), &Type::NUMERIC, stored_form())?,
+        Type::Numeric(_) => Value::Numeric(Numeric::from_i64(i)),
         Type::Date => Value::Date(i32::try_from(i).map_err(|_| misplaced("a large integer", ty))?),
         Type::Time(_) => Value::Time(i),
         Type::Timestamp(_) => Value::Timestamp(i),
@@ -105,7 +105,9 @@ fn from_text(bytes: &[u8], ty: &Type) -> Result<Value> {
     Ok(match ty {
         Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name => Value::text(read),
         Type::InternalChar | Type::Unknown | Type::Void => Value::text(read),
-        Type::Numeric(_) => text::input(read, &Type::NUMERIC, stored_form())?,
+        Type::Numeric(_) => {
+            Value::Numeric(Numeric::parse(read).map_err(|_| misplaced("other text", ty))?)
+        }
         Type::Float4 | Type::Float8 if read == NAN => Value::Float(f64::NAN),
         Type::Interval(_) => text::input(read, &Type::INTERVAL, stored_form())?,
         Type::Uuid => {
@@ -182,7 +184,7 @@ mod tests {
 
     #[test]
     fn values_come_back() {
-        let numeric = text::input("1.50", &Type::NUMERIC, stored_form()).unwrap();
+        let numeric = Value::Numeric(Numeric::parse("1.50").unwrap());
         let span = Value::Interval(Interval {
             months: 14,
             days: -3,

@@ -101,16 +101,19 @@ impl Renderer<'_> {
             .take(query.columns.len())
             .enumerate()
         {
-            let sql = match collated {
+            let mut sql = match collated {
                 true => self.collated(column)?,
                 false => self.expression(column)?,
             };
+            if place == 0 && is_unseen_total(select) {
+                sql = format!("CASE WHEN count(*) >= 0 THEN {sql} END");
+            }
             columns.push(format!("{sql} AS c{place}"));
         }
         if columns.is_empty() {
             columns.push("NULL AS c0".to_owned());
         }
-        let groups = self.groups(query, select)?;
+        let groups = self.groups(select)?;
         let distinct = if distinct { "DISTINCT " } else { "" };
         let columns = columns.join(", ");
         Ok(format!("SELECT {distinct}{columns}{from}{filter}{groups}"))
@@ -126,7 +129,7 @@ impl Renderer<'_> {
     }
 
     /// GROUP BY and HAVING.
-    pub(super) fn groups(&mut self, query: &Query, select: &Select) -> Result<String> {
+    pub(super) fn groups(&mut self, select: &Select) -> Result<String> {
         let mut sql = String::new();
         let mut keys = Vec::new();
         for key in &select.group_by {
@@ -141,17 +144,8 @@ impl Renderer<'_> {
             }
             sql = format!(" GROUP BY {}", keys.join(", "));
         }
-        let having = match &select.having {
-            Some(having) => Some(self.expression(having)?),
-            None => None,
-        };
-        // SQLite groups only where it sees GROUP BY or an aggregate.
-        let unseen = select.grouped && keys.is_empty() && !has_aggregate(query, select);
-        match (having, unseen) {
-            (Some(having), true) => sql.push_str(&format!(" HAVING count(*) >= 0 AND {having}")),
-            (None, true) => sql.push_str(" HAVING count(*) >= 0"),
-            (Some(having), false) => sql.push_str(&format!(" HAVING {having}")),
-            (None, false) => {}
+        if let Some(having) = &select.having {
+            sql.push_str(&format!(" HAVING {}", self.expression(having)?));
         }
         Ok(sql)
     }
@@ -187,7 +181,7 @@ impl Renderer<'_> {
         if !inner.is_empty() {
             window = format!("{window} ORDER BY {}", inner.join(", "));
         }
-        let groups = self.groups(query, select)?;
+        let groups = self.groups(select)?;
         let shown: Vec<String> = (0..query.columns.len()).map(|n| format!("c{n}")).collect();
         let (shown, columns) = (shown.join(", "), columns.join(", "));
         let mut sql = format!(
@@ -348,14 +342,12 @@ pub(super) fn is_bare_select(query: &Query) -> bool {
     }
 }
 
-fn has_aggregate(query: &Query, select: &Select) -> bool {
+/// It groups all rows into one, which SQLite does not see: it looks for GROUP BY
+/// or an aggregate in the list.
+fn is_unseen_total(select: &Select) -> bool {
     let is_aggregate = |e: &Expression| matches!(e.kind, ExpressionKind::Aggregate(_));
-    let keys = query.order_by.iter().filter_map(|key| match &key.by {
-        SortBy::Expression(expression) => Some(expression),
-        SortBy::Column(_) => None,
-    });
-    let mut expressions = select.projection.iter().chain(&select.having).chain(keys);
-    expressions.any(|e| walk::any(e, &is_aggregate))
+    let mut columns = select.projection.iter();
+    select.grouped && select.group_by.is_empty() && !columns.any(|e| walk::any(e, &is_aggregate))
 }
 
 fn has_outer_join(item: &From) -> bool {
