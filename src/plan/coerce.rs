@@ -2,6 +2,7 @@
 //! type is found.
 
 use super::expression::{Expression, ExpressionKind};
+use super::function::names::type_name;
 use crate::error::{Error, Result, SqlState};
 use crate::types::settings::Io;
 use crate::types::{Type, Value, cast, text};
@@ -79,7 +80,7 @@ fn literal(
 }
 
 fn cannot(from: &Type, to: &Type, strength: Strength) -> Error {
-    let (from, to) = (from.without_modifier(), to.without_modifier());
+    let (from, to) = (type_name(from), type_name(to));
     match strength {
         Strength::Explicit => Error::new(
             SqlState::CANNOT_COERCE,
@@ -220,7 +221,11 @@ pub fn common_type(types: &[Type], what: &str) -> Result<Type> {
         if category(&ty) != category(&chosen) {
             return Err(Error::new(
                 SqlState::DATATYPE_MISMATCH,
-                format!("{what} types {chosen} and {ty} cannot be matched"),
+                format!(
+                    "{what} types {} and {} cannot be matched",
+                    type_name(&chosen),
+                    type_name(&ty)
+                ),
             ));
         }
         if !is_preferred(&chosen)

@@ -255,7 +255,12 @@ fn width_bucket(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let [operand, low] = pair(arguments)?;
     let high = float(&arguments[2])?;
     let count = int(&arguments[3])?;
-    let error = |text: &str| Err(Error::new(SqlState(*b"2201G"), text));
+    let error = |text: &str| {
+        Err(Error::new(
+            SqlState::INVALID_ARGUMENT_FOR_WIDTH_BUCKET,
+            text,
+        ))
+    };
     if count <= 0 {
         return error("count must be greater than zero");
     }

@@ -7,13 +7,26 @@
 
 mod aggregate;
 mod arguments;
+mod array;
 mod compare;
+mod decimal;
 mod definition;
+mod definitions;
+mod digest;
 mod float;
 mod integer;
+mod like;
+mod md5;
+pub mod names;
+mod regex;
 pub mod registry;
 pub mod resolve;
+mod rows;
+mod sequence;
 mod signature;
+pub mod string;
+mod system;
+mod window;
 
 use std::fmt;
 

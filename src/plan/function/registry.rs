@@ -4,14 +4,29 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::definition::Definition;
-use super::{Function, FunctionRef, Parameter, aggregate, compare, float, integer, signature};
+use super::{Function, FunctionRef, Parameter, signature};
+use super::{
+    aggregate, array, compare, decimal, definitions, digest, float, integer, like, regex, rows,
+    sequence, string, system, window,
+};
 
 /// The tables of all topics.
 const TOPICS: &[&[&[Definition]]] = &[
     compare::TABLES,
     integer::TABLES,
     float::TABLES,
+    decimal::TABLES,
+    string::TABLES,
+    digest::TABLES,
+    like::TABLES,
+    regex::TABLES,
+    array::TABLES,
+    rows::TABLES,
+    sequence::TABLES,
+    system::TABLES,
+    definitions::TABLES,
     aggregate::TABLES,
+    window::TABLES,
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);

@@ -2,6 +2,7 @@
 //! rules: an exact match, else the candidate reached with the fewest and most
 //! preferred implicit casts, with a guess for literals of unknown type.
 
+use super::names::type_name;
 use super::registry;
 use super::{FunctionRef, Parameter, Returns};
 use crate::error::{Error, Result, SqlState};
@@ -67,7 +68,7 @@ pub fn function(name: &str, arguments: &[Type]) -> Result<Resolved> {
         .filter_map(|function| candidate(function, arguments.len()))
         .collect();
     let signature = || {
-        let types: Vec<String> = arguments.iter().map(Type::to_string).collect();
+        let types: Vec<String> = arguments.iter().map(type_name).collect();
         format!("{name}({})", types.join(", "))
     };
     match choose(candidates, &arguments, &arguments) {
@@ -116,8 +117,10 @@ fn candidate(function: FunctionRef, count: usize) -> Option<Candidate> {
 
 fn unknown_operator(what: &str, state: SqlState, symbol: &str, arguments: &[Type]) -> Error {
     let message = match arguments {
-        [left, right] => format!("{what}: {left} {symbol} {right}"),
-        [right] => format!("{what}: {symbol} {right}"),
+        [left, right] => {
+            format!("{what}: {} {symbol} {}", type_name(left), type_name(right))
+        }
+        [right] => format!("{what}: {symbol} {}", type_name(right)),
         _ => format!("{what}: {symbol}"),
     };
     Error::new(state, message)
