@@ -49,3 +49,44 @@ fn put_column(out: &mut Vec<u8>, column: &OutputColumn, format: Format) {
     out.extend_from_slice(&column.ty.modifier().to_be_bytes());
     out.extend_from_slice(&format.code().to_be_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use pgwire::messages::data::RowDescription;
+    use pgwire::messages::{DecodeContext, Message, ProtocolVersion};
+
+    use super::*;
+    use crate::types::Type;
+
+    #[test]
+    fn columns_read_back() {
+        let columns = [
+            OutputColumn {
+                name: "a".to_owned(),
+                ty: Type::Varchar(Some(20)),
+                origin: Some((16384, 2)),
+            },
+            OutputColumn {
+                name: "?column?".to_owned(),
+                ty: Type::Int8,
+                origin: None,
+            },
+        ];
+        let mut out = Vec::new();
+        put_columns(&mut out, &columns, &Formats::All(Format::Binary));
+        let context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
+        let mut bytes = BytesMut::from(&out[..]);
+        let read = RowDescription::decode(&mut bytes, &context)
+            .unwrap()
+            .unwrap();
+        assert!(bytes.is_empty());
+        let [a, b] = &read.fields[..] else {
+            panic!("two columns");
+        };
+        assert_eq!((a.name.as_str(), a.table_id, a.column_id), ("a", 16384, 2));
+        assert_eq!((a.type_id, a.type_size, a.type_modifier), (1043, -1, 24));
+        assert_eq!((b.type_id, b.type_size, b.type_modifier), (20, 8, -1));
+        assert_eq!((b.table_id, b.column_id, b.format_code), (0, 0, 1));
+    }
+}

@@ -94,3 +94,50 @@ fn put_field(out: &mut Vec<u8>, code: u8, value: &str) {
     out.extend_from_slice(&value.as_bytes()[..end.unwrap_or(value.len())]);
     out.push(0);
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use pgwire::messages::response::ErrorResponse;
+    use pgwire::messages::{DecodeContext, Message, ProtocolVersion};
+
+    use super::*;
+
+    #[test]
+    fn errors_carry_their_fields() {
+        let error = Error::new(SqlState::UNIQUE_VIOLATION, "dupli\0cate")
+            .detail("d")
+            .hint("h")
+            .at(Some(7))
+            .table("t")
+            .constraint("k");
+        let mut out = Vec::new();
+        put_error(&mut out, "ERROR", &error);
+        let context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
+        let mut bytes = BytesMut::from(&out[..]);
+        let read = ErrorResponse::decode(&mut bytes, &context)
+            .unwrap()
+            .unwrap();
+        assert!(bytes.is_empty());
+        let fields: Vec<(char, &str)> = read
+            .fields
+            .iter()
+            .map(|(code, value)| (char::from(*code), value.as_str()))
+            .collect();
+        assert_eq!(
+            fields,
+            [
+                ('S', "ERROR"),
+                ('V', "ERROR"),
+                ('C', "23505"),
+                ('M', "dupli"),
+                ('D', "d"),
+                ('H', "h"),
+                ('P', "7"),
+                ('s', "public"),
+                ('t', "t"),
+                ('n', "k")
+            ]
+        );
+    }
+}

@@ -207,3 +207,88 @@ fn limit(tag: u8) -> Option<usize> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::frontend::pg::message::{Bind, Execute, Parse, Target};
+
+    fn wire(bytes: &[u8]) -> Wire {
+        let mut wire = Wire::new(Box::new(tokio::io::empty()));
+        wire.input.extend_from_slice(bytes);
+        wire.open();
+        wire
+    }
+
+    fn message_of(stop: Stop) -> String {
+        match stop {
+            Stop::Fatal(error) => error.message().to_owned(),
+            stop => panic!("not fatal: {stop:?}"),
+        }
+    }
+
+    #[test]
+    fn frames_come_whole_or_not_at_all() {
+        let bytes = b"Q\0\0\0\x06x\0S\0\0\0\x04";
+        for end in 0..7 {
+            assert!(wire(&bytes[..end]).buffered().unwrap().is_none(), "{end}");
+        }
+        let mut wire = wire(bytes);
+        let frame = wire.buffered().unwrap().unwrap();
+        assert_eq!((frame.tag, &*frame.body), (b'Q', &b"x\0"[..]));
+        assert_eq!(wire.buffered().unwrap().unwrap().tag, b'S');
+        assert!(wire.buffered().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_frame_ends_the_connection() {
+        let refused = |bytes: &[u8]| message_of(wire(bytes).buffered().unwrap_err());
+        assert_eq!(refused(b"G\0\0\0\x04"), "invalid frontend message type 71");
+        for bytes in [b"Q\0\0\0\x03", b"Q\xff\xff\xff\xff", b"S\0\0\xff\xff"] {
+            assert_eq!(refused(bytes), "invalid message length");
+        }
+        let mut unknown = wire(b"Q\0\0\0\x06x\0");
+        unknown.open = false;
+        assert!(unknown.buffered().is_err());
+    }
+
+    #[tokio::test]
+    async fn startup_packets_are_short() {
+        let packet = |bytes: &'static [u8]| async move { wire(bytes).startup_packet().await };
+        assert_eq!(
+            &*packet(b"\0\0\0\x08\x04\xd2\x16\x2f").await.unwrap(),
+            [4, 210, 22, 47]
+        );
+        for bytes in [&b"\0\0\0\x07"[..], b"GET / HTTP/1.1\r\n", b"\0\0\x27\x11"] {
+            assert!(matches!(packet(bytes).await, Err(Stop::Fatal(_))));
+        }
+        assert!(matches!(packet(b"\0\0\0\x08").await, Err(Stop::Gone(_))));
+    }
+
+    #[tokio::test]
+    async fn finds_the_sync_behind_a_statement() {
+        for (bytes, expected) in [
+            (&b"S\0\0\0\x04"[..], true),
+            (b"C\0\0\0\x06S\0S\0\0\0\x04", true),
+            (b"H\0\0\0\x04S\0\0\0\x04", false),
+            (b"E\0\0\0\x09\0\0\0\0\0S\0\0\0\x04", false),
+        ] {
+            assert_eq!(wire(bytes).sync_follows().await.unwrap(), expected);
+        }
+        assert!(wire(b"S\0\0").sync_follows().await.is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut wire = wire(&bytes);
+            while let Ok(Some(_)) = wire.buffered() {}
+            let _ = Parse::decode(&bytes);
+            let _ = Bind::decode(&bytes);
+            let _ = Execute::decode(&bytes);
+            let _ = Target::decode(&bytes, "CLOSE");
+        }
+    }
+}
