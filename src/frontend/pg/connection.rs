@@ -4,7 +4,6 @@
 //! The loop ends with the client, with an error that leaves the stream out of
 //! step, or with 57P01 between two statements once the server ends.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,7 +15,9 @@ use super::Server;
 use super::cancel::Registration;
 use super::encode::put_message;
 use super::error::{Stop, put_error, put_notice};
-use super::extended::{Portal, Prepared};
+use super::named::Named;
+use super::portal::Portal;
+use super::prepared::Prepared;
 use super::wire::{Frame, Wire, protocol_fatal};
 use crate::error::{Error, SqlState};
 use crate::session::{Canceller, Session, TransactionStatus};
@@ -37,60 +38,6 @@ pub(super) struct Connection {
     /// Registered once: polling it again costs little.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
-}
-
-/// Things by their name; the one without a name is at hand.
-pub(super) struct Named<T> {
-    unnamed: Option<T>,
-    named: HashMap<String, T>,
-}
-
-impl<T> Named<T> {
-    pub(super) fn get(&self, name: &str) -> Option<&T> {
-        match name {
-            "" => self.unnamed.as_ref(),
-            name => self.named.get(name),
-        }
-    }
-
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut T> {
-        match name {
-            "" => self.unnamed.as_mut(),
-            name => self.named.get_mut(name),
-        }
-    }
-
-    pub(super) fn insert(&mut self, name: &str, thing: T) {
-        match name {
-            "" => self.unnamed = Some(thing),
-            name => drop(self.named.insert(name.to_owned(), thing)),
-        }
-    }
-
-    pub(super) fn remove(&mut self, name: &str) -> Option<T> {
-        match name {
-            "" => self.unnamed.take(),
-            name => self.named.remove(name),
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.unnamed = None;
-        self.named.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.named.len()
-    }
-}
-
-impl<T> Default for Named<T> {
-    fn default() -> Named<T> {
-        Named {
-            unnamed: None,
-            named: HashMap::new(),
-        }
-    }
 }
 
 impl Connection {

@@ -4,6 +4,7 @@
 //! goes through `types`. No value costs an allocation of its own.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use super::error::protocol_violation;
 use crate::error::{Error, Result, SqlState};
@@ -22,7 +23,7 @@ pub(super) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Formats {
     All(Format),
-    Each(Vec<Format>),
+    Each(Arc<[Format]>),
 }
 
 /// What encoding needs beside the row.
@@ -228,12 +229,12 @@ mod tests {
         ];
         let settings = Settings::default();
         let mut scratch = String::new();
-        let formats = Formats::Each(vec![
+        let formats = Formats::Each(Arc::new([
             Format::Text,
             Format::Text,
             Format::Text,
             Format::Binary,
-        ]);
+        ]));
         let mut encoder = Encoder {
             columns: &columns,
             formats: &formats,

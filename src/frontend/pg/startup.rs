@@ -44,9 +44,14 @@ pub(super) async fn start(
     server: &Arc<Server>,
     stream: Stream,
 ) -> Result<Option<Connection>, Stop> {
-    let started = tokio::time::timeout(STARTUP_TIMEOUT, start_in_time(server, stream));
-    // PostgreSQL says nothing either to a client that does not come to the point.
-    started.await.unwrap_or(Ok(None))
+    tokio::select! {
+        biased;
+        started = tokio::time::timeout(STARTUP_TIMEOUT, start_in_time(server, stream)) => {
+            // PostgreSQL says nothing either to a client that does not come to the point.
+            started.unwrap_or(Ok(None))
+        }
+        () = server.shutdown.cancelled() => Ok(None),
+    }
 }
 
 async fn start_in_time(server: &Arc<Server>, stream: Stream) -> Result<Option<Connection>, Stop> {

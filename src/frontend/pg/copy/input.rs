@@ -1,11 +1,13 @@
 //! Rows of COPY FROM STDIN, found in bytes that come in any pieces.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BytesMut};
 
 use super::fields::{Field, Layout};
 use crate::error::{Error, Result, SqlState};
 use crate::frontend::pg::message::{Reader, text};
-use crate::plan::statement::{Copy, CopyFormat, CopyHeader};
+use crate::plan::statement::{Copy, CopyDirection, CopyFormat, CopyHeader};
 use crate::types::settings::Io;
 use crate::types::{Row, Type, Value, binary, text as text_format};
 
@@ -22,6 +24,9 @@ const MAX_ROW: usize = 256 * 1024 * 1024;
 /// Bytes of input that make a batch.
 const BATCH_SIZE: usize = 256 * 1024;
 
+/// Characters of a line or value that an error's context shows, as in PostgreSQL.
+const MAX_CONTEXT: usize = 100;
+
 /// A column that the stream fills.
 pub(super) struct Column {
     pub(super) name: String,
@@ -33,6 +38,7 @@ pub(super) struct Input {
     pending: BytesMut,
     /// How much of `pending` is known to hold no whole row.
     searched: usize,
+    table: String,
     columns: Vec<Column>,
     format: Format,
     header: CopyHeader,
@@ -56,9 +62,14 @@ impl Input {
             CopyFormat::Csv => Format::Lines(Layout::new(copy, true)),
             CopyFormat::Binary => Format::Binary,
         };
+        let table = match &copy.direction {
+            CopyDirection::In { table, .. } => table.name.clone(),
+            CopyDirection::Out { .. } => String::new(),
+        };
         Input {
             pending: BytesMut::new(),
             searched: 0,
+            table,
             columns,
             format,
             header: copy.header,
@@ -134,19 +145,33 @@ impl Input {
             }
             return Ok(Some(None));
         }
-        let fields = layout.fields(line)?;
+        self.row(layout, line, io).map(|row| Some(Some(row)))
+    }
+
+    fn row(&self, layout: &Layout, line: &[u8], io: Io<'_>) -> Result<Row> {
+        let whole_line = |error: Error| {
+            let line = String::from_utf8_lossy(line);
+            let line = shortened(&line);
+            error.context(format!("{}: \"{line}\"", self.place()))
+        };
+        let fields = layout.fields(line).map_err(whole_line)?;
         let row = fields
             .iter()
             .zip(&self.columns)
             .map(|(field, column)| self.value(field, column, io))
             .collect::<Result<Row>>()?;
         if fields.len() > self.columns.len() {
-            return Err(bad("extra data after last expected column"));
+            return Err(whole_line(bad("extra data after last expected column")));
         }
         if let Some(missing) = self.columns.get(fields.len()) {
-            return Err(bad(format!("missing data for column \"{}\"", missing.name)));
+            let message = format!("missing data for column \"{}\"", missing.name);
+            return Err(whole_line(bad(message)));
         }
-        Ok(Some(Some(row)))
+        Ok(row)
+    }
+
+    fn place(&self) -> String {
+        format!("COPY {}, line {}", self.table, self.line)
     }
 
     fn value(&self, field: &Field<'_>, column: &Column, io: Io<'_>) -> Result<Value> {
@@ -160,7 +185,14 @@ impl Input {
                 "invalid byte sequence for encoding \"UTF8\": 0x00",
             ));
         }
-        text_format::input(text, &column.ty, io)
+        text_format::input(text, &column.ty, io).map_err(|error| {
+            let text = shortened(text);
+            error.context(format!(
+                "{}, column {}: \"{text}\"",
+                self.place(),
+                column.name
+            ))
+        })
     }
 
     fn check_header(&self, fields: &[Field<'_>]) -> Result<()> {
@@ -263,6 +295,14 @@ fn not_a_short_read(error: Error) -> Error {
             error.message().to_owned(),
         ),
         _ => error,
+    }
+}
+
+/// As much of a text as an error's context shows.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_CONTEXT) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
     }
 }
 

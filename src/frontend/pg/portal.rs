@@ -1,4 +1,4 @@
-//! The extended protocol: prepared statements, portals, pipelines.
+//! Portals: Bind and Execute, row limits, pipelines.
 //!
 //! A statement that Sync follows directly is a transaction of its own; any
 //! other opens an implicit transaction, which Sync ends.
@@ -6,33 +6,23 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, attended};
-use super::describe::{put_parameters, put_result, returns_rows};
+use super::describe::returns_rows;
 use super::encode::{Counted, Format, Formats, put_empty};
 use super::error::{Stop, protocol_violation};
-use super::message::{Bind, Execute, Parse, Target, text};
+use super::message::{Bind, Execute, text};
+use super::prepared::{refuse_if_failed, refuse_if_full};
 use super::rows::RowSource;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::statement::{Statement, TransactionStatement};
-use crate::session::{Reply, Session, Tag, TransactionStatus};
+use crate::session::{Reply, Tag, TransactionStatus};
 use crate::types::settings::Io;
 use crate::types::{Type, Value, binary, text as text_format};
 
-/// Prepared statements and portals that one connection may hold: drivers keep
-/// a few hundred, a leak grows without end.
-const MAX_NAMED: usize = 10_000;
-
-/// A prepared statement.
-pub(super) struct Prepared {
-    sql: Box<str>,
-    types: Vec<Option<Type>>,
-    plan: Arc<Plan>,
-}
-
 /// A statement with its parameters, running or about to.
 pub(super) struct Portal {
-    plan: Arc<Plan>,
-    formats: Formats,
+    pub(super) plan: Arc<Plan>,
+    pub(super) formats: Formats,
     state: State,
 }
 
@@ -50,76 +40,11 @@ enum State {
     Spent,
 }
 
-/// 25P02 unless the transaction is sound or the statement ends it.
-pub(super) fn refuse_if_failed(session: &Session, plan: &Plan) -> Result<()> {
-    let ends = matches!(
-        plan.statement,
-        Statement::Empty
-            | Statement::Transaction(
-                TransactionStatement::Commit { .. }
-                    | TransactionStatement::Rollback { .. }
-                    | TransactionStatement::RollbackTo(_)
-            )
-    );
-    if session.status() == TransactionStatus::Failed && !ends {
-        return Err(failed_transaction());
-    }
-    Ok(())
-}
-
-fn failed_transaction() -> Error {
-    Error::new(
-        SqlState::IN_FAILED_SQL_TRANSACTION,
-        "current transaction is aborted, commands ignored until end of transaction block",
-    )
-}
-
 impl Connection {
-    /// Plans a statement. In a failed transaction only its syntax is told.
-    pub(super) fn plan(&mut self, sql: &str, types: &[Option<Type>]) -> Result<Arc<Plan>> {
-        let failed = self.session.status() == TransactionStatus::Failed;
-        self.session
-            .plan(sql, types)
-            .map_err(|error| match error.state() {
-                SqlState::SYNTAX_ERROR | SqlState::FEATURE_NOT_SUPPORTED => error,
-                _ if failed => failed_transaction(),
-                _ => error,
-            })
-    }
-
     /// From here to Sync, or to the end of a simple query, one transaction.
     pub(super) fn begin_implicit(&mut self) {
         self.session.begin_implicit();
         self.implicit = true;
-    }
-
-    /// Answers Parse.
-    pub(super) fn parse(&mut self, body: &[u8]) -> Result<(), Stop> {
-        let message = Parse::decode(body)?;
-        if message.name.is_empty() {
-            self.statements.remove("");
-        } else if self.statements.get(message.name).is_some() {
-            return Err(Stop::Statement(Error::new(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{}\" already exists", message.name),
-            )));
-        }
-        refuse_if_full(self.statements.len(), "prepared statements")?;
-        let types = message
-            .types
-            .iter()
-            .map(|oid| parameter_type(*oid))
-            .collect::<Result<Vec<_>>>()?;
-        let plan = self.plan(message.sql, &types)?;
-        refuse_if_failed(&self.session, &plan)?;
-        let prepared = Prepared {
-            sql: message.sql.into(),
-            types,
-            plan,
-        };
-        self.statements.insert(message.name, Arc::new(prepared));
-        put_empty(&mut self.wire.out, b'1');
-        Ok(())
     }
 
     /// Answers Bind.
@@ -150,47 +75,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The plan of a prepared statement, made anew if the schema has moved.
-    fn current_plan(&mut self, name: &str) -> Result<Arc<Plan>> {
-        let prepared = self.prepared(name)?;
-        if self.session.is_current(&prepared.plan) {
-            return Ok(prepared.plan.clone());
-        }
-        let prepared = prepared.clone();
-        let plan = self.plan(&prepared.sql, &prepared.types)?;
-        let same_columns = plan.columns.len() == prepared.plan.columns.len()
-            && plan
-                .columns
-                .iter()
-                .zip(&prepared.plan.columns)
-                .all(|(new, old)| new.name == old.name && new.ty == old.ty);
-        if !same_columns {
-            return Err(Error::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "cached plan must not change result type",
-            ));
-        }
-        let renewed = Prepared {
-            sql: prepared.sql.clone(),
-            types: prepared.types.clone(),
-            plan: plan.clone(),
-        };
-        self.statements.insert(name, Arc::new(renewed));
-        Ok(plan)
-    }
-
-    fn prepared(&self, name: &str) -> Result<&Arc<Prepared>> {
-        self.statements.get(name).ok_or_else(|| {
-            Error::new(
-                SqlState::INVALID_SQL_STATEMENT_NAME,
-                match name {
-                    "" => "unnamed prepared statement does not exist".to_owned(),
-                    name => format!("prepared statement \"{name}\" does not exist"),
-                },
-            )
-        })
-    }
-
     fn parameters(&self, message: &Bind<'_>, plan: &Plan) -> Result<Vec<Value>> {
         let given = message.parameters.len();
         let formats = Formats::from_codes(&message.parameter_formats, given, Counted::Parameters)?;
@@ -215,34 +99,6 @@ impl Connection {
             .collect()
     }
 
-    /// Answers Describe.
-    pub(super) fn describe(&mut self, body: &[u8]) -> Result<(), Stop> {
-        match Target::decode(body, "DESCRIBE")? {
-            Target::Statement(name) => {
-                self.prepared(name)?;
-                let plan = self.current_plan(name)?;
-                put_parameters(&mut self.wire.out, &plan);
-                // The formats come with Bind: text until then.
-                put_result(&mut self.wire.out, &plan, &Formats::TEXT);
-            }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                put_result(&mut self.wire.out, &portal.plan, &portal.formats);
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers Close; what does not exist is closed already.
-    pub(super) fn close(&mut self, body: &[u8]) -> Result<(), Stop> {
-        match Target::decode(body, "CLOSE")? {
-            Target::Statement(name) => drop(self.statements.remove(name)),
-            Target::Portal(name) => drop(self.portals.remove(name)),
-        }
-        put_empty(&mut self.wire.out, b'3');
-        Ok(())
-    }
-
     /// Answers Execute.
     pub(super) async fn execute(&mut self, body: &[u8]) -> Result<(), Stop> {
         let Execute {
@@ -255,6 +111,7 @@ impl Connection {
         match std::mem::replace(&mut portal.state, State::Spent) {
             State::Bound(parameters) => {
                 refuse_if_failed(&self.session, &plan)?;
+                self.join_pipeline().await?;
                 let reply = self.run_plan(&plan, parameters).await?;
                 self.extended_reply(name, &plan, &formats, reply, limit)
                     .await
@@ -275,17 +132,34 @@ impl Connection {
         }
     }
 
-    /// Runs a plan, in a transaction of its own where nothing else shares it.
-    async fn run_plan(&mut self, plan: &Arc<Plan>, parameters: Vec<Value>) -> Result<Reply, Stop> {
+    /// Opens an implicit transaction unless the statement stands alone: then
+    /// it need not wait for Sync to take effect.
+    async fn join_pipeline(&mut self) -> Result<(), Stop> {
         let alone = self.session.status() == TransactionStatus::Idle
             && !self.implicit
             && self.wire.sync_follows().await?;
         if !alone {
             self.begin_implicit();
         }
+        Ok(())
+    }
+
+    /// Runs a plan, as long as the client is there.
+    pub(super) async fn run_plan(
+        &mut self,
+        plan: &Arc<Plan>,
+        parameters: Vec<Value>,
+    ) -> Result<Reply, Stop> {
+        if self.deallocate(plan) {
+            return Ok(Reply::Done {
+                tag: Tag::Complete("DEALLOCATE".to_owned()),
+            });
+        }
         let canceller = self.session.canceller();
         let execute = self.session.execute(plan, parameters);
-        Ok(attended(&mut self.wire, &canceller, execute).await?)
+        let reply = attended(&mut self.wire, &canceller, execute).await?;
+        self.after(plan);
+        Ok(reply)
     }
 
     async fn extended_reply(
@@ -360,31 +234,11 @@ fn ends_transaction(plan: &Plan) -> bool {
     )
 }
 
-fn no_portal(name: &str) -> Error {
+pub(super) fn no_portal(name: &str) -> Error {
     Error::new(
         SqlState::INVALID_CURSOR_NAME,
         format!("portal \"{name}\" does not exist"),
     )
-}
-
-fn refuse_if_full(count: usize, what: &str) -> Result<()> {
-    if count < MAX_NAMED {
-        return Ok(());
-    }
-    Err(Error::new(
-        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-        format!("too many {what}: {MAX_NAMED} are open"),
-    ))
-}
-
-/// A parameter's type as Parse gives it: 0 and `unknown` leave it to us.
-fn parameter_type(oid: u32) -> Result<Option<Type>> {
-    match oid {
-        0 | 705 => Ok(None),
-        oid => Type::from_oid(oid)
-            .map(Some)
-            .ok_or_else(|| Error::unsupported(format_args!("the type with OID {oid}"))),
-    }
 }
 
 fn parameter(bytes: &[u8], ty: &Type, format: Format, io: Io<'_>) -> Result<Value> {
