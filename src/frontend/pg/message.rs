@@ -4,9 +4,10 @@
 //! on it, and turn invalid UTF-8 into other text. Here every read is checked:
 //! a body that ends early or has bytes left over is 08P01, bad text is 22021.
 
-use crate::error::{Error, Result, SqlState};
-
 use super::error::protocol_violation;
+use crate::error::{Error, Result, SqlState};
+use crate::types::settings::Io;
+use crate::types::{Type, Value, text as text_format};
 
 /// Reads a body from its start.
 pub(super) struct Reader<'a> {
@@ -129,6 +130,21 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str> {
             ),
         )
     })
+}
+
+/// A value in text format.
+pub(super) fn text_value(bytes: &[u8], ty: &Type, io: Io<'_>) -> Result<Value> {
+    let text = text(bytes)?;
+    if text.contains('\0') {
+        return Err(Error::new(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
+    match ty {
+        Type::Text => Ok(Value::text(text)),
+        ty => text_format::input(text, ty, io),
+    }
 }
 
 /// The text of Query and CopyFail.

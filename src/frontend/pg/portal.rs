@@ -9,7 +9,7 @@ use super::connection::{Connection, attended};
 use super::describe::returns_rows;
 use super::encode::{Counted, Format, Formats, put_empty};
 use super::error::{Stop, protocol_violation};
-use super::message::{Bind, Execute, text};
+use super::message::{Bind, Execute, text_value};
 use super::prepared::{refuse_if_failed, refuse_if_full};
 use super::rows::RowSource;
 use crate::error::{Error, Result, SqlState};
@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::plan::statement::{Statement, TransactionStatement};
 use crate::session::{Reply, Tag, TransactionStatus};
 use crate::types::settings::Io;
-use crate::types::{Type, Value, binary, text as text_format};
+use crate::types::{Type, Value, binary};
 
 /// A statement with its parameters, running or about to.
 pub(super) struct Portal {
@@ -244,15 +244,6 @@ pub(super) fn no_portal(name: &str) -> Error {
 fn parameter(bytes: &[u8], ty: &Type, format: Format, io: Io<'_>) -> Result<Value> {
     match format {
         Format::Binary => binary::receive(bytes, ty),
-        Format::Text => {
-            let text = text(bytes)?;
-            if text.contains('\0') {
-                return Err(Error::new(
-                    SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                    "invalid byte sequence for encoding \"UTF8\": 0x00",
-                ));
-            }
-            text_format::input(text, ty, io)
-        }
+        Format::Text => text_value(bytes, ty, io),
     }
 }

@@ -6,10 +6,10 @@ use bytes::{Buf, BytesMut};
 
 use super::fields::{Field, Layout};
 use crate::error::{Error, Result, SqlState};
-use crate::frontend::pg::message::{Reader, text};
+use crate::frontend::pg::message::{Reader, text_value};
 use crate::plan::statement::{Copy, CopyDirection, CopyFormat, CopyHeader};
 use crate::types::settings::Io;
-use crate::types::{Row, Type, Value, binary, text as text_format};
+use crate::types::{Row, Type, Value, binary};
 
 /// How a binary stream begins.
 pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -178,15 +178,9 @@ impl Input {
         let Some(bytes) = field else {
             return Ok(Value::Null);
         };
-        let text = text(bytes)?;
-        if text.contains('\0') {
-            return Err(Error::new(
-                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                "invalid byte sequence for encoding \"UTF8\": 0x00",
-            ));
-        }
-        text_format::input(text, &column.ty, io).map_err(|error| {
-            let text = shortened(text);
+        text_value(bytes, &column.ty, io).map_err(|error| {
+            let text = String::from_utf8_lossy(bytes);
+            let text = shortened(&text);
             error.context(format!(
                 "{}, column {}: \"{text}\"",
                 self.place(),
@@ -308,4 +302,101 @@ fn shortened(text: &str) -> Cow<'_, str> {
 
 fn bad(message: impl Into<String>) -> Error {
     Error::new(SqlState::BAD_COPY_FILE_FORMAT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::settings::Settings;
+
+    fn input(csv: bool, header: CopyHeader) -> Input {
+        let layout = Layout::of(csv);
+        Input {
+            pending: BytesMut::new(),
+            searched: 0,
+            table: "t".to_owned(),
+            columns: ["a", "b"]
+                .map(|name| Column {
+                    name: name.to_owned(),
+                    ty: Type::Text,
+                })
+                .into(),
+            format: Format::Lines(layout),
+            header,
+            line: 0,
+            closed: false,
+            ended: false,
+        }
+    }
+
+    /// The rows, as `a|b`, when the bytes come in pieces of this size.
+    fn rows(mut input: Input, bytes: &[u8], piece: usize) -> Result<Vec<String>> {
+        let settings = Settings::default();
+        let io = Io {
+            settings: &settings,
+            transaction_time: 0,
+        };
+        let mut rows = Vec::new();
+        for piece in bytes.chunks(piece) {
+            input.push(piece);
+            rows.extend(input.rows(2, io)?);
+        }
+        input.close();
+        loop {
+            match input.rows(2, io)? {
+                more if more.is_empty() => break,
+                more => rows.extend(more),
+            }
+        }
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.to_string(),
+            other => format!("{other:?}"),
+        };
+        Ok(rows
+            .iter()
+            .map(|row| row.iter().map(text).collect::<Vec<_>>().join("|"))
+            .collect())
+    }
+
+    #[test]
+    fn pieces_mean_nothing() {
+        for piece in 1..40 {
+            let text = input(false, CopyHeader::No);
+            assert_eq!(
+                rows(text, b"1\tx\\\ny\r\n\\N\tz\n3\tlast", piece).unwrap(),
+                ["1|x\ny", "Null|z", "3|last"]
+            );
+            let csv = input(true, CopyHeader::Match);
+            assert_eq!(
+                rows(csv, b"a,b\n1,\"x\n\"\"y\"\n,z\n\\.\nrest", piece).unwrap(),
+                ["1|x\n\"y", "Null|z"]
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_do_not_fit() {
+        for (bytes, message, context) in [
+            (
+                &b"1\t2\n1\n"[..],
+                "missing data for column \"b\"",
+                "COPY t, line 2: \"1\"",
+            ),
+            (
+                b"1\t2\t3\n",
+                "extra data after last expected column",
+                "COPY t, line 1: \"1\t2\t3\"",
+            ),
+        ] {
+            let error = rows(input(false, CopyHeader::No), bytes, 99).unwrap_err();
+            assert_eq!(error.state(), SqlState::BAD_COPY_FILE_FORMAT);
+            assert_eq!(error.message(), message);
+            assert_eq!(error.report().context.as_deref(), Some(context));
+        }
+        let wrong = rows(input(true, CopyHeader::Match), b"a,c\n1,2\n", 99);
+        assert_eq!(
+            wrong.unwrap_err().message(),
+            "column name mismatch in header line field 2: got \"c\", expected \"b\""
+        );
+    }
 }
