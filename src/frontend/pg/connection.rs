@@ -199,8 +199,9 @@ impl Connection {
     }
 }
 
-/// Waits for `work` while watching the client: if it goes, the work is
-/// cancelled. What the client sends meanwhile is kept.
+/// Waits for `work` while watching the client, and keeps what it sends
+/// meanwhile. If the client goes without a word the work is cancelled: nobody
+/// waits for it. One that has sent Terminate, or more to do, wants it done.
 pub(super) async fn attended<T>(
     wire: &mut Wire,
     canceller: &Canceller,
@@ -215,7 +216,9 @@ pub(super) async fn attended<T>(
             read = wire.fill(), if !gone && wire.has_room() => {
                 if read.is_err() {
                     gone = true;
-                    canceller.cancel();
+                    if wire.is_empty() {
+                        canceller.cancel();
+                    }
                 }
             }
         }

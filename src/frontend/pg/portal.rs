@@ -108,9 +108,9 @@ impl Connection {
         let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
         let plan = portal.plan.clone();
         let formats = portal.formats.clone();
+        refuse_if_failed(&self.session, &plan)?;
         match std::mem::replace(&mut portal.state, State::Spent) {
             State::Bound(parameters) => {
-                refuse_if_failed(&self.session, &plan)?;
                 self.join_pipeline().await?;
                 let reply = self.run_plan(&plan, parameters).await?;
                 self.extended_reply(name, &plan, &formats, reply, limit)

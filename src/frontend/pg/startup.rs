@@ -130,13 +130,11 @@ async fn establish(
     let long_keys = parameters.negotiate(wire)?;
     let user = authenticate(server, wire, &parameters.user, encrypted).await?;
     let permit = server.sessions.clone().try_acquire_owned().map_err(|_| {
-        Stop::Fatal(Error::new(
+        let error = Error::new(
             SqlState::TOO_MANY_CONNECTIONS,
-            format!(
-                "sorry, too many clients already: {} are connected",
-                server.max_sessions
-            ),
-        ))
+            "sorry, too many clients already",
+        );
+        Stop::Fatal(error.detail(format!("{} are connected", server.max_sessions)))
     })?;
     put(wire, &Authentication::Ok)?;
     let session = Session::open(

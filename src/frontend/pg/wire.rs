@@ -147,6 +147,11 @@ impl Wire {
         }
     }
 
+    /// Nothing of the client's waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.input.is_empty()
+    }
+
     /// Room is left to read ahead while a statement runs.
     pub(super) fn has_room(&self) -> bool {
         self.input.len() < LOOKAHEAD_SIZE
