@@ -61,7 +61,7 @@ impl Connection {
         refuse_if_full(self.portals.len(), "portals")?;
         let parameters = self.parameters(&message, &plan)?;
         let formats = Formats::from_codes(
-            &message.result_formats,
+            message.result_formats.iter(),
             plan.columns.len(),
             Counted::Columns,
         )?;
@@ -77,7 +77,8 @@ impl Connection {
 
     fn parameters(&self, message: &Bind<'_>, plan: &Plan) -> Result<Vec<Value>> {
         let given = message.parameters.len();
-        let formats = Formats::from_codes(&message.parameter_formats, given, Counted::Parameters)?;
+        let formats =
+            Formats::from_codes(message.parameter_formats.iter(), given, Counted::Parameters)?;
         let wanted = plan.parameters.len();
         if given != wanted {
             return Err(protocol_violation(format!(
@@ -89,7 +90,7 @@ impl Connection {
             settings: self.session.settings(),
             transaction_time: self.session.transaction_time(),
         };
-        let pairs = message.parameters.iter().zip(&plan.parameters);
+        let pairs = message.parameters.clone().zip(&plan.parameters);
         pairs
             .enumerate()
             .map(|(place, (bytes, ty))| match bytes {
