@@ -95,7 +95,8 @@ impl Connection {
             .enumerate()
             .map(|(place, (bytes, ty))| match bytes {
                 None => Ok(Value::Null),
-                Some(bytes) => parameter(bytes, ty, formats.of(place), io),
+                Some(bytes) => parameter(bytes, ty, formats.of(place), io)
+                    .map_err(|error| of_parameter(error, message.portal, place, formats.of(place))),
             })
             .collect()
     }
@@ -240,6 +241,18 @@ pub(super) fn no_portal(name: &str) -> Error {
         SqlState::INVALID_CURSOR_NAME,
         format!("portal \"{name}\" does not exist"),
     )
+}
+
+/// Names the parameter in an error of its value, as PostgreSQL does; the
+/// value itself is the client's secret.
+fn of_parameter(error: Error, portal: &str, place: usize, format: Format) -> Error {
+    let decoded = format == Format::Text && error.state() != SqlState::CHARACTER_NOT_IN_REPERTOIRE;
+    let value = if decoded { " = '...'" } else { "" };
+    let number = place + 1;
+    error.context(match portal {
+        "" => format!("unnamed portal parameter ${number}{value}"),
+        portal => format!("portal \"{portal}\" parameter ${number}{value}"),
+    })
 }
 
 fn parameter(bytes: &[u8], ty: &Type, format: Format, io: Io<'_>) -> Result<Value> {

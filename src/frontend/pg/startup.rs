@@ -212,11 +212,7 @@ impl Parameters {
             "user" => self.user = value.to_owned(),
             "database" => self.database = value.to_owned(),
             "options" => self.settings.extend(options(value)?),
-            "replication" => {
-                if !matches!(value, "false" | "off" | "no" | "0") {
-                    return Err(Stop::Fatal(Error::unsupported("replication")));
-                }
-            }
+            "replication" => replication(value)?,
             _ if name.starts_with("_pq_.") => self.unknown.push(name.to_owned()),
             _ => self.settings.push((name.to_owned(), value.to_owned())),
         }
@@ -237,6 +233,19 @@ impl Parameters {
         }
         Ok(spoken == VERSION_3_2)
     }
+}
+
+/// Refuses replication connections; says so when one is not asked for clearly.
+fn replication(value: &str) -> Result<(), Stop> {
+    Err(Stop::Fatal(match value {
+        "false" | "off" | "no" | "0" => return Ok(()),
+        "true" | "on" | "yes" | "1" | "database" => Error::unsupported("replication"),
+        other => Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"replication\": \"{other}\""),
+        )
+        .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+    }))
 }
 
 /// Splits `options` as a command line: `-c name=value`, `-cname=value` or

@@ -174,6 +174,11 @@ impl Input {
         format!("COPY {}, line {}", self.table, self.line)
     }
 
+    /// Where the next row would have stood.
+    pub(super) fn next_place(&self) -> String {
+        format!("COPY {}, line {}", self.table, self.line + 1)
+    }
+
     fn value(&self, field: &Field<'_>, column: &Column, io: Io<'_>) -> Result<Value> {
         let Some(bytes) = field else {
             return Ok(Value::Null);
