@@ -81,7 +81,12 @@ impl Connection {
 
     async fn messages(&mut self) -> Result<(), Stop> {
         loop {
-            let frame = self.next_frame().await?;
+            let frame = match self.session.idle_limit() {
+                None => self.next_frame().await?,
+                Some(limit) => tokio::time::timeout(limit, self.next_frame())
+                    .await
+                    .map_err(|_| idle_too_long())??,
+            };
             if frame.tag == b'X' {
                 return Ok(());
             }
@@ -223,6 +228,13 @@ pub(super) async fn attended<T>(
             }
         }
     }
+}
+
+fn idle_too_long() -> Stop {
+    Stop::Fatal(Error::new(
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        "terminating connection due to idle-in-transaction timeout",
+    ))
 }
 
 fn shut_down() -> Stop {
