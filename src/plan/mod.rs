@@ -6,6 +6,7 @@
 pub mod context;
 pub mod expression;
 pub mod function;
+pub mod pyql;
 pub mod query;
 pub mod statement;
 
