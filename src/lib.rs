@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod dispatch;
 pub mod endpoint;
 pub mod error;
+pub mod frontend;
 pub mod log;
 pub mod plan;
 pub mod session;

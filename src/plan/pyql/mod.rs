@@ -172,7 +172,7 @@ pub fn delete_key(table: &Arc<Table>, key: &str, io: Io<'_>) -> Result<Translati
 }
 
 /// The columns of a `select` member, with their keys.
-fn selection(scope: &Scope, wanted: &Json) -> Result<Vec<(String, usize, usize)>> {
+pub fn selection(scope: &Scope, wanted: &Json) -> Result<Vec<(String, usize, usize)>> {
     let wrong = || {
         Error::new(
             SqlState::SYNTAX_ERROR,

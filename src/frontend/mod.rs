@@ -1,0 +1,3 @@
+//! Client protocols: they decode, call the session, encode.
+
+pub mod http;
