@@ -277,6 +277,12 @@ impl Error {
         self
     }
 
+    /// Sets the position whatever it was: its statement stands in a longer string.
+    pub fn moved_to(mut self, position: u32) -> Error {
+        self.0.position = Some(position);
+        self
+    }
+
     pub fn table(mut self, name: impl Into<String>) -> Error {
         self.0.table = Some(name.into());
         self

@@ -9,4 +9,5 @@ pub mod frontend;
 pub mod log;
 pub mod plan;
 pub mod session;
+pub mod tls;
 pub mod types;

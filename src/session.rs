@@ -101,8 +101,17 @@ impl Session {
         Err(Error::unsupported("SQL"))
     }
 
+    /// The schema has not moved since this plan was made; else plan again.
+    pub fn is_current(&self, plan: &Plan) -> bool {
+        let catalog = self.dispatch.catalog();
+        catalog
+            .cluster_named(&self.database, self.user.id)
+            .is_none_or(|cluster| cluster.schema.version == plan.schema_version)
+    }
+
     /// Begins an implicit transaction block, for a simple-query string of
-    /// several statements or a pipeline; ended by [`Session::sync`].
+    /// several statements or a pipeline; ended by [`Session::sync`]. Does
+    /// nothing inside a transaction.
     pub fn begin_implicit(&mut self) {}
 
     /// Ends an implicit transaction: commits unless a statement failed.
