@@ -16,6 +16,7 @@ mod users;
 mod views;
 mod write;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,13 +25,17 @@ use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::Limits;
 use crate::auth::password::PasswordCache;
 use crate::dispatch::{Dispatch, Quorum};
 
@@ -39,7 +44,11 @@ use crate::dispatch::{Dispatch, Quorum};
 const QUORUM_AGE: Duration = Duration::from_secs(1);
 /// Passwords hashed at once: each takes a core for milliseconds.
 const CONCURRENT_HASHES: usize = 4;
-/// How long open connections may go on after the signal to stop.
+/// Open connections; further ones wait.
+const MAX_CONNECTIONS: usize = 4096;
+/// How long a client may take to send a request's head, or stay idle.
+const HEADER_LIMIT: Duration = Duration::from_secs(60);
+/// How long requests may go on after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// The longest request id that is taken over from a client.
 const MAX_REQUEST_ID_BYTES: usize = 64;
@@ -84,32 +93,57 @@ impl Http {
     }
 }
 
-/// All routes.
+/// All routes with what goes around them.
 pub fn router(http: Arc<Http>) -> Router {
-    Router::new()
-        .merge(rows::routes())
-        .merge(users::routes())
-        .merge(clusters::routes())
-        .merge(system::routes())
+    routes()
         .fallback(|| async { StatusCode::NOT_FOUND })
         .with_state(http)
         .layer(middleware::from_fn(around))
 }
 
-/// Serves until `shutdown`, then lets requests end within [`DRAIN_LIMIT`].
-pub async fn serve(
-    listener: TcpListener,
-    http: Arc<Http>,
+fn routes() -> Router<Arc<Http>> {
+    Router::new()
+        .merge(rows::routes())
+        .merge(users::routes())
+        .merge(clusters::routes())
+        .merge(system::routes())
+}
+
+/// Serves clients until `shutdown`; then each may finish its request.
+pub async fn serve(listener: TcpListener, dispatch: Arc<Dispatch>, shutdown: CancellationToken) {
+    let routes = router(Http::new(dispatch));
+    let limits = Limits {
+        connections: MAX_CONNECTIONS,
+        drain: DRAIN_LIMIT,
+    };
+    super::serve(listener, limits, shutdown.clone(), |stream, peer| {
+        connection(stream, peer, routes.clone(), shutdown.clone())
+    })
+    .await;
+}
+
+/// One connection, from its first request to its last.
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    routes: Router,
     shutdown: CancellationToken,
-) -> std::io::Result<()> {
-    let stop = shutdown.clone().cancelled_owned();
-    let server = axum::serve(listener, router(http)).with_graceful_shutdown(stop);
-    tokio::select! {
-        ended = server => ended,
-        () = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(DRAIN_LIMIT).await;
-        } => Ok(()),
+) {
+    let service = TowerToHyperService::new(routes);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, %error, "connection broke off");
     }
 }
 
@@ -153,4 +187,12 @@ fn now() -> f64 {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_route_hides_another() {
+        // The router panics on paths that it could not tell apart.
+        let _ = routes();
+    }
+}
