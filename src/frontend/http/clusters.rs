@@ -126,11 +126,7 @@ pub(super) async fn create_table(
         let text = format!("table {table} exists in cluster {name}");
         return Err(Failure::error(StatusCode::BAD_REQUEST, text));
     }
-    let statement = pyql::Translation {
-        sql,
-        ..Default::default()
-    };
-    write::run(http, caller, name, statement)
+    write::run(http, caller, name, pyql::Translation::of(sql))
         .await
         .map_err(|error| Failure::request(&error))?;
     let message = format!("table {table} created successfully ");

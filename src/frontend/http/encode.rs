@@ -61,7 +61,9 @@ impl RowEncoder {
             Value::Null => out.push_str("null"),
             Value::Bool(true) => out.push_str("true"),
             Value::Bool(false) => out.push_str("false"),
-            Value::Int(_) if ty.is_integer() || *ty == Type::Oid => self.print(value, ty, out),
+            Value::Int(number) if ty.is_integer() || *ty == Type::Oid => {
+                out.push_str(&number.to_string());
+            }
             Value::Float(number) if number.is_finite() => {
                 let start = out.len();
                 self.print(value, ty, out);
@@ -80,6 +82,8 @@ impl RowEncoder {
                 }
             }
             Value::Text(text) if is_structure(text) => out.push_str(text.trim()),
+            // Only char(n) prints other than it is kept: padded.
+            Value::Text(text) if !matches!(ty, Type::Char(_)) => print_text(text, out),
             Value::Json(text) | Value::Jsonb(text) => out.push_str(text.trim()),
             Value::Bytes(bytes) => print_text(&STANDARD.encode(bytes), out),
             Value::Timestamp(_) => print_text(&self.printed(value, ty).replacen(' ', "T", 1), out),

@@ -39,6 +39,14 @@ pub struct Translation {
 }
 
 impl Translation {
+    /// A statement without parameters, so far.
+    pub fn of(sql: String) -> Translation {
+        Translation {
+            sql,
+            ..Translation::default()
+        }
+    }
+
     /// Appends a value as the next parameter.
     fn push_parameter(&mut self, value: Value, ty: Type) {
         self.parameters.push(value);
@@ -105,7 +113,6 @@ pub fn insert(table: &Table, row: &Json, io: Io<'_>) -> Result<Translation> {
             "a row must be an object of columns and values",
         ));
     };
-    let mut translation = Translation::default();
     let mut names = Vec::new();
     let mut values = Translation::default();
     for (name, value) in members {
@@ -121,16 +128,13 @@ pub fn insert(table: &Table, row: &Json, io: Io<'_>) -> Result<Translation> {
         let (value, ty) = (convert(value, column, io)?, column.ty.without_modifier());
         values.push_parameter(value, ty);
     }
-    translation.sql = format!("INSERT INTO {}", relation(table));
-    if names.is_empty() {
-        translation.sql.push_str(" DEFAULT VALUES");
-        return Ok(translation);
-    }
-    let text = format!(" ({}) VALUES ({})", names.join(", "), values.sql);
-    translation.sql.push_str(&text);
-    translation.types = values.types;
-    translation.parameters = values.parameters;
-    Ok(translation)
+    let head = format!("INSERT INTO {}", relation(table));
+    values.sql = if names.is_empty() {
+        format!("{head} DEFAULT VALUES")
+    } else {
+        format!("{head} ({}) VALUES ({})", names.join(", "), values.sql)
+    };
+    Ok(values)
 }
 
 /// `{"set": {…}, "where": …}`; both are needed, neither may be empty.
@@ -208,8 +212,7 @@ fn render_select(
     columns: Vec<(String, usize, usize)>,
     conditions: Vec<Condition>,
 ) -> Translation {
-    let mut translation = Translation::default();
-    translation.sql.push_str("SELECT ");
+    let mut translation = Translation::of("SELECT ".to_owned());
     for (number, (key, table, column)) in columns.into_iter().enumerate() {
         if number > 0 {
             translation.sql.push_str(", ");
@@ -244,8 +247,7 @@ fn render_update(
         }
     };
     let table = scope.base();
-    let mut translation = Translation::default();
-    translation.sql = format!("UPDATE {} SET ", relation(table));
+    let mut translation = Translation::of(format!("UPDATE {} SET ", relation(table)));
     for (number, (name, value)) in members.iter().enumerate() {
         if number > 0 {
             translation.sql.push_str(", ");
@@ -260,8 +262,7 @@ fn render_update(
 }
 
 fn render_delete(scope: &Scope, conditions: Vec<Condition>) -> Translation {
-    let mut translation = Translation::default();
-    translation.sql = format!("DELETE FROM {}", relation(scope.base()));
+    let mut translation = Translation::of(format!("DELETE FROM {}", relation(scope.base())));
     translation.push_where(scope, conditions);
     translation
 }
