@@ -4,7 +4,7 @@
 //! few more digits than shown, computed in fixed point on big integers.
 
 use num_bigint::BigInt;
-use num_traits::{One, Signed, ToPrimitive, Zero};
+use num_traits::{One, Zero};
 
 use super::arithmetic::rescale;
 use super::{
@@ -391,6 +391,8 @@ fn power_of_mantissa(
 
 #[cfg(test)]
 mod tests {
+    use num_traits::{Signed, ToPrimitive};
+
     use super::*;
 
     #[test]
