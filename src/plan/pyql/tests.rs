@@ -124,6 +124,7 @@ fn shown(result: Result<Translation>) -> String {
                 let value = match value {
                     Value::Text(text) => format!("«{text}»"),
                     Value::Int(value) => value.to_string(),
+                    Value::Jsonb(text) => format!("Jsonb({text})"),
                     other => format!("{other:?}"),
                 };
                 text = text.replace(&format!("${}", number + 1), &value);

@@ -23,16 +23,16 @@ pub fn convert(json: &Json, column: &Column, io: Io<'_>) -> Result<Value> {
 }
 
 /// A value to compare this column with, and its type: a number with a
-/// fraction may well be compared with whole numbers.
+/// fraction, or one too large, may well be compared with whole numbers.
 pub(super) fn comparand(json: &Json, column: &Column, io: Io<'_>) -> Result<(Value, Type)> {
     let ty = column.ty.without_modifier();
-    if let (Json::Number(number), true) = (json, ty.is_integer())
-        && number.as_i64().is_none()
-    {
-        let value = text::input(&number.to_string(), &Type::NUMERIC, io)?;
-        return Ok((value, Type::NUMERIC));
+    match (convert(json, column, io), json) {
+        (Err(_), Json::Number(number)) if ty.is_integer() => {
+            let value = text::input(&number.to_string(), &Type::NUMERIC, io)?;
+            Ok((value, Type::NUMERIC))
+        }
+        (value, _) => Ok((value?, ty)),
     }
-    Ok((convert(json, column, io)?, ty))
 }
 
 fn of_type(json: &Json, ty: &Type, io: Io<'_>) -> Result<Value> {

@@ -9,7 +9,8 @@ mod share;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use serde_json::Value as JsonValue;
 
 use super::Http;
@@ -199,30 +200,34 @@ pub(super) fn describe(table: &Table) -> JsonValue {
 /// Answers a read of one of the tables.
 pub(super) fn read(http: &Http, table: &str, wanted: &Wanted<'_>) -> Result<Response, Failure> {
     let view = View::named(table)?;
+    let text = answer(view, wanted, &http.dispatch.catalog())?;
+    Ok(([(CONTENT_TYPE, "application/json")], text).into_response())
+}
+
+fn answer(view: View, wanted: &Wanted<'_>, catalog: &Catalog) -> Result<String, Failure> {
     if let Wanted::Some(body) = wanted
         && body.get("select").is_none()
     {
-        return Err(missing_selection(table));
+        return Err(missing_selection(view.name()));
     }
     let (keys, columns, conditions) =
         asked(&view.table(), wanted).map_err(|error| Failure::read(&error))?;
-    let rows = view
-        .rows(&http.dispatch.catalog())
-        .map_err(|error| Failure::read(&error))?;
+    let rows = view.rows(catalog).map_err(|error| Failure::read(&error))?;
     let types = columns.iter().map(|at| view.columns()[*at].1.clone());
     let encoder = RowEncoder::new(keys.iter().map(String::as_str), types);
-    let mut data = Vec::new();
+    let mut text = String::from("{\"data\":[");
+    let mut first = true;
     for row in &rows {
         if conditions.iter().all(|condition| condition.holds(row)) {
+            if !std::mem::take(&mut first) {
+                text.push(',');
+            }
             let shown: Row = columns.iter().map(|at| row[*at].clone()).collect();
-            let mut text = String::new();
             encoder.row(&shown, &mut text);
-            data.push(text);
         }
     }
-    let text = format!("{{\"data\":[{}]}}\n", data.join(","));
-    let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
-    Ok(axum::response::IntoResponse::into_response((kind, text)))
+    text.push_str("]}\n");
+    Ok(text)
 }
 
 /// Keys, places of the columns, and conditions of a read.
@@ -264,3 +269,6 @@ pub(super) fn read_only(table: &str) -> Failure {
         format!("table {table} of cluster {SYSTEM_CLUSTER} is read only"),
     )
 }
+
+#[cfg(test)]
+mod tests;

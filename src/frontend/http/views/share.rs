@@ -49,7 +49,7 @@ pub(in crate::frontend::http) async fn write(
 }
 
 /// Which clusters an update of `access` names, and with whom each is shared then.
-fn sharing(
+pub(super) fn sharing(
     catalog: &Catalog,
     change: &Change<'_>,
     input: &Json,
