@@ -22,3 +22,18 @@ pub fn is_email(text: &str) -> bool {
     text.split_once('@')
         .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn emails() {
+        for good in ["a@b.c", "new.user@company.com"] {
+            assert!(is_email(good), "{good}");
+        }
+        for wrong in ["", "a", "a.b@c", "@b.c", "a@"] {
+            assert!(!is_email(wrong), "{wrong}");
+        }
+    }
+}
