@@ -1,5 +1,6 @@
 //! pyql: one SQL endpoint over copies of the same rows on different engines.
 
+pub mod auth;
 pub mod catalog;
 pub mod dispatch;
 pub mod endpoint;

@@ -7,6 +7,7 @@
 //! Front ends never see an endpoint or an engine: they decode, call the
 //! session, encode.
 
+pub mod http;
 pub mod pg;
 
 use std::future::Future;

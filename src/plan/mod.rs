@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod expression;
 pub mod function;
 pub mod parse;
+pub mod pyql;
 pub mod query;
 pub mod statement;
 pub mod syntax;
