@@ -7,7 +7,9 @@ use crate::auth;
 use crate::catalog::{Place, UserKind};
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::Command;
+use crate::types::datetime::format::write_date;
 use crate::types::id::{ClusterId, UserId};
+use crate::types::settings::Settings;
 
 /// How long a new data cluster may take to be usable.
 const CLUSTER_READY_MAX: Duration = Duration::from_secs(10);
@@ -43,7 +45,7 @@ impl Dispatch {
     fn verifier(&self, password: &str) -> crate::catalog::ScramVerifier {
         let mut salt = [0; 16];
         self.runtime.random_bytes(&mut salt);
-        auth::verifier(password, &salt)
+        auth::password::verifier(password, &salt)
     }
 
     /// Changes a user's password or kind.
@@ -75,7 +77,7 @@ impl Dispatch {
             id,
             name: name.to_owned(),
             owner,
-            created: crate::types::datetime::iso_date_of_unix_days(days),
+            created: iso_date(days),
             created_by: created_by.unwrap_or_default(),
             replicas: replicas.collect(),
         };
@@ -110,3 +112,14 @@ impl Dispatch {
         }
     }
 }
+
+/// `YYYY-MM-DD` of days since 1970-01-01.
+fn iso_date(unix_days: i64) -> String {
+    let mut text = String::new();
+    let days = i32::try_from(unix_days - UNIX_EPOCH_DAYS).unwrap_or(0);
+    write_date(days, Settings::default().date_style, &mut text);
+    text
+}
+
+/// Days from 1970-01-01 to 2000-01-01.
+const UNIX_EPOCH_DAYS: i64 = 10_957;

@@ -24,7 +24,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 
 use crate::catalog::schema::Schema;
-use crate::catalog::{Catalog, Cluster, Place, Replica};
+use crate::catalog::{Catalog, Cluster, Place, Replica, User};
 use crate::endpoint::{Endpoint, Level, RowStream};
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
@@ -94,6 +94,27 @@ pub struct Call<'a> {
     pub patience: Patience,
     /// Set when the statement moves a sequence.
     pub drew: Arc<AtomicBool>,
+    pub user: Arc<User>,
+    /// The session's settings, for the system's relations: name, value, description.
+    pub settings: Vec<(String, String, String)>,
+}
+
+impl Call<'_> {
+    fn again(&self) -> Call<'_> {
+        Call {
+            plan: self.plan,
+            parameters: self.parameters.clone(),
+            context: self.context.clone(),
+            schema: self.schema.clone(),
+            level: self.level,
+            isolation: self.isolation,
+            read_only: self.read_only,
+            patience: self.patience.clone(),
+            drew: self.drew.clone(),
+            user: self.user.clone(),
+            settings: self.settings.clone(),
+        }
+    }
 }
 
 /// What running a plan gave.
@@ -161,7 +182,7 @@ impl Dispatch {
 
     /// The replicated state as this node has applied it.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::new(self.log.state().catalog.clone())
+        self.log.state().catalog.clone()
     }
 
     /// The data cluster as this node serves it.
@@ -265,7 +286,7 @@ impl Dispatch {
     }
 
     fn system_query(&self, cluster: &Arc<DataCluster>, call: &Call<'_>, query: &Query) -> Result<Ran, Refused> {
-        let view = explain::view(self, cluster);
+        let view = explain::view(self, cluster, call)?;
         let rows = self.system.read(&view, query, &call.parameters, &call.context)?;
         Ok(Ran::Rows(RowStream::Ready(rows)))
     }

@@ -36,6 +36,23 @@ pub struct PointWrite {
     returning: Vec<Row>,
 }
 
+impl PointWrite {
+    /// What will be logged, for EXPLAIN.
+    pub fn describe(&self) -> Vec<String> {
+        match &self.write {
+            Write::Insert { rows, .. } => vec![format!("{} rows of constants", rows.len())],
+            Write::Update { set, .. } => set
+                .iter()
+                .map(|assignment| match &assignment.value {
+                    Assigned::Constant(_) => format!("column {} = a constant", assignment.column),
+                    Assigned::Expression { text, .. } => format!("column {} = {text}", assignment.column),
+                })
+                .collect(),
+            _ => vec!["a key".to_owned()],
+        }
+    }
+}
+
 /// What a point write knows of its statement.
 pub struct Caller<'a> {
     pub cluster: &'a Arc<DataCluster>,

@@ -136,6 +136,8 @@ impl<'a> Binder<'a> {
             tables: self.tables,
             system: self.system,
             schema_version: self.binding.schema.version,
+            text: Arc::from(""),
+            derived: super::Derived::default(),
         })
     }
 

@@ -228,7 +228,7 @@ impl Replicas {
                 applied = &mut apply => return applied,
                 () = self.runtime.sleep(TICK) => {}
             }
-            let alive = self.runtime.timeout(SILENT_MAX, member.endpoint.position()).await;
+            let alive = self.runtime.timeout(SILENT_MAX, member.endpoint.alive()).await;
             if alive.is_err() {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }

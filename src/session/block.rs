@@ -85,9 +85,7 @@ impl Block {
 
     /// Drops everything, rolled back.
     pub(super) fn abandon(&mut self) {
-        if let Some(transaction) = std::mem::take(self).transaction {
-            transaction.rollback();
-        }
+        drop(std::mem::take(self));
     }
 }
 

@@ -243,6 +243,18 @@ impl Session {
         })
     }
 
+    /// The schema has not moved since this plan was made; else plan again.
+    pub fn is_current(&self, plan: &Plan) -> bool {
+        self.schema().is_ok_and(|schema| schema.version == plan.schema_version)
+    }
+
+    /// How long the client may be silent now; past that it is told 25P03 and
+    /// the session closed. `None` outside a transaction.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        let open = self.status() != TransactionStatus::Idle;
+        self.variables.duration("idle_in_transaction_session_timeout").filter(|_| open)
+    }
+
     /// Runs a plan.
     pub async fn execute(&mut self, plan: &Arc<Plan>, parameters: Vec<Value>) -> Result<Reply> {
         if self.block.is_failed() && !ends_block(&plan.statement) {
@@ -366,6 +378,11 @@ impl Session {
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
             drew,
+            user: self.user.clone(),
+            settings: match plan.system {
+                true => self.variables.all().into_iter().map(owned).collect(),
+                false => Vec::new(),
+            },
         };
         let cluster = self.cluster.clone();
         let dispatch = self.dispatch.clone();
@@ -490,6 +507,10 @@ impl Canceller {
     pub fn cancel(&self) {
         self.0.lock().cancel();
     }
+}
+
+fn owned((name, value, about): (&str, String, &str)) -> (String, String, String) {
+    (name.to_owned(), value, about.to_owned())
 }
 
 fn ends_block(statement: &Statement) -> bool {

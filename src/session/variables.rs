@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Variables;
 use crate::plan::statement::Isolation;
-use crate::types::datetime;
+use crate::types::datetime::zone::Zone;
 use crate::types::settings::{DateFormat, DateOrder, DateStyle, IntervalStyle, Settings};
 
 /// The version of PostgreSQL whose behaviour clients may expect.
@@ -289,7 +289,8 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
         }
         Kind::TimeZone => {
             let zone = if lower == "default" || lower == "local" { "UTC".to_owned() } else { value };
-            datetime::check_time_zone(&zone).map_err(|_| invalid(definition, &zone))?
+            Zone::of(&zone).map_err(|_| invalid(definition, &zone))?;
+            zone
         }
         Kind::DateStyle => {
             let style = date_style(&value, settings.date_style);
