@@ -6,5 +6,6 @@ pub mod endpoint;
 pub mod error;
 pub mod log;
 pub mod plan;
+pub mod runtime;
 pub mod session;
 pub mod types;
