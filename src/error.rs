@@ -225,6 +225,8 @@ pub struct Report {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
+    /// What was being done, e.g. `COPY t, line 3, column a: "x"`.
+    pub context: Option<String>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -240,6 +242,7 @@ impl Error {
             table: None,
             column: None,
             constraint: None,
+            context: None,
         }))
     }
 
@@ -295,6 +298,11 @@ impl Error {
 
     pub fn constraint(mut self, name: impl Into<String>) -> Error {
         self.0.constraint = Some(name.into());
+        self
+    }
+
+    pub fn context(mut self, context: impl Into<String>) -> Error {
+        self.0.context = Some(context.into());
         self
     }
 

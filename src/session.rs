@@ -144,6 +144,12 @@ impl Session {
         TransactionStatus::Idle
     }
 
+    /// How long the client may be silent now; past that it is told 25P03 and
+    /// the session closed. `None` outside a transaction.
+    pub fn idle_limit(&self) -> Option<std::time::Duration> {
+        None
+    }
+
     /// Messages since the last call, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         Vec::new()
@@ -164,7 +170,8 @@ impl Session {
         0
     }
 
-    /// Cancels the running statement from another task; replaced at each statement.
+    /// Cancels from another task what the session runs at that moment. One
+    /// handle serves the session's whole life: front ends take it once.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.cancel.clone())
     }

@@ -77,6 +77,13 @@ impl Cancels {
             entry.canceller.cancel();
         }
     }
+
+    /// Cancels whatever runs.
+    pub(super) fn all(&self) {
+        for entry in &self.sessions {
+            entry.canceller.cancel();
+        }
+    }
 }
 
 impl Drop for Registration {

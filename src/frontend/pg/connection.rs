@@ -4,7 +4,6 @@
 //! The loop ends with the client, with an error that leaves the stream out of
 //! step, or with 57P01 between two statements once the server ends.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -16,7 +15,9 @@ use super::Server;
 use super::cancel::Registration;
 use super::encode::put_message;
 use super::error::{Stop, put_error, put_notice};
-use super::extended::{Portal, Prepared};
+use super::named::Named;
+use super::portal::Portal;
+use super::prepared::Prepared;
 use super::wire::{Frame, Wire, protocol_fatal};
 use crate::error::{Error, SqlState};
 use crate::session::{Canceller, Session, TransactionStatus};
@@ -37,60 +38,6 @@ pub(super) struct Connection {
     /// Registered once: polling it again costs little.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _permit: OwnedSemaphorePermit,
-}
-
-/// Things by their name; the one without a name is at hand.
-pub(super) struct Named<T> {
-    unnamed: Option<T>,
-    named: HashMap<String, T>,
-}
-
-impl<T> Named<T> {
-    pub(super) fn get(&self, name: &str) -> Option<&T> {
-        match name {
-            "" => self.unnamed.as_ref(),
-            name => self.named.get(name),
-        }
-    }
-
-    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut T> {
-        match name {
-            "" => self.unnamed.as_mut(),
-            name => self.named.get_mut(name),
-        }
-    }
-
-    pub(super) fn insert(&mut self, name: &str, thing: T) {
-        match name {
-            "" => self.unnamed = Some(thing),
-            name => drop(self.named.insert(name.to_owned(), thing)),
-        }
-    }
-
-    pub(super) fn remove(&mut self, name: &str) -> Option<T> {
-        match name {
-            "" => self.unnamed.take(),
-            name => self.named.remove(name),
-        }
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.unnamed = None;
-        self.named.clear();
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.named.len()
-    }
-}
-
-impl<T> Default for Named<T> {
-    fn default() -> Named<T> {
-        Named {
-            unnamed: None,
-            named: HashMap::new(),
-        }
-    }
 }
 
 impl Connection {
@@ -134,7 +81,12 @@ impl Connection {
 
     async fn messages(&mut self) -> Result<(), Stop> {
         loop {
-            let frame = self.next_frame().await?;
+            let frame = match self.session.idle_limit() {
+                None => self.next_frame().await?,
+                Some(limit) => tokio::time::timeout(limit, self.next_frame())
+                    .await
+                    .map_err(|_| idle_too_long())??,
+            };
             if frame.tag == b'X' {
                 return Ok(());
             }
@@ -252,8 +204,9 @@ impl Connection {
     }
 }
 
-/// Waits for `work` while watching the client: if it goes, the work is
-/// cancelled. What the client sends meanwhile is kept.
+/// Waits for `work` while watching the client, and keeps what it sends
+/// meanwhile. If the client goes without a word the work is cancelled: nobody
+/// waits for it. One that has sent Terminate, or more to do, wants it done.
 pub(super) async fn attended<T>(
     wire: &mut Wire,
     canceller: &Canceller,
@@ -268,11 +221,20 @@ pub(super) async fn attended<T>(
             read = wire.fill(), if !gone && wire.has_room() => {
                 if read.is_err() {
                     gone = true;
-                    canceller.cancel();
+                    if wire.is_empty() {
+                        canceller.cancel();
+                    }
                 }
             }
         }
     }
+}
+
+fn idle_too_long() -> Stop {
+    Stop::Fatal(Error::new(
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        "terminating connection due to idle-in-transaction timeout",
+    ))
 }
 
 fn shut_down() -> Stop {

@@ -3,7 +3,7 @@
 //! The common cases (integers, text, booleans) are written in place; the rest
 //! goes through `types`. No value costs an allocation of its own.
 
-use std::io::Write;
+use std::sync::Arc;
 
 use super::error::protocol_violation;
 use crate::error::{Error, Result, SqlState};
@@ -22,7 +22,7 @@ pub(super) enum Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Formats {
     All(Format),
-    Each(Vec<Format>),
+    Each(Arc<[Format]>),
 }
 
 /// What encoding needs beside the row.
@@ -58,24 +58,28 @@ impl Formats {
     pub(super) const TEXT: Formats = Formats::All(Format::Text);
 
     /// From Bind's codes: none is text, one holds for all.
-    pub(super) fn from_codes(codes: &[i16], count: usize, what: Counted) -> Result<Formats> {
-        match codes {
-            [] => Ok(Formats::TEXT),
-            [code] => Format::from_code(*code).map(Formats::All),
-            codes if codes.len() == count => codes
-                .iter()
-                .map(|code| Format::from_code(*code))
+    pub(super) fn from_codes(
+        mut codes: impl ExactSizeIterator<Item = i16>,
+        count: usize,
+        what: Counted,
+    ) -> Result<Formats> {
+        match codes.len() {
+            0 => Ok(Formats::TEXT),
+            1 => {
+                let code = codes.next().unwrap_or(0);
+                Format::from_code(code).map(Formats::All)
+            }
+            given if given == count => codes
+                .map(Format::from_code)
                 .collect::<Result<_>>()
                 .map(Formats::Each),
-            codes => Err(protocol_violation(match what {
-                Counted::Parameters => format!(
-                    "bind message has {} parameter formats but {count} parameters",
-                    codes.len()
-                ),
-                Counted::Columns => format!(
-                    "bind message has {} result formats but query has {count} columns",
-                    codes.len()
-                ),
+            given => Err(protocol_violation(match what {
+                Counted::Parameters => {
+                    format!("bind message has {given} parameter formats but {count} parameters")
+                }
+                Counted::Columns => {
+                    format!("bind message has {given} result formats but query has {count} columns")
+                }
             })),
         }
     }
@@ -201,8 +205,23 @@ fn put_binary(out: &mut Vec<u8>, value: &Value, ty: &Type) {
     }
 }
 
+/// Appends a number in decimal, without the machinery of `fmt`.
 fn put_integer(out: &mut Vec<u8>, number: i64) {
-    write!(out, "{number}").expect("a vector takes every write");
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = number.unsigned_abs();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -228,12 +247,12 @@ mod tests {
         ];
         let settings = Settings::default();
         let mut scratch = String::new();
-        let formats = Formats::Each(vec![
+        let formats = Formats::Each(Arc::new([
             Format::Text,
             Format::Text,
             Format::Text,
             Format::Binary,
-        ]);
+        ]));
         let mut encoder = Encoder {
             columns: &columns,
             formats: &formats,
@@ -265,8 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn integers() {
+        for number in [0, 7, -1, 10, 1234567890, i64::MAX, i64::MIN] {
+            let mut out = Vec::new();
+            put_integer(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
+
+    #[test]
     fn format_codes() {
-        let formats = |codes: &[i16], count| Formats::from_codes(codes, count, Counted::Columns);
+        let formats = |codes: &[i16], count| {
+            Formats::from_codes(codes.iter().copied(), count, Counted::Columns)
+        };
         assert_eq!(formats(&[], 3).unwrap(), Formats::TEXT);
         assert_eq!(formats(&[1], 3).unwrap().of(2), Format::Binary);
         assert_eq!(formats(&[1, 0], 2).unwrap().of(1), Format::Text);

@@ -44,6 +44,7 @@ pub(super) fn put_error(out: &mut Vec<u8>, severity: &str, error: &Error) {
         table,
         column,
         constraint,
+        context,
     } = error.report();
     put_fields(out, b'E', |out| {
         put_field(out, b'S', severity);
@@ -56,6 +57,7 @@ pub(super) fn put_error(out: &mut Vec<u8>, severity: &str, error: &Error) {
             (b'D', detail),
             (b'H', hint),
             (b'P', &position),
+            (b'W', context),
             (b's', &schema),
             (b't', table),
             (b'c', column),
@@ -110,7 +112,8 @@ mod tests {
             .hint("h")
             .at(Some(7))
             .table("t")
-            .constraint("k");
+            .constraint("k")
+            .context("w");
         let mut out = Vec::new();
         put_error(&mut out, "ERROR", &error);
         let context = DecodeContext::new(ProtocolVersion::PROTOCOL3_0);
@@ -134,6 +137,7 @@ mod tests {
                 ('D', "d"),
                 ('H', "h"),
                 ('P', "7"),
+                ('W', "w"),
                 ('s', "public"),
                 ('t', "t"),
                 ('n', "k")

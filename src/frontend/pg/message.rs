@@ -4,11 +4,13 @@
 //! on it, and turn invalid UTF-8 into other text. Here every read is checked:
 //! a body that ends early or has bytes left over is 08P01, bad text is 22021.
 
-use crate::error::{Error, Result, SqlState};
-
 use super::error::protocol_violation;
+use crate::error::{Error, Result, SqlState};
+use crate::types::settings::Io;
+use crate::types::{Type, Value, text as text_format};
 
 /// Reads a body from its start.
+#[derive(Clone)]
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -22,9 +24,20 @@ pub(super) struct Parse<'a> {
 pub(super) struct Bind<'a> {
     pub(super) portal: &'a str,
     pub(super) statement: &'a str,
-    pub(super) parameter_formats: Vec<i16>,
-    pub(super) parameters: Vec<Option<&'a [u8]>>,
-    pub(super) result_formats: Vec<i16>,
+    pub(super) parameter_formats: Codes<'a>,
+    pub(super) parameters: Parameters<'a>,
+    pub(super) result_formats: Codes<'a>,
+}
+
+/// Format codes, as they lie in the message.
+#[derive(Clone, Copy)]
+pub(super) struct Codes<'a>(&'a [u8]);
+
+/// Parameters, as they lie in the message; known to be whole.
+#[derive(Clone)]
+pub(super) struct Parameters<'a> {
+    left: usize,
+    reader: Reader<'a>,
 }
 
 /// What Describe and Close speak of.
@@ -131,6 +144,21 @@ pub(super) fn text(bytes: &[u8]) -> Result<&str> {
     })
 }
 
+/// A value in text format.
+pub(super) fn text_value(bytes: &[u8], ty: &Type, io: Io<'_>) -> Result<Value> {
+    let text = text(bytes)?;
+    if text.contains('\0') {
+        return Err(Error::new(
+            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
+            "invalid byte sequence for encoding \"UTF8\": 0x00",
+        ));
+    }
+    match ty {
+        Type::Text => Ok(Value::text(text)),
+        ty => text_format::input(text, ty, io),
+    }
+}
+
 /// The text of Query and CopyFail.
 pub(super) fn lone_string(body: &[u8]) -> Result<&str> {
     let mut reader = Reader::new(body);
@@ -157,11 +185,16 @@ impl<'a> Bind<'a> {
         let mut reader = Reader::new(body);
         let portal = reader.string()?;
         let statement = reader.string()?;
-        let parameter_formats = formats(&mut reader)?;
-        let parameters = (0..reader.count()?)
-            .map(|_| reader.value())
-            .collect::<Result<_>>()?;
-        let result_formats = formats(&mut reader)?;
+        let parameter_formats = Codes::decode(&mut reader)?;
+        let count = reader.count()?;
+        let parameters = Parameters {
+            left: count,
+            reader: reader.clone(),
+        };
+        for _ in 0..count {
+            reader.value()?;
+        }
+        let result_formats = Codes::decode(&mut reader)?;
         reader.end()?;
         Ok(Bind {
             portal,
@@ -173,9 +206,32 @@ impl<'a> Bind<'a> {
     }
 }
 
-fn formats(reader: &mut Reader<'_>) -> Result<Vec<i16>> {
-    (0..reader.count()?).map(|_| reader.i16()).collect()
+impl<'a> Codes<'a> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Codes<'a>> {
+        let count = reader.count()?;
+        reader.bytes(2 * count).map(Codes)
+    }
+
+    pub(super) fn iter(self) -> impl ExactSizeIterator<Item = i16> {
+        let (codes, _) = self.0.as_chunks::<2>();
+        codes.iter().map(|code| i16::from_be_bytes(*code))
+    }
 }
+
+impl<'a> Iterator for Parameters<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Option<&'a [u8]>> {
+        self.left = self.left.checked_sub(1)?;
+        self.reader.value().ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Parameters<'_> {}
 
 impl<'a> Target<'a> {
     /// `message` is DESCRIBE or CLOSE, for the error's text.
@@ -217,8 +273,9 @@ mod tests {
         assert_eq!(parse.types, [23]);
         let bind =
             Bind::decode(b"p\0n\0\0\x01\0\x01\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\0").unwrap();
-        assert_eq!(bind.parameters, [Some(&b"x"[..]), None]);
-        assert_eq!(bind.parameter_formats, [1]);
+        let parameters: Vec<_> = bind.parameters.collect();
+        assert_eq!(parameters, [Some(&b"x"[..]), None]);
+        assert_eq!(bind.parameter_formats.iter().collect::<Vec<_>>(), [1]);
         let limit = |bytes: &[u8]| Execute::decode(bytes).unwrap().limit;
         assert_eq!(limit(b"\0\0\0\0\x05"), Some(5));
         assert_eq!(limit(b"\0\0\0\0\0"), None);

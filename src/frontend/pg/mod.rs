@@ -16,8 +16,10 @@ mod copy;
 mod describe;
 mod encode;
 mod error;
-mod extended;
 mod message;
+mod named;
+mod portal;
+mod prepared;
 mod rows;
 mod scram;
 mod simple;
@@ -47,7 +49,10 @@ const SPARE_CONNECTIONS: usize = 64;
 /// From the first byte to the end of authentication, as in PostgreSQL.
 const STARTUP_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long statements may go on once the server ends.
+/// How long statements may go on once the server ends; then they are cancelled.
+const STATEMENT_GRACE: Duration = Duration::from_secs(3);
+
+/// After this, connections are cut whatever they do: a client may not read.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// What all connections of this front end share.
@@ -64,7 +69,7 @@ pub struct Server {
 }
 
 /// Serves clients until `shutdown`; then those idle are told 57P01, the
-/// others may finish their statement.
+/// others when their statement is done.
 pub async fn serve(
     listener: TcpListener,
     dispatch: Arc<Dispatch>,
@@ -77,10 +82,18 @@ pub async fn serve(
         connections: max_sessions + SPARE_CONNECTIONS,
         drain: DRAIN,
     };
-    super::serve(listener, limits, shutdown, |stream, peer| {
-        server.clone().connection(Box::new(stream), peer)
-    })
-    .await;
+    let cut_short = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(STATEMENT_GRACE).await;
+        server.cancels.all();
+        std::future::pending().await
+    };
+    tokio::select! {
+        () = super::serve(listener, limits, shutdown.clone(), |stream, peer| {
+            server.clone().connection(Box::new(stream), peer)
+        }) => {}
+        () = cut_short => {}
+    }
 }
 
 impl Server {

@@ -5,12 +5,12 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, attended};
+use super::connection::Connection;
 use super::describe::put_columns;
 use super::encode::{Formats, put_empty};
 use super::error::Stop;
-use super::extended::refuse_if_failed;
 use super::message::lone_string;
+use super::prepared::refuse_if_failed;
 use super::rows::RowSource;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -76,9 +76,7 @@ impl Connection {
     async fn statement(&mut self, sql: &str) -> Result<End, Stop> {
         let plan = self.plan(sql, &[])?;
         refuse_if_failed(&self.session, &plan)?;
-        let canceller = self.session.canceller();
-        let execute = self.session.execute(&plan, Vec::new());
-        let reply = attended(&mut self.wire, &canceller, execute).await?;
+        let reply = self.run_plan(&plan, Vec::new()).await?;
         self.simple_reply(&plan, reply).await
     }
 

@@ -44,9 +44,14 @@ pub(super) async fn start(
     server: &Arc<Server>,
     stream: Stream,
 ) -> Result<Option<Connection>, Stop> {
-    let started = tokio::time::timeout(STARTUP_TIMEOUT, start_in_time(server, stream));
-    // PostgreSQL says nothing either to a client that does not come to the point.
-    started.await.unwrap_or(Ok(None))
+    tokio::select! {
+        biased;
+        started = tokio::time::timeout(STARTUP_TIMEOUT, start_in_time(server, stream)) => {
+            // PostgreSQL says nothing either to a client that does not come to the point.
+            started.unwrap_or(Ok(None))
+        }
+        () = server.shutdown.cancelled() => Ok(None),
+    }
 }
 
 async fn start_in_time(server: &Arc<Server>, stream: Stream) -> Result<Option<Connection>, Stop> {
@@ -125,13 +130,11 @@ async fn establish(
     let long_keys = parameters.negotiate(wire)?;
     let user = authenticate(server, wire, &parameters.user, encrypted).await?;
     let permit = server.sessions.clone().try_acquire_owned().map_err(|_| {
-        Stop::Fatal(Error::new(
+        let error = Error::new(
             SqlState::TOO_MANY_CONNECTIONS,
-            format!(
-                "sorry, too many clients already: {} are connected",
-                server.max_sessions
-            ),
-        ))
+            "sorry, too many clients already",
+        );
+        Stop::Fatal(error.detail(format!("{} are connected", server.max_sessions)))
     })?;
     put(wire, &Authentication::Ok)?;
     let session = Session::open(
@@ -209,11 +212,7 @@ impl Parameters {
             "user" => self.user = value.to_owned(),
             "database" => self.database = value.to_owned(),
             "options" => self.settings.extend(options(value)?),
-            "replication" => {
-                if !matches!(value, "false" | "off" | "no" | "0") {
-                    return Err(Stop::Fatal(Error::unsupported("replication")));
-                }
-            }
+            "replication" => replication(value)?,
             _ if name.starts_with("_pq_.") => self.unknown.push(name.to_owned()),
             _ => self.settings.push((name.to_owned(), value.to_owned())),
         }
@@ -234,6 +233,19 @@ impl Parameters {
         }
         Ok(spoken == VERSION_3_2)
     }
+}
+
+/// Refuses replication connections; says so when one is not asked for clearly.
+fn replication(value: &str) -> Result<(), Stop> {
+    Err(Stop::Fatal(match value {
+        "false" | "off" | "no" | "0" => return Ok(()),
+        "true" | "on" | "yes" | "1" | "database" => Error::unsupported("replication"),
+        other => Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("invalid value for parameter \"replication\": \"{other}\""),
+        )
+        .hint("Valid values are: \"false\", 0, \"true\", 1, \"database\"."),
+    }))
 }
 
 /// Splits `options` as a command line: `-c name=value`, `-cname=value` or

@@ -19,8 +19,12 @@ pub(super) const FLUSH_SIZE: usize = 64 * 1024;
 /// Space made for each read.
 const READ_SIZE: usize = 8 * 1024;
 
-/// Buffers that grew past this are given back once they are empty.
-const KEEP_SIZE: usize = 256 * 1024;
+/// More space is made when less than this is left.
+const MIN_READ_SIZE: usize = 1024;
+
+/// Buffers that grew past this are given back once they are empty: an idle
+/// client should cost little.
+const KEEP_SIZE: usize = 32 * 1024;
 
 /// How far we read ahead while a statement runs.
 const LOOKAHEAD_SIZE: usize = 256 * 1024;
@@ -130,7 +134,9 @@ impl Wire {
 
     /// Waits for more bytes. Loses none when dropped before its end.
     pub(super) async fn fill(&mut self) -> Result<(), Stop> {
-        self.input.reserve(READ_SIZE);
+        if self.input.capacity() - self.input.len() < MIN_READ_SIZE {
+            self.input.reserve(READ_SIZE);
+        }
         match self.stream.read_buf(&mut self.input).await? {
             0 => Err(Stop::Gone(io::ErrorKind::UnexpectedEof.into())),
             _ => Ok(()),
@@ -145,6 +151,11 @@ impl Wire {
             }
             self.fill().await?;
         }
+    }
+
+    /// Nothing of the client's waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.input.is_empty()
     }
 
     /// Room is left to read ahead while a statement runs.

@@ -28,6 +28,18 @@ impl Layout {
         }
     }
 
+    /// PostgreSQL's defaults.
+    #[cfg(test)]
+    pub(super) fn of(csv: bool) -> Layout {
+        Layout {
+            csv,
+            delimiter: if csv { b',' } else { b'\t' },
+            null: if csv { Vec::new() } else { b"\\N".to_vec() },
+            quote: b'"',
+            escape: b'"',
+        }
+    }
+
     /// The length of the first line in `bytes`, without and with its end;
     /// `None` when its end has not come yet.
     pub(super) fn line(&self, bytes: &[u8], closed: bool) -> Option<(usize, usize)> {
@@ -241,18 +253,8 @@ fn bad(message: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn layout(csv: bool) -> Layout {
-        Layout {
-            csv,
-            delimiter: if csv { b',' } else { b'\t' },
-            null: if csv { Vec::new() } else { b"\\N".to_vec() },
-            quote: b'"',
-            escape: b'"',
-        }
-    }
-
     fn fields(csv: bool, line: &str) -> Vec<Option<String>> {
-        let fields = layout(csv).fields(line.as_bytes()).unwrap();
+        let fields = Layout::of(csv).fields(line.as_bytes()).unwrap();
         let text = |field: Cow<'_, [u8]>| String::from_utf8(field.into_owned()).unwrap();
         fields.into_iter().map(|field| field.map(text)).collect()
     }
@@ -270,7 +272,7 @@ mod tests {
         ] {
             assert_eq!(fields(false, line), expected, "{line}");
         }
-        assert!(layout(false).fields(b"a\rb").is_err());
+        assert!(Layout::of(false).fields(b"a\rb").is_err());
     }
 
     #[test]
@@ -285,12 +287,12 @@ mod tests {
         ] {
             assert_eq!(fields(true, line), expected, "{line}");
         }
-        assert!(layout(true).fields(b"\"a").is_err());
+        assert!(Layout::of(true).fields(b"\"a").is_err());
     }
 
     #[test]
     fn line_ends() {
-        let line = |csv, bytes: &str, closed| layout(csv).line(bytes.as_bytes(), closed);
+        let line = |csv, bytes: &str, closed| Layout::of(csv).line(bytes.as_bytes(), closed);
         assert_eq!(line(false, "ab\ncd", false), Some((2, 3)));
         assert_eq!(line(false, "ab\r\ncd", false), Some((2, 4)));
         assert_eq!(line(false, "a\\\nb\n", false), Some((4, 5)));

@@ -1,13 +1,15 @@
 //! Rows of COPY FROM STDIN, found in bytes that come in any pieces.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, BytesMut};
 
 use super::fields::{Field, Layout};
 use crate::error::{Error, Result, SqlState};
-use crate::frontend::pg::message::{Reader, text};
-use crate::plan::statement::{Copy, CopyFormat, CopyHeader};
+use crate::frontend::pg::message::{Reader, text_value};
+use crate::plan::statement::{Copy, CopyDirection, CopyFormat, CopyHeader};
 use crate::types::settings::Io;
-use crate::types::{Row, Type, Value, binary, text as text_format};
+use crate::types::{Row, Type, Value, binary};
 
 /// How a binary stream begins.
 pub(super) const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -22,6 +24,9 @@ const MAX_ROW: usize = 256 * 1024 * 1024;
 /// Bytes of input that make a batch.
 const BATCH_SIZE: usize = 256 * 1024;
 
+/// Characters of a line or value that an error's context shows, as in PostgreSQL.
+const MAX_CONTEXT: usize = 100;
+
 /// A column that the stream fills.
 pub(super) struct Column {
     pub(super) name: String,
@@ -33,6 +38,7 @@ pub(super) struct Input {
     pending: BytesMut,
     /// How much of `pending` is known to hold no whole row.
     searched: usize,
+    table: String,
     columns: Vec<Column>,
     format: Format,
     header: CopyHeader,
@@ -56,9 +62,14 @@ impl Input {
             CopyFormat::Csv => Format::Lines(Layout::new(copy, true)),
             CopyFormat::Binary => Format::Binary,
         };
+        let table = match &copy.direction {
+            CopyDirection::In { table, .. } => table.name.clone(),
+            CopyDirection::Out { .. } => String::new(),
+        };
         Input {
             pending: BytesMut::new(),
             searched: 0,
+            table,
             columns,
             format,
             header: copy.header,
@@ -134,33 +145,53 @@ impl Input {
             }
             return Ok(Some(None));
         }
-        let fields = layout.fields(line)?;
+        self.row(layout, line, io).map(|row| Some(Some(row)))
+    }
+
+    fn row(&self, layout: &Layout, line: &[u8], io: Io<'_>) -> Result<Row> {
+        let whole_line = |error: Error| {
+            let line = String::from_utf8_lossy(line);
+            let line = shortened(&line);
+            error.context(format!("{}: \"{line}\"", self.place()))
+        };
+        let fields = layout.fields(line).map_err(whole_line)?;
         let row = fields
             .iter()
             .zip(&self.columns)
             .map(|(field, column)| self.value(field, column, io))
             .collect::<Result<Row>>()?;
         if fields.len() > self.columns.len() {
-            return Err(bad("extra data after last expected column"));
+            return Err(whole_line(bad("extra data after last expected column")));
         }
         if let Some(missing) = self.columns.get(fields.len()) {
-            return Err(bad(format!("missing data for column \"{}\"", missing.name)));
+            let message = format!("missing data for column \"{}\"", missing.name);
+            return Err(whole_line(bad(message)));
         }
-        Ok(Some(Some(row)))
+        Ok(row)
+    }
+
+    fn place(&self) -> String {
+        format!("COPY {}, line {}", self.table, self.line)
+    }
+
+    /// Where the next row would have stood.
+    pub(super) fn next_place(&self) -> String {
+        format!("COPY {}, line {}", self.table, self.line + 1)
     }
 
     fn value(&self, field: &Field<'_>, column: &Column, io: Io<'_>) -> Result<Value> {
         let Some(bytes) = field else {
             return Ok(Value::Null);
         };
-        let text = text(bytes)?;
-        if text.contains('\0') {
-            return Err(Error::new(
-                SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-                "invalid byte sequence for encoding \"UTF8\": 0x00",
-            ));
-        }
-        text_format::input(text, &column.ty, io)
+        text_value(bytes, &column.ty, io).map_err(|error| {
+            let text = String::from_utf8_lossy(bytes);
+            let text = shortened(&text);
+            error.context(format!(
+                "{}, column {}: \"{text}\"",
+                self.place(),
+                column.name
+            ))
+        })
     }
 
     fn check_header(&self, fields: &[Field<'_>]) -> Result<()> {
@@ -266,6 +297,111 @@ fn not_a_short_read(error: Error) -> Error {
     }
 }
 
+/// As much of a text as an error's context shows.
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_CONTEXT) {
+        Some((end, _)) => Cow::Owned(format!("{}...", &text[..end])),
+        None => Cow::Borrowed(text),
+    }
+}
+
 fn bad(message: impl Into<String>) -> Error {
     Error::new(SqlState::BAD_COPY_FILE_FORMAT, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::settings::Settings;
+
+    fn input(csv: bool, header: CopyHeader) -> Input {
+        let layout = Layout::of(csv);
+        Input {
+            pending: BytesMut::new(),
+            searched: 0,
+            table: "t".to_owned(),
+            columns: ["a", "b"]
+                .map(|name| Column {
+                    name: name.to_owned(),
+                    ty: Type::Text,
+                })
+                .into(),
+            format: Format::Lines(layout),
+            header,
+            line: 0,
+            closed: false,
+            ended: false,
+        }
+    }
+
+    /// The rows, as `a|b`, when the bytes come in pieces of this size.
+    fn rows(mut input: Input, bytes: &[u8], piece: usize) -> Result<Vec<String>> {
+        let settings = Settings::default();
+        let io = Io {
+            settings: &settings,
+            transaction_time: 0,
+        };
+        let mut rows = Vec::new();
+        for piece in bytes.chunks(piece) {
+            input.push(piece);
+            rows.extend(input.rows(2, io)?);
+        }
+        input.close();
+        loop {
+            match input.rows(2, io)? {
+                more if more.is_empty() => break,
+                more => rows.extend(more),
+            }
+        }
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.to_string(),
+            other => format!("{other:?}"),
+        };
+        Ok(rows
+            .iter()
+            .map(|row| row.iter().map(text).collect::<Vec<_>>().join("|"))
+            .collect())
+    }
+
+    #[test]
+    fn pieces_mean_nothing() {
+        for piece in 1..40 {
+            let text = input(false, CopyHeader::No);
+            assert_eq!(
+                rows(text, b"1\tx\\\ny\r\n\\N\tz\n3\tlast", piece).unwrap(),
+                ["1|x\ny", "Null|z", "3|last"]
+            );
+            let csv = input(true, CopyHeader::Match);
+            assert_eq!(
+                rows(csv, b"a,b\n1,\"x\n\"\"y\"\n,z\n\\.\nrest", piece).unwrap(),
+                ["1|x\n\"y", "Null|z"]
+            );
+        }
+    }
+
+    #[test]
+    fn lines_that_do_not_fit() {
+        for (bytes, message, context) in [
+            (
+                &b"1\t2\n1\n"[..],
+                "missing data for column \"b\"",
+                "COPY t, line 2: \"1\"",
+            ),
+            (
+                b"1\t2\t3\n",
+                "extra data after last expected column",
+                "COPY t, line 1: \"1\t2\t3\"",
+            ),
+        ] {
+            let error = rows(input(false, CopyHeader::No), bytes, 99).unwrap_err();
+            assert_eq!(error.state(), SqlState::BAD_COPY_FILE_FORMAT);
+            assert_eq!(error.message(), message);
+            assert_eq!(error.report().context.as_deref(), Some(context));
+        }
+        let wrong = rows(input(true, CopyHeader::Match), b"a,c\n1,2\n", 99);
+        assert_eq!(
+            wrong.unwrap_err().message(),
+            "column name mismatch in header line field 2: got \"c\", expected \"b\""
+        );
+    }
 }

@@ -19,7 +19,7 @@ use super::error::{Stop, protocol_violation};
 use super::message::lone_string;
 use super::rows::RowSource;
 use super::startup::put;
-use super::wire::FLUSH_SIZE;
+use super::wire::{FLUSH_SIZE, protocol_fatal};
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Copy, CopyDirection, CopyFormat};
@@ -45,12 +45,14 @@ impl Connection {
         let response = CopyInResponse::new(format, formats.len() as i16, formats);
         put(&mut self.wire, &response)?;
         self.wire.flush().await?;
-        let failure = match self.receive(copy, Input::new(copy, columns)).await {
+        let mut input = Input::new(copy, columns);
+        let failure = match self.receive(copy, &mut input).await {
             Ok(End::Done) => return Ok(self.copy_end(copy, None).await?),
             Ok(End::Failed(message)) => Error::new(
                 SqlState::QUERY_CANCELED,
                 format!("COPY from stdin failed: {message}"),
-            ),
+            )
+            .context(input.next_place()),
             Err(Stop::Statement(error)) => error,
             Err(stop) => return Err(stop),
         };
@@ -67,7 +69,7 @@ impl Connection {
         attended(&mut self.wire, &canceller, end).await
     }
 
-    async fn receive(&mut self, copy: &Arc<Copy>, mut input: Input) -> Result<End, Stop> {
+    async fn receive(&mut self, copy: &Arc<Copy>, input: &mut Input) -> Result<End, Stop> {
         loop {
             let frame = self.next_frame().await?;
             let end = match frame.tag {
@@ -83,12 +85,16 @@ impl Connection {
                 // Drivers that send Sync or Flush too early are forgiven.
                 b'H' | b'S' => continue,
                 other => {
-                    return Err(Stop::Statement(protocol_violation(format!(
+                    let error = protocol_violation(format!(
                         "unexpected message type 0x{other:02X} during COPY from stdin"
-                    ))));
+                    ));
+                    self.fail(&error.context(input.next_place()));
+                    return Err(protocol_fatal(
+                        "terminating connection because protocol synchronization was lost",
+                    ));
                 }
             };
-            self.take_batches(copy, &mut input, end.is_some()).await?;
+            self.take_batches(copy, input, end.is_some()).await?;
             if let Some(end) = end {
                 return Ok(end);
             }

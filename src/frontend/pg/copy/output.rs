@@ -4,7 +4,7 @@ use super::input::SIGNATURE;
 use crate::plan::query::OutputColumn;
 use crate::plan::statement::{Copy, CopyFormat, CopyHeader};
 use crate::types::settings::Io;
-use crate::types::{Row, binary, text};
+use crate::types::{Row, Type, Value, binary, text};
 
 pub(super) struct Output<'a> {
     copy: &'a Copy,
@@ -50,6 +50,10 @@ impl<'a> Output<'a> {
             self.put_delimiter(out, place);
             if value.is_null() {
                 out.extend_from_slice(self.copy.null.as_bytes());
+                continue;
+            }
+            if let (Value::Text(text), Type::Text | Type::Varchar(_)) = (value, &column.ty) {
+                self.put_field(out, text);
                 continue;
             }
             self.scratch.clear();
@@ -126,5 +130,76 @@ impl<'a> Output<'a> {
             let length = (out.len() - start - 4) as u32;
             out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::query::{Body, Query};
+    use crate::plan::statement::CopyDirection;
+    use crate::types::settings::Settings;
+
+    fn written(format: CopyFormat, header: CopyHeader, row: Vec<Value>) -> String {
+        let columns: Vec<OutputColumn> = ["a", "b,"][..row.len()]
+            .iter()
+            .map(|name| OutputColumn {
+                name: (*name).to_owned(),
+                ty: Type::Text,
+                origin: None,
+            })
+            .collect();
+        let query = Query {
+            with: Vec::new(),
+            body: Body::Values(Vec::new()),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            columns: columns.clone(),
+            locks: Vec::new(),
+        };
+        let csv = format == CopyFormat::Csv;
+        let copy = Copy {
+            direction: CopyDirection::Out {
+                query: Box::new(query),
+            },
+            format,
+            delimiter: if csv { b',' } else { b'\t' },
+            null: if csv { "" } else { "\\N" }.to_owned(),
+            header,
+            quote: b'"',
+            escape: b'"',
+        };
+        let settings = Settings::default();
+        let io = Io {
+            settings: &settings,
+            transaction_time: 0,
+        };
+        let mut output = Output::new(&copy, &columns, io);
+        let mut out = Vec::new();
+        output.put_start(&mut out);
+        output.put_row(&mut out, &row);
+        output.put_end(&mut out);
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    #[test]
+    fn escapes_and_quotes() {
+        let row = |a: &str| vec![Value::text(a), Value::Null];
+        for (a, text, csv) in [
+            ("x", "x\t\\N\n", "x,\n"),
+            ("a\tb\\", "a\\tb\\\\\t\\N\n", "a\tb\\,\n"),
+            ("a\"b\nc", "a\"b\\nc\t\\N\n", "\"a\"\"b\nc\",\n"),
+            ("", "\t\\N\n", "\"\",\n"),
+        ] {
+            assert_eq!(written(CopyFormat::Text, CopyHeader::No, row(a)), text);
+            assert_eq!(written(CopyFormat::Csv, CopyHeader::No, row(a)), csv);
+        }
+        assert_eq!(
+            written(CopyFormat::Csv, CopyHeader::Yes, row("x")),
+            "a,\"b,\"\nx,\n"
+        );
+        let lone = vec![Value::text("\\.")];
+        assert_eq!(written(CopyFormat::Csv, CopyHeader::No, lone), "\"\\.\"\n");
     }
 }
