@@ -8,6 +8,7 @@ pub mod error;
 pub mod frontend;
 pub mod log;
 pub mod plan;
+pub mod runtime;
 pub mod session;
 pub mod tls;
 pub mod types;
