@@ -10,7 +10,8 @@ use crate::types::compare::compare;
 use crate::types::settings::Io;
 use crate::types::{Type, Value};
 
-/// How many values one `in` may list.
+/// How many values all lists of one `where` may have: what every engine takes
+/// as parameters of one statement.
 const MAX_LISTED_VALUES: usize = 10_000;
 /// How many conditions one `where` may have.
 const MAX_CONDITIONS: usize = 1_000;
@@ -42,83 +43,110 @@ enum Test {
 /// Reads an object of equalities, or a list of such objects and of
 /// `[column, operator, value]`.
 pub fn conditions(json: &Json, scope: &Scope, io: Io<'_>) -> Result<Vec<Condition>> {
-    let mut conditions = Vec::new();
+    let mut reading = Reading {
+        scope,
+        io,
+        listed: 0,
+        conditions: Vec::new(),
+    };
     match json {
-        Json::Object(_) => equalities(json, scope, io, &mut conditions)?,
+        Json::Object(members) => reading.equalities(members)?,
         Json::List(list) => {
             for item in list {
                 match item {
-                    Json::Object(_) => equalities(item, scope, io, &mut conditions)?,
-                    Json::List(parts) => conditions.push(operation(parts, scope, io)?),
+                    Json::Object(members) => reading.equalities(members)?,
+                    Json::List(parts) => reading.operation(parts)?,
                     _ => return Err(wrong_shape()),
                 }
             }
         }
         _ => return Err(wrong_shape()),
     }
-    if conditions.len() > MAX_CONDITIONS {
-        return Err(Error::new(
-            SqlState::STATEMENT_TOO_COMPLEX,
-            format!("more than {MAX_CONDITIONS} conditions"),
-        ));
-    }
-    Ok(conditions)
+    Ok(reading.conditions)
 }
 
-fn equalities(json: &Json, scope: &Scope, io: Io<'_>, out: &mut Vec<Condition>) -> Result<()> {
-    if let Json::Object(members) = json {
+/// A `where` being read.
+struct Reading<'a> {
+    scope: &'a Scope,
+    io: Io<'a>,
+    /// Values in lists so far.
+    listed: usize,
+    conditions: Vec<Condition>,
+}
+
+impl Reading<'_> {
+    fn equalities(&mut self, members: &[(String, Json)]) -> Result<()> {
         for (name, value) in members {
-            let (table, column) = scope.resolve(name)?;
-            out.push(Condition::equal(scope, table, column, value, io)?);
+            let (table, column) = self.scope.resolve(name)?;
+            let condition = Condition::equal(self.scope, table, column, value, self.io)?;
+            self.push(condition)?;
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn operation(parts: &[Json], scope: &Scope, io: Io<'_>) -> Result<Condition> {
-    let [Json::Text(name), Json::Text(operator), value] = parts else {
-        return Err(wrong_shape());
-    };
-    let (table, column) = scope.resolve(name)?;
-    let definition = scope.column(table, column);
-    let test = match operator.as_str() {
-        "=" | "==" | "<>" | "!=" | ">" | ">=" | "<" | "<=" => {
-            let operator = match operator.as_str() {
-                "=" | "==" => "=",
-                "<>" | "!=" => "<>",
-                ">" => ">",
-                ">=" => ">=",
-                "<" => "<",
-                _ => "<=",
-            };
-            let (value, ty) = comparand(value, definition, io)?;
-            Test::Compare(operator, value, ty)
+    fn push(&mut self, condition: Condition) -> Result<()> {
+        if self.conditions.len() == MAX_CONDITIONS {
+            return Err(Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                format!("more than {MAX_CONDITIONS} conditions"),
+            ));
         }
-        "in" | "not in" => {
-            let Json::List(list) = value else {
-                return Err(wrong_shape());
-            };
-            if list.len() > MAX_LISTED_VALUES {
-                return Err(Error::new(
-                    SqlState::TOO_MANY_ARGUMENTS,
-                    format!("more than {MAX_LISTED_VALUES} values in a list"),
-                ));
+        self.conditions.push(condition);
+        Ok(())
+    }
+
+    /// `[column, operator, value]`.
+    fn operation(&mut self, parts: &[Json]) -> Result<()> {
+        let [Json::Text(name), Json::Text(operator), value] = parts else {
+            return Err(wrong_shape());
+        };
+        let (table, column) = self.scope.resolve(name)?;
+        let definition = self.scope.column(table, column);
+        let test = match (operator.as_str(), value) {
+            ("in" | "not in", Json::List(list)) => {
+                self.listed += list.len();
+                if self.listed > MAX_LISTED_VALUES {
+                    return Err(Error::new(
+                        SqlState::TOO_MANY_ARGUMENTS,
+                        format!("more than {MAX_LISTED_VALUES} values in lists"),
+                    ));
+                }
+                let values = list
+                    .iter()
+                    .map(|value| comparand(value, definition, self.io));
+                Test::In {
+                    values: values.collect::<Result<_>>()?,
+                    negated: operator == "not in",
+                }
             }
-            let values = list.iter().map(|value| comparand(value, definition, io));
-            Test::In {
-                values: values.collect::<Result<_>>()?,
-                negated: operator == "not in",
-            }
-        }
-        "like" | "not like" => {
-            let Json::Text(pattern) = value else {
-                return Err(wrong_shape());
-            };
-            Test::Like {
+            ("like" | "not like", Json::Text(pattern)) => Test::Like {
                 pieces: pieces(pattern),
                 negated: operator == "not like",
+            },
+            ("in" | "not in" | "like" | "not like", _) => return Err(wrong_shape()),
+            (operator, value) => {
+                let operator = comparison(operator)?;
+                let (value, ty) = comparand(value, definition, self.io)?;
+                Test::Compare(operator, value, ty)
             }
-        }
+        };
+        self.push(Condition {
+            table,
+            column,
+            test,
+        })
+    }
+}
+
+/// A comparison as SQL spells it.
+fn comparison(operator: &str) -> Result<&'static str> {
+    Ok(match operator {
+        "=" | "==" => "=",
+        "<>" | "!=" => "<>",
+        ">" => ">",
+        ">=" => ">=",
+        "<" => "<",
+        "<=" => "<=",
         other => {
             return Err(Error::new(
                 SqlState::SYNTAX_ERROR,
@@ -127,11 +155,6 @@ fn operation(parts: &[Json], scope: &Scope, io: Io<'_>) -> Result<Condition> {
                 ),
             ));
         }
-    };
-    Ok(Condition {
-        table,
-        column,
-        test,
     })
 }
 

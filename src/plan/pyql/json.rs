@@ -1,5 +1,7 @@
 //! JSON with its members in the order written and its numbers in all their digits.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
@@ -159,6 +161,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut members: Vec<(String, Json)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         while let Some(name) = map.next_key::<String>()? {
             if members.is_empty() && name == NUMBER_MEMBER {
                 let text: String = map.next_value()?;
@@ -166,9 +169,12 @@ impl<'de> Visitor<'de> for JsonVisitor {
                 return Ok(Json::Number(number));
             }
             let value = map.next_value()?;
-            match members.iter_mut().find(|(member, _)| *member == name) {
-                Some((_, earlier)) => *earlier = value,
-                None => members.push((name, value)),
+            match places.entry(name) {
+                Entry::Occupied(place) => members[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    members.push((place.key().clone(), value));
+                    place.insert(members.len() - 1);
+                }
             }
         }
         Ok(Json::Object(members))

@@ -248,7 +248,6 @@ fn conditions_become_tests_with_parameters() {
         (r#"{"after_hours":"True"}"#, "after_hours = Bool(true)"),
         (r#"{"after_hours":0}"#, "after_hours = Bool(false)"),
         (r#"{"after_hours":2}"#, "42804"),
-        (r#"{"price":"5.5"}"#, "price = Float(5.5)"),
         (
             r#"{"trans":{"b":1,"a":"é"}}"#,
             "trans = «{\"b\": 1, \"a\": \"\\u00e9\"}»",
