@@ -8,6 +8,7 @@ pub mod engine;
 pub mod error;
 pub mod frontend;
 pub mod log;
+pub mod node;
 pub mod plan;
 pub mod replica;
 pub mod runtime;

@@ -17,6 +17,7 @@ pub mod write;
 pub mod written;
 
 use std::collections::BTreeSet;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,8 +51,10 @@ use write::Refusal;
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// Opens the endpoint of a replica that this node serves.
-pub type OpenEndpoint =
-    Box<dyn Fn(&Cluster, &Replica) -> Result<Arc<dyn Endpoint>> + Send + Sync>;
+pub type OpenEndpoint = Box<dyn Fn(&Cluster, &Replica) -> Opening + Send + Sync>;
+
+/// An endpoint on its way.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Arc<dyn Endpoint>>> + Send>>;
 
 /// The node's entry to everything behind the front ends.
 pub struct Dispatch {
@@ -196,7 +199,7 @@ impl Dispatch {
         let state = self.log.state();
         for (id, definition) in &state.catalog.clusters {
             if Some(*id) != state.catalog.system_cluster && !self.clusters.contains_key(id) {
-                let cluster = self.open_cluster(definition)?;
+                let cluster = self.open_cluster(definition).await?;
                 self.clusters.insert(*id, cluster);
             }
         }
@@ -204,7 +207,7 @@ impl Dispatch {
         Ok(())
     }
 
-    fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
+    async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
         let (runtime, log) = (self.runtime.clone(), self.log.clone());
         let leadership = self.leadership.clone();
         let replicas =
@@ -212,7 +215,7 @@ impl Dispatch {
         for replica in definition.replicas.values() {
             let Place::Embedded(node) = &replica.place else { continue };
             if *node == self.node {
-                replicas.add(replica.id, (self.open_endpoint)(definition, replica)?);
+                replicas.add(replica.id, (self.open_endpoint)(definition, replica).await?);
             }
         }
         let tasks = self.tasks.clone();
