@@ -15,6 +15,8 @@ mod definitions;
 mod digest;
 mod float;
 mod integer;
+mod json;
+mod json_build;
 mod like;
 mod md5;
 pub mod names;
@@ -26,6 +28,8 @@ mod sequence;
 mod signature;
 pub mod string;
 mod system;
+#[cfg(test)]
+pub(crate) mod tests;
 mod window;
 
 use std::fmt;
