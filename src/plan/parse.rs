@@ -21,7 +21,7 @@ mod utility;
 mod write;
 
 use crate::error::{Error, Result, SqlState};
-use crate::plan::syntax::{Expr, Name, Path, Place, Statement};
+use crate::plan::syntax::{Expr, Name, Path, Place, Statement, TypeName};
 use keywords::Class;
 pub(crate) use keywords::needs_quotes;
 use lexer::{Spanned, Token};
@@ -57,13 +57,34 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 
 /// Parses an expression by itself: a stored default, check or index key.
 pub(crate) fn parse_expression(text: &str) -> Result<Expr> {
+    alone(text, |parser| parser.expression())
+}
+
+/// Parses a type's name, as a `regtype` literal holds it.
+pub(crate) fn parse_type(text: &str) -> Result<TypeName> {
+    alone(text, |parser| parser.type_name())
+}
+
+/// Parses `a.b.c`, as a `regclass` literal holds it.
+pub(crate) fn parse_path(text: &str) -> Result<Path> {
+    alone(text, |parser| {
+        let mut path = vec![parser.label()?];
+        while parser.take_mark(".") {
+            path.push(parser.label()?);
+        }
+        Ok(path)
+    })
+}
+
+/// A text that holds one thing and nothing else.
+fn alone<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Result<T>) -> Result<T> {
     check_size(text)?;
     let mut tokens = lexer::tokens(text)?;
     tokens.pop();
     let mut parser = Parser::new(text, &tokens, 0);
-    let expression = parser.expression()?;
+    let read = read(&mut parser)?;
     parser.expect_end()?;
-    Ok(expression)
+    Ok(read)
 }
 
 fn check_size(sql: &str) -> Result<()> {

@@ -62,7 +62,7 @@ impl Parser<'_> {
 
     /// A type whose name is grammar: it lives in pg_catalog whatever the path.
     fn builtin(&mut self, ty: &mut TypeName, word: &str) -> Result<()> {
-        let mut varying = |parser: &mut Self| {
+        let varying = |parser: &mut Self| {
             if parser.take_keyword("varying") {
                 "varchar"
             } else {
