@@ -26,6 +26,7 @@ pub mod resolve;
 mod rows;
 mod sequence;
 mod signature;
+mod statistics;
 pub mod string;
 mod system;
 #[cfg(test)]
