@@ -101,6 +101,11 @@ impl Session {
         Err(Error::unsupported("SQL"))
     }
 
+    /// The plan whose columns an SQL-level FETCH or EXECUTE returns, for Describe.
+    pub fn described(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+        Ok(plan.clone())
+    }
+
     /// The schema has not moved since this plan was made; else plan again.
     pub fn is_current(&self, plan: &Plan) -> bool {
         let catalog = self.dispatch.catalog();
