@@ -21,7 +21,9 @@ use crate::types::{Type, Value, binary};
 
 /// A statement with its parameters, running or about to.
 pub(super) struct Portal {
-    pub(super) plan: Arc<Plan>,
+    plan: Arc<Plan>,
+    /// The same, but for FETCH and EXECUTE: the plan whose rows they give.
+    pub(super) described: Arc<Plan>,
     pub(super) formats: Formats,
     state: State,
 }
@@ -60,13 +62,15 @@ impl Connection {
         }
         refuse_if_full(self.portals.len(), "portals")?;
         let parameters = self.parameters(&message, &plan)?;
+        let described = self.session.described(&plan)?;
         let formats = Formats::from_codes(
             message.result_formats.iter(),
-            plan.columns.len(),
+            described.columns.len(),
             Counted::Columns,
         )?;
         let portal = Portal {
             plan,
+            described,
             formats,
             state: State::Bound(parameters),
         };
@@ -109,17 +113,22 @@ impl Connection {
         } = Execute::decode(body)?;
         let portal = self.portals.get_mut(name).ok_or_else(|| no_portal(name))?;
         let plan = portal.plan.clone();
+        let described = portal.described.clone();
         let formats = portal.formats.clone();
         refuse_if_failed(&self.session, &plan)?;
         match std::mem::replace(&mut portal.state, State::Spent) {
             State::Bound(parameters) => {
                 self.join_pipeline().await?;
                 let reply = self.run_plan(&plan, parameters).await?;
-                self.extended_reply(name, &plan, &formats, reply, limit)
-                    .await
+                self.extended_reply(name, &described, &formats, reply, limit)
+                    .await?;
+                if ends_transaction(&plan) {
+                    self.portals.clear();
+                }
+                Ok(())
             }
             State::Rows { source, tag } => {
-                self.portal_rows(name, &plan, &formats, source, tag, limit)
+                self.portal_rows(name, &described, &formats, source, tag, limit)
                     .await
             }
             State::Finished { tag } => {
@@ -190,9 +199,6 @@ impl Connection {
             }
             Reply::Empty => put_empty(&mut self.wire.out, b'I'),
         }
-        if ends_transaction(plan) {
-            self.portals.clear();
-        }
         Ok(())
     }
 
@@ -220,7 +226,7 @@ impl Connection {
     /// Sets the state a portal is left in. One whose plan only acts is spent.
     fn finish(&mut self, name: &str, state: State) {
         if let Some(portal) = self.portals.get_mut(name)
-            && returns_rows(&portal.plan)
+            && returns_rows(&portal.described)
         {
             portal.state = state;
         }

@@ -139,12 +139,13 @@ impl Connection {
                 self.prepared(name)?;
                 let plan = self.current_plan(name)?;
                 put_parameters(&mut self.wire.out, &plan);
+                let plan = self.session.described(&plan)?;
                 // The formats come with Bind: text until then.
                 put_result(&mut self.wire.out, &plan, &Formats::TEXT);
             }
             Target::Portal(name) => {
                 let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                put_result(&mut self.wire.out, &portal.plan, &portal.formats);
+                put_result(&mut self.wire.out, &portal.described, &portal.formats);
             }
         }
         Ok(())

@@ -44,7 +44,10 @@ impl Connection {
 
     async fn statements_of(&mut self, body: &[u8]) -> Result<(), Stop> {
         let sql = lone_string(body)?;
-        let statements = self.session.split(sql)?;
+        let statements = match is_single(sql) {
+            true => vec![sql.to_owned()],
+            false => self.session.split(sql)?,
+        };
         let count = statements.len();
         if count == 0 {
             put_empty(&mut self.wire.out, b'I');
@@ -76,8 +79,9 @@ impl Connection {
     async fn statement(&mut self, sql: &str) -> Result<End, Stop> {
         let plan = self.plan(sql, &[])?;
         refuse_if_failed(&self.session, &plan)?;
+        let described = self.session.described(&plan)?;
         let reply = self.run_plan(&plan, Vec::new()).await?;
-        self.simple_reply(&plan, reply).await
+        self.simple_reply(&described, reply).await
     }
 
     async fn simple_reply(&mut self, plan: &Arc<Plan>, reply: Reply) -> Result<End, Stop> {
@@ -102,6 +106,14 @@ impl Connection {
             Reply::Empty => Ok(End::Empty),
         }
     }
+}
+
+/// The string holds one statement at most, seen without parsing it: then a
+/// plan that is known by its text needs no parser.
+fn is_single(sql: &str) -> bool {
+    let sql = sql.trim_ascii_end();
+    let sql = sql.strip_suffix(';').unwrap_or(sql);
+    !sql.contains(';')
 }
 
 /// Moves an error's position from the statement to the string it stands in.
