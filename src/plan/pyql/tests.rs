@@ -226,11 +226,6 @@ fn joins_and_their_keys() {
         ),
         (
             "employees",
-            r#"{"select":["name","employees.name","name"],"join":{"positions":{"employees.position_id":"positions.id"},"departments":{"positions.department_id":"departments.id"}}}"#,
-            "42702",
-        ),
-        (
-            "employees",
             r#"{"select":["positions.name","position_id"],"join":{"positions":{"employees.position_id":"positions.id"},"departments":{"positions.department_id":"departments.id"}}}"#,
             "SELECT positions.name, employees.position_id FROM employees JOIN positions ON employees.position_id = positions.id JOIN departments ON positions.department_id = departments.id ORDER BY employees.id, positions.id, departments.id | positions.name position_id",
         ),
@@ -386,6 +381,7 @@ fn writes() {
         (row(r#"{"order_num":7.5}"#), "22P02"),
         (row(r#"{"afterHours":true}"#), "42703"),
         (row("[{}]"), "42601"),
+        (row("{\"trans\":\"a\\u0000\"}"), "22021"),
         (
             change(r#"{"set":{"price":null,"trans":"a"},"where":{"order_num":1}}"#),
             "UPDATE stocks SET price = Null, trans = «a» WHERE stocks.order_num = 1",
