@@ -227,7 +227,7 @@ impl Condition {
                 if scope.column(self.table, self.column).ty.is_string() {
                     translation.sql.push_str(&name);
                 } else {
-                    translation.sql.push_str(&format!("CAST({name} AS text)"));
+                    translation.sql.push_str(&format!("{name}::text"));
                 }
                 translation
                     .sql

@@ -53,7 +53,7 @@ fn catalog(last: ReplicaState) -> Catalog {
         user(DEMO, "demo", UserKind::User, None),
         user(DEMO_SERVICE, "", UserKind::Service, Some(DEMO)),
     ] {
-        catalog.users.insert(user.id, user);
+        Arc::make_mut(&mut catalog.users).insert(user.id, user);
     }
     let node = Node {
         id: NodeId(1),
