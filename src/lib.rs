@@ -20,3 +20,6 @@ pub mod tls;
 pub mod types;
 
 pub use cli::run;
+
+#[cfg(test)]
+mod tidy;
