@@ -20,12 +20,12 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, Rows,
+    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
     SnapshotId, TableHash,
 };
 use crate::engine::sqlite::checkpoint::Checkpointer;
-use crate::engine::sqlite::{StorageError, copy, hash};
-use crate::error::Error;
+use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
+use crate::engine::sqlite::{StorageError, copy, dialect, hash};
 use crate::runtime::{Next, Runtime, Worker};
 use crate::types::id::{ClusterId, Incarnation, Index, TableId};
 use gate::Gate;
@@ -52,6 +52,7 @@ pub struct Embedded {
     runtime: Runtime,
     path: PathBuf,
     gate: Arc<Gate>,
+    reader: Arc<Reader>,
     writer: Worker<Job>,
     checkpoints: Worker<()>,
     checkpointer: Arc<Mutex<Option<Checkpointer>>>,
@@ -72,15 +73,19 @@ impl Embedded {
     pub async fn open(config: EmbeddedConfig, runtime: &Runtime) -> Result<Embedded, Fault> {
         let gate = Arc::new(Gate::new(runtime.clone(), config.born));
         let checkpointer = Arc::new(Mutex::new(None));
-        let keeper = {
-            let (config, runtime) = (config.clone(), runtime.clone());
-            let (gate, checkpointer) = (Arc::clone(&gate), Arc::clone(&checkpointer));
-            let clock = runtime.clone();
-            let open = move || Keeper::open(config, clock, gate, checkpointer);
+        let path = config.path.clone();
+        // A simulation has no threads.
+        let slow = match runtime.is_simulated() {
+            true => SlowReads::Inline,
+            false => SlowReads::Threads,
+        };
+        let reader = Arc::new(Reader::new(path.clone(), slow));
+        let mut keeper = {
+            let (clock, gate) = (runtime.clone(), Arc::clone(&gate));
+            let (reader, checkpointer) = (Arc::clone(&reader), Arc::clone(&checkpointer));
+            let open = move || Keeper::open(config, clock, gate, reader, checkpointer);
             runtime.blocking(open).await?
         };
-        let path = config.path;
-        let mut keeper = keeper;
         let writer = runtime.worker("replica-writer", move |jobs| {
             if jobs.is_empty() {
                 keeper.look_around();
@@ -100,6 +105,7 @@ impl Embedded {
             runtime: runtime.clone(),
             path,
             gate,
+            reader,
             writer: writer.map_err(started)?,
             checkpoints: checkpoints.map_err(started)?,
             checkpointer,
@@ -141,6 +147,17 @@ fn checkpoint(gate: &Gate, checkpointer: &mut Checkpointer) {
     }
 }
 
+impl From<ReadFailure> for ReadError {
+    fn from(failure: ReadFailure) -> ReadError {
+        match failure {
+            ReadFailure::Statement(error) => ReadError::Statement(error),
+            ReadFailure::NotNow(why) => ReadError::NotNow(why),
+            ReadFailure::Schema(version) => ReadError::Schema(version),
+            ReadFailure::Database(message) => ReadError::Failed(message),
+        }
+    }
+}
+
 fn failed(error: StorageError) -> Fault {
     Fault::Failed(error.to_string())
 }
@@ -156,19 +173,48 @@ impl Endpoint for Embedded {
     }
 
     async fn read(&self, request: Read) -> Result<Rows, ReadError> {
-        self.gate.enter(&request).await?;
-        Err(ReadError::Statement(Error::unsupported("reading")))
+        let (level, incarnation) = (request.level, request.incarnation);
+        let held = request.snapshot.is_some();
+        if !held {
+            self.gate.enter(level, incarnation).await?;
+        }
+        let schema = Some(request.schema);
+        let admit = self.gate.admit(level, incarnation, schema, held);
+        let query = Arc::clone(&request.query);
+        let read = ReadRequest {
+            query: request.query,
+            parameters: request.parameters,
+            context: request.context,
+            overlay: request.overlay,
+            snapshot: request.snapshot.map(|SnapshotId(id)| HeldId(id)),
+            cancel: request.cancel,
+        };
+        let (snapshot, answer) = self.reader.read(read, admit).await?;
+        let tables = || dialect::tables(&query);
+        self.gate.leave(level, snapshot.applied, tables).await?;
+        Ok(Rows {
+            index: snapshot.applied,
+            stream: match answer {
+                Answer::Ready(rows) => RowStream::Ready(rows),
+                Answer::Flowing(batches) => RowStream::Flowing(batches),
+            },
+        })
     }
 
     async fn open_snapshot(
         &self,
-        _level: Level,
-        _incarnation: Incarnation,
+        level: Level,
+        incarnation: Incarnation,
     ) -> Result<(SnapshotId, Index), ReadError> {
-        Err(ReadError::Statement(Error::unsupported("snapshots")))
+        self.gate.enter(level, incarnation).await?;
+        let admit = self.gate.admit(level, incarnation, None, false);
+        let (HeldId(id), snapshot) = self.reader.open_snapshot(&admit)?;
+        Ok((SnapshotId(id), snapshot.applied))
     }
 
-    async fn close_snapshot(&self, _snapshot: SnapshotId) {}
+    async fn close_snapshot(&self, SnapshotId(id): SnapshotId) {
+        self.reader.close_snapshot(HeldId(id));
+    }
 
     async fn copy_out(&self) -> Result<CopySource, Fault> {
         let path = self.path.clone();

@@ -13,9 +13,10 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
-use crate::catalog::schema::Schema;
-use crate::endpoint::{Grant, Level, Read, ReadError, Stamp};
+use crate::endpoint::{Grant, Level, Stamp};
 use crate::engine::sqlite::StorageError;
+use crate::engine::sqlite::connections::Snapshot;
+use crate::engine::sqlite::read::{Admit, ReadFailure};
 use crate::engine::sqlite::writer::Change;
 use crate::runtime::Runtime;
 use crate::types::id::{Incarnation, Index, SchemaVersion, TableId};
@@ -47,9 +48,6 @@ struct Changes {
     /// Of tables not named below.
     floor: Index,
     tables: HashMap<TableId, Index>,
-    /// The schema that a reader may meet: of the latest commit, or of the one
-    /// that is about to happen.
-    schema: SchemaVersion,
 }
 
 impl Gate {
@@ -102,20 +100,15 @@ impl Gate {
     /// What is about to be committed.
     pub(super) fn announce(&self, change: &Change<'_>) {
         let mut changes = self.changes.write();
-        if let Some((index, version)) = change.schema {
+        if let Some(index) = change.schema {
             changes.floor = index;
             changes.tables.clear();
-            changes.schema = version;
         }
         changes.tables.extend(change.tables);
     }
 
     /// Where the replica stands after a delivery, whatever became of it.
-    pub(super) fn applied_to(&self, applied: Index, schema: &Arc<Schema>) {
-        let announced = self.changes.read().schema;
-        if announced != schema.version {
-            self.changes.write().schema = schema.version;
-        }
+    pub(super) fn applied_to(&self, applied: Index) {
         self.applied.send_if_modified(|known| {
             let moved = *known != applied;
             *known = applied;
@@ -166,38 +159,30 @@ impl Gate {
         Ok(())
     }
 
-    fn check_lease(&self) -> Result<(), ReadError> {
+    fn check_lease(&self) -> Result<(), ReadFailure> {
         let now = self.now();
         let lease = self.lease.lock();
         match lease.as_ref() {
             Some(lease) if now < lease.until && lease.incarnation == self.incarnation() => Ok(()),
-            Some(_) => Err(ReadError::NotNow("its lease has run out")),
-            None => Err(ReadError::NotNow("it has no lease")),
+            Some(_) => Err(ReadFailure::NotNow("its lease has run out")),
+            None => Err(ReadFailure::NotNow("it has no lease")),
         }
     }
 
-    fn check_incarnation(&self, incarnation: Incarnation) -> Result<(), ReadError> {
+    fn check_incarnation(&self, incarnation: Incarnation) -> Result<(), ReadFailure> {
         if incarnation == self.incarnation() {
             return Ok(());
         }
-        Err(ReadError::NotNow("it has another incarnation"))
-    }
-
-    fn check_schema(&self, version: SchemaVersion) -> Result<(), ReadError> {
-        let known = self.changes.read().schema;
-        if known == version {
-            return Ok(());
-        }
-        Err(ReadError::Schema(known))
+        Err(ReadFailure::NotNow("it has another incarnation"))
     }
 
     /// Before a snapshot is taken for a read of this level: waits until the
     /// replica has what it must have.
-    pub(super) async fn enter_level(
+    pub(super) async fn enter(
         &self,
         level: Level,
         incarnation: Incarnation,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), ReadFailure> {
         self.check_incarnation(incarnation)?;
         let wanted = match level {
             Level::Strong => return self.check_lease(),
@@ -211,49 +196,58 @@ impl Gate {
         let reached = applied.wait_for(|applied| *applied >= wanted);
         match self.runtime.timeout(READ_WAIT, reached).await {
             Ok(Ok(_)) => self.check_incarnation(incarnation),
-            _ => Err(ReadError::NotNow("it has not applied enough")),
+            _ => Err(ReadFailure::NotNow("it has not applied enough")),
         }
     }
 
-    /// Before a read.
-    pub(super) async fn enter(&self, read: &Read) -> Result<(), ReadError> {
-        self.enter_level(read.level, read.incarnation).await?;
-        self.check_schema(read.schema)
-    }
-
-    /// After a snapshot was taken at `index`: it may be answered from.
-    pub(super) fn check_snapshot(
-        &self,
+    /// What decides, once a read's snapshot is taken, whether it may be
+    /// answered from. A `held` snapshot was judged when it was opened.
+    pub(super) fn admit(
+        self: &Arc<Gate>,
         level: Level,
         incarnation: Incarnation,
-    ) -> Result<(), ReadError> {
-        self.check_incarnation(incarnation)?;
-        match level {
-            Level::Strong => self.check_lease(),
-            _ => Ok(()),
-        }
+        schema: Option<SchemaVersion>,
+        held: bool,
+    ) -> Admit {
+        let gate = Arc::clone(self);
+        let applied_before = self.applied();
+        Arc::new(move |snapshot: Snapshot| {
+            gate.check_incarnation(incarnation)?;
+            if !held && snapshot.applied < applied_before {
+                gate.begin_incarnation(snapshot.applied);
+                return Err(ReadFailure::NotNow("its database went back"));
+            }
+            if let Some(planned) = schema
+                && planned != snapshot.schema
+            {
+                return Err(ReadFailure::Schema(snapshot.schema));
+            }
+            match level {
+                Level::Strong if !held => gate.check_lease(),
+                _ => Ok(()),
+            }
+        })
     }
 
-    /// Before rows leave: the read met the schema it was planned for, and
-    /// nothing that others lack.
+    /// Before rows of a snapshot leave: nothing is among them that others lack.
     pub(super) async fn leave(
         &self,
-        read: &Read,
+        level: Level,
         index: Index,
-        tables: &[TableId],
-    ) -> Result<(), ReadError> {
-        self.check_schema(read.schema)?;
-        match read.level {
-            Level::Strong | Level::Quorum(_) => self.wait_until_stable(index, tables).await,
-            Level::Session(_) | Level::Any | Level::Evaluate(_) => Ok(()),
+        tables: impl FnOnce() -> Vec<TableId>,
+    ) -> Result<(), ReadFailure> {
+        let waits = matches!(level, Level::Strong | Level::Quorum(_));
+        if !waits || *self.stable.borrow() >= index {
+            return Ok(());
         }
+        self.wait_until_stable(index, &tables()).await
     }
 
     pub(super) async fn wait_until_stable(
         &self,
         index: Index,
         tables: &[TableId],
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), ReadFailure> {
         let changed = {
             let changes = self.changes.read();
             let last = |table| *changes.tables.get(table).unwrap_or(&changes.floor);
@@ -268,7 +262,7 @@ impl Gate {
         let reached = stable.wait_for(|stable| *stable >= wanted);
         match self.runtime.timeout(READ_WAIT, reached).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(ReadError::NotNow("others lack what it would show")),
+            _ => Err(ReadFailure::NotNow("others lack what it would show")),
         }
     }
 }

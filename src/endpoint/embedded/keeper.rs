@@ -13,6 +13,7 @@ use crate::endpoint::{Applied, Apply, CopySource, Delivery, DeliveryContent, Fau
 use crate::engine::sqlite::apply::{Content, Entry};
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::position::Standing;
+use crate::engine::sqlite::read::Reader;
 use crate::engine::sqlite::writer::{Portion, Writer};
 use crate::engine::sqlite::{StorageError, copy};
 use crate::runtime::Runtime;
@@ -27,6 +28,7 @@ pub(super) struct Keeper {
     config: EmbeddedConfig,
     runtime: Runtime,
     gate: Arc<Gate>,
+    reader: Arc<Reader>,
     checkpointer: Arc<Mutex<Option<Checkpointer>>>,
     /// `None` after the file could not be opened; tried again at each request.
     writer: Option<Writer>,
@@ -47,12 +49,14 @@ impl Keeper {
         config: EmbeddedConfig,
         runtime: Runtime,
         gate: Arc<Gate>,
+        reader: Arc<Reader>,
         checkpointer: Arc<Mutex<Option<Checkpointer>>>,
     ) -> Result<Keeper, Fault> {
         let mut keeper = Keeper {
             config,
             runtime,
             gate,
+            reader,
             checkpointer,
             writer: None,
             term: Term(0),
@@ -136,8 +140,8 @@ impl Keeper {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
         let applied = writer.apply(&portion, &mut |change| gate.announce(change));
-        let (standing, schema) = (writer.standing(), Arc::clone(writer.schema()));
-        gate.applied_to(standing.applied, &schema);
+        let standing = writer.standing();
+        gate.applied_to(standing.applied);
         match applied {
             Ok(outcomes) => {
                 self.suspect = None;
@@ -211,6 +215,7 @@ impl Keeper {
     /// Closes all connections; whoever comes next finds another incarnation.
     fn let_go(&mut self) {
         self.gate.begin_incarnation(self.config.born);
+        self.reader.file_changed();
         self.checkpointer.lock().take();
         self.writer = None;
         self.term = Term(0);
@@ -273,7 +278,7 @@ impl Keeper {
         let standing = writer.standing();
         self.term = standing.term;
         self.gate.begin_incarnation(standing.applied);
-        self.gate.applied_to(standing.applied, writer.schema());
+        self.gate.applied_to(standing.applied);
         Ok(writer)
     }
 }

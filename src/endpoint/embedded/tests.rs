@@ -7,13 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Embedded, EmbeddedConfig, gate::Gate};
 use crate::catalog::change::SchemaChange;
-use crate::catalog::schema::{Column, Namespace, PrimaryKey, Table};
+use crate::catalog::schema::{Column, Namespace, PrimaryKey, Schema, Table};
 use crate::endpoint::{
-    Applied, Apply, Delivery, DeliveryContent, Endpoint, Fault, Grant, Level, Position, ReadError,
-    Stamp,
+    Applied, Apply, Delivery, DeliveryContent, Endpoint, Fault, Grant, Level, Position, Read,
+    ReadError, RowStream, Stamp,
 };
+use crate::engine::sqlite::apply::constant_context;
+use crate::engine::sqlite::read::ReadFailure;
 use crate::engine::sqlite::writer::Change;
 use crate::log::command::{Batch, SchemaEntry};
+use crate::plan::expression::Expression;
+use crate::plan::query::{Body, Distinct, From, OutputColumn, Query, RelationId, Select};
 use crate::runtime::Runtime;
 use crate::types::id::{
     Boot, ClusterId, ColumnId, Incarnation, Index, NodeId, ObjectId, SchemaVersion, TableId, Term,
@@ -154,6 +158,66 @@ impl Replica {
     }
 }
 
+/// `SELECT id FROM t` of this incarnation.
+fn select(position: &Position, level: Level) -> Read {
+    let DeliveryContent::Schema(entry) = schema(5).content else {
+        unreachable!("it makes a schema entry");
+    };
+    let SchemaChange::CreateTable(table) = entry.changes[0].clone() else {
+        unreachable!("it makes a table");
+    };
+    let relation = RelationId(0);
+    let query = Query {
+        with: Vec::new(),
+        body: Body::Select(Box::new(Select {
+            distinct: Distinct::No,
+            projection: vec![Expression::column(relation, 0, Type::Int8)],
+            from: vec![From::Table {
+                relation,
+                table: Arc::new(table),
+                alias: "t".to_owned(),
+            }],
+            filter: None,
+            group_by: Vec::new(),
+            grouped: false,
+            having: None,
+        })),
+        order_by: Vec::new(),
+        limit: None,
+        offset: None,
+        columns: vec![OutputColumn {
+            name: "id".to_owned(),
+            ty: Type::Int8,
+            origin: None,
+        }],
+        locks: Vec::new(),
+    };
+    Read {
+        incarnation: position.incarnation,
+        level,
+        schema: position.schema,
+        query: Arc::new(query),
+        parameters: Arc::from([]),
+        context: Arc::new(constant_context(&Arc::new(Schema::empty()))),
+        overlay: None,
+        snapshot: None,
+        cancel: CancellationToken::new(),
+    }
+}
+
+/// The ids that a read gives.
+async fn ids(embedded: &Embedded, read: Read) -> Result<Vec<i64>, ReadError> {
+    let rows = embedded.read(read).await?;
+    let RowStream::Ready(rows) = rows.stream else {
+        panic!("a short query is done at once");
+    };
+    let ids = rows.iter().map(|row| match row[0] {
+        Value::Int(id) => id,
+        _ => panic!("{row:?}"),
+    });
+    Ok(ids.collect())
+}
+
 async fn open(directory: &tempfile::TempDir) -> Embedded {
     let config = EmbeddedConfig {
         path: directory.path().join("replica.db"),
@@ -196,11 +260,11 @@ async fn a_delivery_names_place_incarnation_and_term() {
     for request in cases {
         faults.push(replica.embedded.apply(request).await.unwrap_err());
     }
-    assert!(matches!(&faults[0], Fault::NotThere(place) if **place == here));
+    assert!(matches!(&faults[0], Fault::NotThere(place) if place.applied == here.applied));
     assert!(matches!(faults[1], Fault::Incarnation(known) if known == here.incarnation));
     assert!(matches!(faults[2], Fault::StaleTerm(Term(1))));
     assert!(matches!(faults[3], Fault::Failed(_)));
-    assert_eq!(replica.position().await, here);
+    assert_eq!(replica.position().await.chain, here.chain);
     let first = replica.embedded.apply(good.clone()).await.unwrap();
     let again = replica.embedded.apply(good).await.unwrap();
     assert_eq!(first.outcomes, again.outcomes);
@@ -307,6 +371,57 @@ async fn a_replica_is_rebuilt_by_replay_after_its_file_is_gone() {
     assert_eq!(replica.position().await.chain, before.chain);
 }
 
+#[tokio::test]
+async fn reads_are_answered_from_one_snapshot_at_their_level() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5), insert(6)]).await.unwrap();
+    let here = replica.position().await;
+    let read = async |level| ids(&replica.embedded, select(&here, level)).await;
+    assert!(matches!(
+        read(Level::Strong).await,
+        Err(ReadError::NotNow(_))
+    ));
+    assert_eq!(read(Level::Any).await.unwrap(), [6]);
+    assert_eq!(read(Level::Evaluate(Index(6))).await.unwrap(), [6]);
+    // A lease and a stable index come with the next delivery.
+    let mut beat = replica.request(&here, Vec::new());
+    let asked = replica.embedded.apply(beat.clone()).await.unwrap().asks;
+    beat.stable = Index(6);
+    beat.grant = Some(Grant {
+        asked,
+        for_time: Duration::from_secs(60),
+        opening: Index(5),
+    });
+    replica.embedded.apply(beat).await.unwrap();
+    assert_eq!(read(Level::Strong).await.unwrap(), [6]);
+    let (held, index) = replica
+        .embedded
+        .open_snapshot(Level::Strong, here.incarnation)
+        .await
+        .unwrap();
+    assert_eq!(index, Index(6));
+    replica.apply(vec![insert(7)]).await.unwrap();
+    // Others lack row 7 yet: its read waits in vain.
+    assert!(matches!(
+        read(Level::Strong).await,
+        Err(ReadError::NotNow(_))
+    ));
+    assert_eq!(read(Level::Session(Index(7))).await.unwrap(), [6, 7]);
+    let mut old = select(&here, Level::Strong);
+    old.snapshot = Some(held);
+    assert_eq!(ids(&replica.embedded, old.clone()).await.unwrap(), [6]);
+    replica.embedded.close_snapshot(held).await;
+    assert!(ids(&replica.embedded, old).await.is_err());
+    let mut planned_before = select(&here, Level::Any);
+    planned_before.schema = SchemaVersion(0);
+    let refused = ids(&replica.embedded, planned_before).await;
+    assert!(matches!(refused, Err(ReadError::Schema(SchemaVersion(1)))));
+    let mut other_life = select(&here, Level::Any);
+    other_life.incarnation = Incarnation(3);
+    let refused = ids(&replica.embedded, other_life).await;
+    assert!(matches!(refused, Err(ReadError::NotNow(_))));
+}
+
 fn gate() -> (Gate, Incarnation) {
     let gate = Gate::new(Runtime::real(), Index(0));
     gate.begin_incarnation(Index(10));
@@ -317,7 +432,7 @@ fn gate() -> (Gate, Incarnation) {
 #[tokio::test]
 async fn strong_reads_need_a_lease_that_holds() {
     let (gate, incarnation) = gate();
-    let may = async |incarnation| gate.enter_level(Level::Strong, incarnation).await.is_ok();
+    let may = async |incarnation| gate.enter(Level::Strong, incarnation).await.is_ok();
     assert!(!may(incarnation).await, "never granted");
     let grant = |asked, millis, opening| Grant {
         asked,
@@ -338,14 +453,10 @@ async fn strong_reads_need_a_lease_that_holds() {
     tokio::time::sleep(Duration::from_millis(80)).await;
     assert!(!may(incarnation).await, "run out");
     gate.take_grant(&grant(gate.now(), 5000, 9), Index(10));
-    assert!(gate.check_snapshot(Level::Strong, incarnation).is_ok());
+    assert!(may(incarnation).await);
     gate.begin_incarnation(Index(10));
     assert!(!may(gate.incarnation()).await, "granted to the life before");
-    assert!(
-        gate.enter_level(Level::Any, gate.incarnation())
-            .await
-            .is_ok()
-    );
+    assert!(gate.enter(Level::Any, gate.incarnation()).await.is_ok());
 }
 
 #[tokio::test]
@@ -379,15 +490,12 @@ async fn rows_that_others_lack_wait_for_the_stable_index() {
     assert!(waiting.await.unwrap().is_ok());
     gate.announce(&Change {
         tables: &Default::default(),
-        schema: Some((Index(13), SchemaVersion(3))),
+        schema: Some(Index(13)),
     });
     assert!(
         waits(13, &other).await,
         "a schema change touches every table"
     );
-    let stale = gate
-        .enter_level(Level::Session(Index(11)), incarnation)
-        .await;
-    assert!(matches!(stale, Err(ReadError::NotNow(_))));
-    let _ = CancellationToken::new();
+    let stale = gate.enter(Level::Session(Index(11)), incarnation).await;
+    assert!(matches!(stale, Err(ReadFailure::NotNow(_))));
 }

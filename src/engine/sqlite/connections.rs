@@ -155,8 +155,10 @@ impl Connections {
 
     /// An idle connection, or a new one.
     pub fn borrow(self: &Arc<Connections>) -> Result<Borrowed, Failure> {
-        let file = self.file.load(Ordering::Acquire);
-        let idle = self.idle.lock().pop();
+        let (file, idle) = {
+            let mut idle = self.idle.lock();
+            (self.file.load(Ordering::Acquire), idle.pop())
+        };
         let connection = match idle {
             Some(connection) => connection,
             None => {
@@ -182,8 +184,12 @@ impl Connections {
     /// Another file stands at the path now: closes idle connections to the
     /// old one; borrowed ones are closed when they come back.
     pub fn file_changed(&self) {
-        self.file.fetch_add(1, Ordering::AcqRel);
-        let closed = std::mem::take(&mut *self.idle.lock());
+        let closed = {
+            let mut idle = self.idle.lock();
+            // Under the lock: an idle connection always belongs to the current file.
+            self.file.fetch_add(1, Ordering::AcqRel);
+            std::mem::take(&mut *idle)
+        };
         self.open.fetch_sub(closed.len(), Ordering::Relaxed);
     }
 }

@@ -21,7 +21,7 @@ use super::execution::Execution;
 use super::plans::Plans;
 use super::query::{self, Failure};
 use super::slow::SlowThreads;
-use crate::error::{Error, SqlState};
+use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::types::id::SchemaVersion;
@@ -75,6 +75,16 @@ pub enum ReadFailure {
     Database(String),
 }
 
+/// What ends a stream that has begun: only its statement or the replica can.
+impl From<ReadFailure> for Error {
+    fn from(failure: ReadFailure) -> Error {
+        match failure {
+            ReadFailure::Statement(error) => error,
+            other => Error::unavailable(other.to_string()),
+        }
+    }
+}
+
 /// Decides, knowing the snapshot, whether a read may run.
 pub type Admit = Arc<dyn Fn(Snapshot) -> Result<(), ReadFailure> + Send + Sync>;
 
@@ -83,7 +93,7 @@ pub type Admit = Arc<dyn Fn(Snapshot) -> Result<(), ReadFailure> + Send + Sync>;
 pub enum Answer {
     Ready(Vec<Row>),
     /// Batches as they come; an error ends it.
-    Flowing(mpsc::Receiver<Result<Vec<Row>, ReadFailure>>),
+    Flowing(mpsc::Receiver<Result<Vec<Row>>>),
 }
 
 /// Where slow queries run.
@@ -305,7 +315,7 @@ struct Stream {
     cancel: CancellationToken,
     closing: CancellationToken,
     opened: Option<oneshot::Sender<Result<Snapshot, ReadFailure>>>,
-    rows: mpsc::Sender<Result<Vec<Row>, ReadFailure>>,
+    rows: mpsc::Sender<Result<Vec<Row>>>,
     ended: bool,
 }
 
@@ -372,7 +382,9 @@ impl Stream {
         self.ended = true;
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(failure))),
-            None => drop(futures::executor::block_on(self.rows.send(Err(failure)))),
+            None => drop(futures::executor::block_on(
+                self.rows.send(Err(failure.into())),
+            )),
         }
     }
 }

@@ -48,8 +48,8 @@ pub struct Portion<'a> {
 pub struct Change<'a> {
     /// The last entry that changes each table.
     pub tables: &'a BTreeMap<TableId, Index>,
-    /// The entry that changes the schema, and the version after it.
-    pub schema: Option<(Index, SchemaVersion)>,
+    /// The entry that changes the schema.
+    pub schema: Option<Index>,
 }
 
 /// Told of a change before it can be seen.
@@ -218,7 +218,7 @@ impl Writer {
             .for_each(|entry| entry.note_tables(&mut changed));
         announce(&Change {
             tables: &changed,
-            schema: alters.then_some((upto, after.schema)),
+            schema: alters.then_some(upto),
         });
         self.database.execute("COMMIT", [])?;
         self.standing = after;

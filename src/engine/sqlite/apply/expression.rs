@@ -93,7 +93,7 @@ impl Scope for RowScope<'_> {
 }
 
 /// A context that is the same on every replica: no clock, no chance, no settings.
-fn constant_context(schema: &Arc<Schema>) -> Context {
+pub(crate) fn constant_context(schema: &Arc<Schema>) -> Context {
     Context {
         settings: Arc::new(Settings::default()),
         transaction_time: 0,

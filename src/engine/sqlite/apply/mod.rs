@@ -30,6 +30,8 @@ use super::StorageError;
 pub(super) use database::Database;
 #[cfg(test)]
 pub(super) use database::{Injection, Manner};
+#[cfg(test)]
+pub(crate) use expression::constant_context;
 pub(super) use expression::evaluate_column;
 use foreign::{Moment, Touched};
 pub(super) use side::fill as fill_side_table;

@@ -33,7 +33,7 @@ pub(in crate::engine::sqlite) fn apply(
     let mut schema = Arc::clone(before);
     for change in changes {
         let step = std::slice::from_ref(change);
-        let after = Arc::new(schema_after(&schema, step).map_err(broken)?);
+        let after = Arc::new(schema.apply(step).map_err(broken)?);
         Step {
             database,
             before: &schema,
@@ -43,25 +43,7 @@ pub(in crate::engine::sqlite) fn apply(
         schema = after;
     }
     // All steps of an entry make one version.
-    Ok(Arc::new(schema_after(before, changes).map_err(broken)?))
-}
-
-/// Waits for `Schema::apply`: tables and indexes only.
-fn schema_after(schema: &Schema, changes: &[SchemaChange]) -> crate::error::Result<Schema> {
-    let mut after = schema.clone();
-    after.version.0 += 1;
-    for change in changes {
-        match change {
-            SchemaChange::CreateTable(table) => {
-                after.tables.insert(table.id, Arc::new(table.clone()));
-            }
-            SchemaChange::DropTable(id) => {
-                after.tables.remove(id);
-            }
-            _ => return Err(crate::error::Error::unsupported("this schema change")),
-        }
-    }
-    Ok(after)
+    Ok(Arc::new(before.apply(changes).map_err(broken)?))
 }
 
 fn broken(error: crate::error::Error) -> StorageError {
