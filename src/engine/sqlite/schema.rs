@@ -11,6 +11,8 @@
 //! canonical encoding of each entry; see `apply::side`.
 
 mod change;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
