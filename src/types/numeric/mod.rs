@@ -7,6 +7,8 @@ mod arithmetic;
 mod convert;
 mod function;
 
+pub(crate) use convert::cut_to_scale;
+
 use std::cmp::Ordering;
 use std::fmt;
 

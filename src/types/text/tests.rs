@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::settings::{DateFormat, DateOrder, DateStyle, IntervalStyle, Settings};
+use crate::types::settings::{DateFormat, DateOrder, IntervalStyle, Settings};
 
 /// 2026-11-22 15:30:00 UTC.
 const NOW: i64 = 848_676_600_000_000;
@@ -21,10 +21,6 @@ fn settings(style: &str) -> Settings {
             zone => settings.time_zone = zone.to_owned(),
         }
     }
-    let _ = DateStyle {
-        format: DateFormat::Iso,
-        order: DateOrder::Mdy,
-    };
     settings
 }
 
