@@ -15,6 +15,8 @@ mod definitions;
 mod digest;
 mod float;
 mod integer;
+mod json;
+mod json_build;
 mod like;
 mod md5;
 pub mod names;
@@ -24,8 +26,11 @@ pub mod resolve;
 mod rows;
 mod sequence;
 mod signature;
+mod statistics;
 pub mod string;
 mod system;
+#[cfg(test)]
+pub(crate) mod tests;
 mod window;
 
 use std::fmt;
