@@ -20,6 +20,7 @@ mod select;
 mod subquery;
 mod typename;
 mod update;
+mod utility;
 mod window;
 
 use std::sync::Arc;
@@ -109,6 +110,31 @@ impl<'a> Binder<'a> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => self.update(update),
             Statement::Delete(delete) => self.delete(delete),
+            Statement::Truncate {
+                tables,
+                restart_identity,
+                cascade,
+            } => self.truncate(tables, *restart_identity, *cascade),
+            Statement::Copy(copy) => self.copy(copy),
+            Statement::Explain {
+                statement,
+                analyze,
+                format,
+            } => self.explain(statement, *analyze, *format),
+            Statement::Lock {
+                tables,
+                exclusive,
+                no_wait,
+            } => self.lock(tables, *exclusive, *no_wait),
+            Statement::Transaction(statement) => {
+                Ok((Planned::Transaction(statement.clone()), Vec::new()))
+            }
+            Statement::Session(statement) => self.session(statement),
+            Statement::Prepare { name, types, text } => self.prepare(name, types, text),
+            Statement::Admin(statement) => self.admin(statement),
+            Statement::Maintenance { tag, tables } => self.maintenance(tag, tables),
+            Statement::Nothing { tag } => Ok((Planned::Nothing { tag, notice: None }, Vec::new())),
+            Statement::Empty => Ok((Planned::Empty, Vec::new())),
             _ => Err(Error::unsupported("this statement")),
         }
     }
