@@ -11,7 +11,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use tokio_util::sync::CancellationToken;
 
 use super::query::{self, Failure};
 use crate::types::id::{Index, SchemaVersion};
@@ -47,21 +46,21 @@ pub struct ReadConnection {
 struct Bound {
     /// Ticks left; the largest number means no limit.
     ticks: AtomicUsize,
-    cancel: Mutex<Option<CancellationToken>>,
+    stop: Mutex<Option<Stop>>,
 }
+
+/// Asked at every tick: true stops the query.
+pub(super) type Stop = Box<dyn Fn() -> bool + Send>;
 
 impl Bound {
     /// Called every tick; true stops the query.
     fn is_spent(&self) -> bool {
-        let cancelled = match &*self.cancel.lock() {
-            Some(cancel) => cancel.is_cancelled(),
-            None => false,
-        };
+        let stopped = self.stop.lock().as_ref().is_some_and(|stop| stop());
         let ticks = self.ticks.load(Ordering::Relaxed);
         if ticks != usize::MAX {
             self.ticks.store(ticks.saturating_sub(1), Ordering::Relaxed);
         }
-        cancelled || ticks == 0
+        stopped || ticks == 0
     }
 }
 
@@ -80,7 +79,7 @@ impl ReadConnection {
         query::prepare_connection(&connection)?;
         let bound = Arc::new(Bound {
             ticks: AtomicUsize::new(usize::MAX),
-            cancel: Mutex::new(None),
+            stop: Mutex::new(None),
         });
         let watched = bound.clone();
         connection.progress_handler(STEPS_PER_TICK, Some(move || watched.is_spent()))?;
@@ -92,10 +91,10 @@ impl ReadConnection {
     }
 
     /// Sets what stops the following queries; `None` is no limit of ticks.
-    pub(super) fn limit(&self, ticks: Option<usize>, cancel: Option<CancellationToken>) {
+    pub(super) fn limit(&self, ticks: Option<usize>, stop: Option<Stop>) {
         let ticks = ticks.unwrap_or(usize::MAX);
         self.bound.ticks.store(ticks, Ordering::Relaxed);
-        *self.bound.cancel.lock() = cancel;
+        *self.bound.stop.lock() = stop;
     }
 
     /// Runs `body` on one snapshot and tells it where that stands.

@@ -24,6 +24,8 @@ pub mod read;
 pub mod rows;
 pub mod schema;
 mod slow;
+#[cfg(test)]
+mod testing;
 pub mod values;
 pub mod watch;
 pub mod writer;

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{Borrowed, Connections, ReadConnection, Snapshot};
+use super::connections::{Borrowed, Connections, ReadConnection, Snapshot, Stop};
 use super::dialect::Rendered;
 use super::execution::Execution;
 use super::plans::Plans;
@@ -174,6 +174,7 @@ impl Reader {
             closing: self.closing.clone(),
             opened: Some(opened),
             rows,
+            ended: false,
         };
         slow.run(Box::new(move || stream.run(&source)))
             .map_err(|_| ReadFailure::NotNow("too many slow queries"))?;
@@ -231,10 +232,10 @@ impl Reader {
             rows.push(row);
             Ok(ControlFlow::Continue(()))
         };
-        let cancel = Some(request.cancel.clone());
+        let cancel = request.cancel.clone();
         let source = self.source(request)?;
         let outcome = match source.with(true, |connection, snapshot| {
-            connection.limit(ticks, cancel);
+            connection.limit(ticks, Some(Box::new(move || cancel.is_cancelled())));
             admit(snapshot)?;
             query::run(connection.connection(), &execution, &mut take).map_err(tell)?;
             Ok(snapshot)
@@ -315,12 +316,13 @@ struct Stream {
     closing: CancellationToken,
     opened: Option<oneshot::Sender<Result<Snapshot, ReadFailure>>>,
     rows: mpsc::Sender<Result<Vec<Row>>>,
+    ended: bool,
 }
 
 impl Stream {
     fn run(mut self, source: &SourceConnection) {
         let outcome = source.with(false, |connection, snapshot| {
-            connection.limit(None, Some(self.cancel.clone()));
+            connection.limit(None, Some(self.stop()));
             (self.admit)(snapshot)?;
             if let Some(opened) = self.opened.take() {
                 // Nobody waits any more: the first batch will find out.
@@ -328,12 +330,18 @@ impl Stream {
             }
             self.stream(connection)
         });
-        if let Some(Err(failure)) = outcome {
-            match self.opened.take() {
-                Some(opened) => drop(opened.send(Err(failure))),
-                None => drop(self.send(Err(failure.into()))),
-            }
+        match outcome {
+            Some(Ok(())) => self.ended = true,
+            Some(Err(failure)) => self.fail(failure),
+            None => {}
         }
+    }
+
+    /// Cancelled, closing, or nobody there to take rows.
+    fn stop(&self) -> Stop {
+        let tokens = [self.cancel.clone(), self.closing.clone()];
+        let rows = self.rows.clone();
+        Box::new(move || tokens.iter().any(CancellationToken::is_cancelled) || rows.is_closed())
     }
 
     fn stream(&self, connection: &ReadConnection) -> Result<(), ReadFailure> {
@@ -346,28 +354,47 @@ impl Stream {
                 return Ok(ControlFlow::Continue(()));
             }
             bytes = 0;
-            Ok(match self.send(Ok(std::mem::take(&mut batch))) {
-                true => ControlFlow::Continue(()),
-                false => ControlFlow::Break(()),
-            })
+            self.send(std::mem::take(&mut batch))?;
+            Ok(ControlFlow::Continue(()))
         };
         query::run(connection.connection(), &self.execution, &mut take).map_err(tell)?;
-        if !batch.is_empty() {
-            self.send(Ok(batch));
+        match batch.is_empty() {
+            true => Ok(()),
+            false => self.send(batch).map_err(tell),
         }
-        Ok(())
     }
 
-    /// Waits for room; false when nobody wants more.
-    fn send(&self, batch: Result<Vec<Row>>) -> bool {
+    /// Waits for room.
+    fn send(&self, batch: Vec<Row>) -> Result<(), Failure> {
         futures::executor::block_on(async {
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => false,
-                sent = self.rows.send(batch) => sent.is_ok(),
-                () = self.cancel.cancelled() => false,
+                () = self.closing.cancelled() => Err(Failure::Interrupted),
+                () = self.cancel.cancelled() => Err(Failure::Interrupted),
+                sent = self.rows.send(Ok(batch)) => sent.map_err(|_| Failure::Interrupted),
             }
         })
+    }
+
+    /// Waits for room however long it takes: an end without this would look
+    /// like the end of the rows.
+    fn fail(&mut self, failure: ReadFailure) {
+        self.ended = true;
+        match self.opened.take() {
+            Some(opened) => drop(opened.send(Err(failure))),
+            None => drop(futures::executor::block_on(
+                self.rows.send(Err(failure.into())),
+            )),
+        }
+    }
+}
+
+/// A panic must not look like the end of the rows either.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.fail(ReadFailure::Database("a read was given up".to_owned()));
+        }
     }
 }
 
@@ -407,3 +434,6 @@ fn size(row: &Row) -> usize {
         .sum();
     long + row.len() * size_of::<Value>()
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,8 +82,10 @@ impl Drop for SlowThreads {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         state.closed = true;
-        state.queue.clear();
+        let abandoned = std::mem::take(&mut state.queue);
+        drop(state);
         self.shared.wake.notify_all();
+        drop(abandoned);
     }
 }
 
@@ -94,7 +96,8 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                job();
+                // The job itself tells who waits for it.
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 state = self.state.lock();
                 continue;
             }

@@ -2,75 +2,15 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::*;
-use crate::catalog::schema::{Column, PrimaryKey, Schema};
 use crate::engine::sqlite::execution::Execution;
 use crate::engine::sqlite::query::{Failure, collect, prepare_connection};
-use crate::plan::context::{Context, RandomState, Variables};
+use crate::engine::sqlite::testing::*;
 use crate::plan::expression::ExpressionKind;
-use crate::plan::function::resolve;
-use crate::plan::query::{Body, Distinct, From, OutputColumn, Select};
-use crate::types::id::{ColumnId, ObjectId};
 use crate::types::overlay::{OverlayRow, OverlayTable};
-use crate::types::settings::Settings;
-use crate::types::{Numeric, Row, encode};
-
-struct NoVariables;
-
-impl Variables for NoVariables {
-    fn get(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-fn context() -> Arc<Context> {
-    Arc::new(Context {
-        settings: Arc::new(Settings::default()),
-        transaction_time: 0,
-        statement_time: 0,
-        user: "u".into(),
-        database: "d".into(),
-        schema: Arc::new(Schema::empty()),
-        system: Arc::new(Schema::empty()),
-        random: Mutex::new(RandomState(1)),
-        sequences: None,
-        variables: Arc::new(NoVariables),
-    })
-}
-
-fn table() -> Arc<Table> {
-    let column = |id, name: &str, ty| Column {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        ty,
-        not_null: id == 1,
-        default: None,
-        identity: None,
-        hidden: false,
-    };
-    Arc::new(Table {
-        id: TableId(16384),
-        namespace: Namespace::Public,
-        name: "t".to_owned(),
-        columns: vec![
-            column(1, "id", Type::Int4),
-            column(2, "na\"me", Type::Text),
-            column(3, "n", Type::NUMERIC),
-        ],
-        next_column: 4,
-        key: PrimaryKey::Declared {
-            id: ObjectId(16385),
-            name: "t_pkey".to_owned(),
-            columns: vec![ColumnId(1)],
-        },
-        indexes: Vec::new(),
-        foreign_keys: Vec::new(),
-        checks: Vec::new(),
-    })
-}
+use crate::types::{Row, encode};
 
 fn database() -> Connection {
     let connection = Connection::open_in_memory().unwrap();
@@ -80,74 +20,6 @@ fn database() -> Connection {
         INSERT INTO t VALUES (1, 'b', '10.0'), (2, 'a', '9'), (3, NULL, '10'), (4, 'B', NULL);"#;
     connection.execute_batch(script).unwrap();
     connection
-}
-
-const T: RelationId = RelationId(0);
-
-fn id() -> Expression {
-    Expression::column(T, 0, Type::Int4)
-}
-
-fn name() -> Expression {
-    Expression::column(T, 1, Type::Text)
-}
-
-fn number() -> Expression {
-    Expression::column(T, 2, Type::NUMERIC)
-}
-
-fn int(value: i64) -> Expression {
-    Expression::constant(Value::Int(value), Type::Int4)
-}
-
-fn decimal(text: &str) -> Expression {
-    Expression::constant(Value::Numeric(Numeric::parse(text).unwrap()), Type::NUMERIC)
-}
-
-fn operate(symbol: &str, left: Expression, right: Expression) -> Expression {
-    let types = [left.ty.clone(), right.ty.clone()];
-    let resolved = resolve::operator(symbol, &types).unwrap();
-    Expression {
-        kind: ExpressionKind::Call {
-            function: resolved.function,
-            arguments: vec![left, right],
-        },
-        ty: resolved.result,
-    }
-}
-
-fn select(projection: Vec<Expression>) -> Select {
-    let alias = "t".to_owned();
-    Select {
-        distinct: Distinct::No,
-        projection,
-        from: vec![From::Table {
-            relation: T,
-            table: table(),
-            alias,
-        }],
-        filter: None,
-        group_by: Vec::new(),
-        grouped: false,
-        having: None,
-    }
-}
-
-fn query(select: Select) -> Query {
-    let column = |expression: &Expression| OutputColumn {
-        name: "?column?".to_owned(),
-        ty: expression.ty.clone(),
-        origin: None,
-    };
-    Query {
-        with: Vec::new(),
-        columns: select.projection.iter().map(column).collect(),
-        body: Body::Select(Box::new(select)),
-        order_by: Vec::new(),
-        limit: None,
-        offset: None,
-        locks: Vec::new(),
-    }
 }
 
 fn run(query: &Query) -> Result<Vec<Row>, String> {
