@@ -3,6 +3,7 @@
 //! The replicated state of the whole group. Only the log's state machine
 //! changes it; everyone else holds a snapshot that never changes.
 
+mod apply;
 pub mod change;
 pub mod schema;
 

@@ -3,11 +3,17 @@
 //! SQL text goes through `parse` and `bind`; PYQL JSON through `pyql`.
 //! A plan is data; `dispatch` interprets it and the engines' dialects render it.
 
+pub mod bind;
+pub mod coerce;
 pub mod context;
+pub mod evaluate;
 pub mod expression;
 pub mod function;
+pub mod parse;
 pub mod query;
 pub mod statement;
+pub mod syntax;
+pub mod visit;
 
 use crate::types::Type;
 use crate::types::id::{SchemaVersion, TableId};

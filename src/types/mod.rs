@@ -1,9 +1,18 @@
 //! Values, their types, and the one encoding that every replica and log entry shares.
 
+pub mod array;
+pub mod binary;
+pub mod cast;
+pub mod compare;
+pub mod datetime;
+pub mod encode;
+pub mod float;
 pub mod id;
 pub mod interval;
+pub mod json;
 pub mod numeric;
 pub mod settings;
+pub mod text;
 pub mod ty;
 pub mod value;
 pub mod write;
