@@ -55,6 +55,10 @@ const SNAPSHOT_PIECE_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes of one piece of a snapshot.
 const SNAPSHOT_PIECE_BYTES: u64 = 1 << 20;
 
+/// The largest command. Far above what a sequencer gathers, far below what a
+/// follower and the database take.
+const MAX_COMMAND_BYTES: usize = 64 << 20;
+
 /// How long a proof of leadership may take.
 const PROOF_LIMIT: Duration = Duration::from_secs(1);
 
@@ -175,10 +179,18 @@ impl Log {
 
     /// Puts a command into the log and waits until it is applied here. An
     /// error of kind `Unavailable` has done nothing; `OutcomeUnknown` (08007)
-    /// may yet take effect. A refusal is no error here: see [`Answer`].
+    /// may yet take effect; one that is too large is 54000 and not done. A
+    /// refusal is no error here: see [`Answer`].
     /// Dropping the future does not take the proposal back.
     pub async fn propose(&self, command: Command) -> Result<Proposed> {
-        let proposal = Proposal::new(command);
+        let proposal =
+            Proposal::new(command).map_err(|error| Error::internal(error.to_string()))?;
+        if proposal.size() > MAX_COMMAND_BYTES {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("one log entry holds at most {MAX_COMMAND_BYTES} bytes"),
+            ));
+        }
         let appended = proposal.appended.clone();
         match self.raft.client_write(proposal).await {
             Ok(done) => Ok(Proposed {
