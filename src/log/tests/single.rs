@@ -108,6 +108,30 @@ fn an_entry_has_a_largest_size() {
 }
 
 #[test]
+fn a_log_that_cannot_write_ends_and_says_so() {
+    run(async |path, runtime| {
+        let log = Log::open(alone(&path), runtime.clone())
+            .await
+            .expect("opens");
+        make_cluster(&log).await.expect("it leads");
+        let other = rusqlite::Connection::open(path.join("log.db")).expect("it is a database");
+        other
+            .execute_batch("ALTER TABLE entries RENAME TO elsewhere")
+            .expect("nobody stops it");
+        let kind = |result: Result<Proposed>| result.map(|_| ()).map_err(|it| it.kind());
+        let unknown = kind(log.propose(write(1)).await);
+        assert_eq!(unknown, Err(crate::error::Kind::OutcomeUnknown));
+        let failed = runtime.timeout(Duration::from_secs(5), log.failed()).await;
+        let message = failed.expect("it is told").to_string();
+        assert!(message.contains("cannot be written"), "{message}");
+        let refused = kind(log.propose(write(2)).await);
+        assert_eq!(refused, Err(crate::error::Kind::Unavailable));
+        assert!(!log.is_leader());
+        log.shutdown().await;
+    });
+}
+
+#[test]
 fn pieces_are_joined_for_delivery() {
     run(async |path, runtime| {
         let log = Log::open(alone(&path), runtime).await.expect("opens");
