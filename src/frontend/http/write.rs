@@ -117,7 +117,7 @@ impl Write<'_> {
 
 /// `{"consistency": true, "message": {"<endpoint>": …}}`. Consistency is what
 /// every table has: all replicas apply one order.
-fn acknowledged(endpoints: &[String], done: &str) -> Json {
+pub(super) fn acknowledged(endpoints: &[String], done: &str) -> Json {
     let content = json!({"message": {"message": done, "status": 200}, "status": 200});
     let message: Map<String, Json> = endpoints
         .iter()
