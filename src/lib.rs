@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod catalog;
+pub mod cli;
 pub mod dispatch;
 pub mod endpoint;
 pub mod engine;
@@ -12,7 +13,13 @@ pub mod node;
 pub mod plan;
 pub mod replica;
 pub mod runtime;
+pub mod sandbox;
 pub mod session;
 pub mod system;
 pub mod tls;
 pub mod types;
+
+pub use cli::run;
+
+#[cfg(test)]
+mod tidy;

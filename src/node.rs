@@ -58,7 +58,7 @@ impl Node {
             .map_err(|error| refused("the data directory cannot be made", error))?;
         let lock = runtime
             .disk()
-            .lock_directory(&config.data)
+            .lock(&config.data)
             .map_err(|error| refused("the data directory is in use", error))?;
         let pg_listener = TcpListener::bind(config.pg)
             .await

@@ -19,7 +19,7 @@ use crate::plan::context::Context;
 use crate::plan::deparse;
 use crate::plan::evaluate::{evaluate, is_evaluable};
 use crate::plan::pin;
-use crate::plan::point;
+use crate::plan::point::{self, Point};
 use crate::plan::statement::{Insert, InsertSource, Isolation, Statement, Update};
 use crate::types::id::{ObjectId, TransactionId};
 use crate::types::write::{Assigned, Assignment, Write};
@@ -146,7 +146,8 @@ impl Caller<'_> {
                     Assigned::Constant(pinned.parameters.into_iter().next().unwrap_or(Value::Null))
                 }
                 _ => {
-                    let text = deparse::row_expression(&pinned.expression, &update.table);
+                    let row = Some((&*update.table, update.relation));
+                    let text = deparse::expression(&pinned.expression, self.schema, row);
                     Assigned::Expression { text: text.into(), parameters: pinned.parameters }
                 }
             };
@@ -162,7 +163,10 @@ impl Caller<'_> {
 
     /// The primary key that an UPDATE or DELETE names in full.
     fn key(&self, statement: &Statement, rules: &Rules) -> Result<Option<Vec<Value>>> {
-        let Some(expressions) = point::key(statement) else { return Ok(None) };
+        let expressions = match point::write(statement) {
+            Some(Point::Update { key, .. } | Point::Delete { key, .. }) => key,
+            _ => return Ok(None),
+        };
         if expressions.len() != rules.key.len() {
             return Ok(None);
         }
