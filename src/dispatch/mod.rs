@@ -9,6 +9,7 @@ pub mod evaluate;
 pub mod explain;
 pub mod point;
 pub mod read;
+mod repair;
 pub mod rules;
 pub mod schema;
 pub mod sequence;

@@ -9,6 +9,7 @@
 mod clusters;
 mod encode;
 mod error;
+mod plans;
 mod request;
 mod rows;
 mod system;
@@ -38,6 +39,7 @@ use uuid::Uuid;
 use super::Limits;
 use crate::auth::password::PasswordCache;
 use crate::dispatch::{Dispatch, Quorum};
+use plans::PlanCache;
 
 /// How long a quorum check may serve for further requests; reads and writes
 /// prove their own place behind it.
@@ -62,6 +64,7 @@ pub struct Http {
     hashes: Semaphore,
     /// Signs this process's own service token; known to nobody else.
     local_key: [u8; 32],
+    plans: PlanCache,
     /// The last quorum check. Never held across an await.
     quorum: Mutex<Option<(Instant, Quorum)>>,
 }
@@ -73,6 +76,7 @@ impl Http {
             passwords: PasswordCache::new(rand::random()),
             hashes: Semaphore::new(CONCURRENT_HASHES),
             local_key: rand::random(),
+            plans: PlanCache::new(),
             quorum: Mutex::new(None),
         })
     }

@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json, json};
 use super::error::{Failure, ok};
 use super::request::{Admin, Body, Caller, Home, Local, cluster_of};
 use super::views::View;
+use super::write::acknowledged;
 use super::{Http, rows};
 use crate::auth::rights;
 use crate::catalog::{Catalog, Cluster, Place, Replica, ReplicaState, SYSTEM_CLUSTER};
@@ -261,8 +262,8 @@ pub(super) fn automatic(caller: &Caller) -> Failure {
     }
 }
 
-/// Asks for a replica to be repaired, or to be taken out; it cannot declare a
-/// repair done.
+/// Asks for a replica to be repaired (`in_sync` true: if it is not; false: in
+/// any case, `new`: from a fresh copy). It cannot declare a repair done.
 async fn set_state(
     State(http): State<Arc<Http>>,
     _: Admin,
@@ -271,27 +272,26 @@ async fn set_state(
 ) -> Result<Response, Failure> {
     let (cluster, replica) = replica_of(&http, &cluster, &table, &endpoint)?;
     let body = body.json_or_error()?;
-    let Some(pyql::Json::Bool(in_sync)) = body.get("in_sync") else {
-        return Err(Failure::error(
-            StatusCode::BAD_REQUEST,
-            "expected {\"in_sync\": true or false, \"state\": …}",
-        ));
+    let in_sync = match body.get("in_sync") {
+        Some(pyql::Json::Bool(in_sync)) => *in_sync,
+        _ => {
+            return Err(Failure::error(
+                StatusCode::BAD_REQUEST,
+                "expected {\"in_sync\": true or false, \"state\": \"new\" or \"loaded\"}",
+            ));
+        }
     };
-    let state = cluster.replicas.get(&replica).map(|replica| replica.state);
-    match (in_sync, state) {
-        (true, Some(ReplicaState::InSync)) => Ok(ok(&json!({
-            "message": format!("endpoint {endpoint} is in sync"),
-        }))),
-        (true, Some(state)) if state != ReplicaState::Barred => Ok(ok(&json!({
-            "message": format!("endpoint {endpoint} is {} and will be repaired", state.name()),
-        }))),
-        _ => Err(Failure::not_built(
-            "taking an endpoint out, or readmitting a barred one, is not supported yet",
-        )),
+    let copy = body.get("state").and_then(pyql::Json::as_text) == Some("new");
+    let state = cluster.replicas.get(&replica).map(|it| it.state);
+    if !(in_sync && state == Some(ReplicaState::InSync)) {
+        let repair = http.dispatch.repair(cluster.id, replica, copy && !in_sync);
+        repair.await.map_err(|error| Failure::request(&error))?;
     }
+    Ok(ok(&acknowledged(&[node_name(&http)], "OK")))
 }
 
-/// How many entries of the log an endpoint may lack: none when in sync.
+/// How many entries of the log an endpoint may lack: none when in sync. They
+/// count for the whole data cluster, of which a replica lacks all or none.
 async fn table_logs(
     State(http): State<Arc<Http>>,
     _: Admin,
@@ -303,13 +303,8 @@ async fn table_logs(
         ));
     }
     let (cluster, replica) = replica_of(&http, &cluster, &table, &endpoint)?;
-    let lacking = match cluster.replicas.get(&replica) {
-        Some(replica) if replica.state != ReplicaState::InSync => {
-            let since = replica.since.0.max(cluster.born.0);
-            cluster.last_write.0.saturating_sub(since)
-        }
-        _ => 0,
-    };
+    let lacking = http.dispatch.lacking(cluster.id, replica);
+    let lacking = lacking.map_err(|error| Failure::request(&error))?;
     Ok(ok(&json!({ "availableTxns": lacking })))
 }
 

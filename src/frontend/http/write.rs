@@ -7,11 +7,13 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Http;
 use super::error::{Failure, ok};
+use super::plans::PlanCache;
 use super::request::{Body, Caller};
 use crate::catalog::Cluster;
 use crate::error::Result;
 use crate::plan::Plan;
 use crate::plan::pyql::Translation;
+use crate::plan::statement::Statement;
 use crate::session::{Reply, Session};
 use crate::types::id::ClusterId;
 
@@ -41,13 +43,30 @@ pub(super) async fn start(
     ];
     let user = caller.user.clone();
     let mut session = Session::open(http.dispatch.clone(), user, cluster, &startup)?;
-    let plan = session.plan(&statement.sql, &statement.types)?;
+    let plan = plan(http, &mut session, &statement)?;
     let reply = session.execute(&plan, statement.parameters).await?;
     Ok(Running {
         session,
         plan,
         reply,
     })
+}
+
+/// The statement's plan: an earlier one that still holds, or a new one.
+fn plan(http: &Http, session: &mut Session, statement: &Translation) -> Result<Arc<Plan>> {
+    let Some(key) = PlanCache::key(session.definition()?.id, statement) else {
+        return session.plan(&statement.sql, &statement.types);
+    };
+    if let Some(plan) = http.plans.get(&key)
+        && session.is_current(&plan)
+    {
+        return Ok(plan);
+    }
+    let plan = session.plan(&statement.sql, &statement.types)?;
+    if !matches!(plan.statement, Statement::Schema(_)) {
+        http.plans.keep(key, plan.clone());
+    }
+    Ok(plan)
 }
 
 /// Runs a statement that returns nothing.
@@ -98,7 +117,7 @@ impl Write<'_> {
 
 /// `{"consistency": true, "message": {"<endpoint>": …}}`. Consistency is what
 /// every table has: all replicas apply one order.
-fn acknowledged(endpoints: &[String], done: &str) -> Json {
+pub(super) fn acknowledged(endpoints: &[String], done: &str) -> Json {
     let content = json!({"message": {"message": done, "status": 200}, "status": 200});
     let message: Map<String, Json> = endpoints
         .iter()

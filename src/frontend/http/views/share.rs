@@ -2,7 +2,6 @@
 //! `pyql` takes.
 
 use axum::response::Response;
-use serde_json::{Map, Value as JsonValue, json};
 
 use super::rows::cluster_row;
 use super::{View, read_only};
@@ -12,6 +11,7 @@ use crate::frontend::http::Http;
 use crate::frontend::http::error::{Failure, ok};
 use crate::frontend::http::request::Body;
 use crate::frontend::http::rows::{Change, with_io};
+use crate::frontend::http::write::acknowledged;
 use crate::plan::pyql::{self, Json, Scope};
 use crate::types::id::{ClusterId, UserId};
 
@@ -38,14 +38,8 @@ pub(in crate::frontend::http) async fn write(
             .await
             .map_err(|error| Failure::request(&error))?;
     }
-    let nodes = catalog.nodes.values().map(|node| node.name.clone());
-    let message: Map<String, JsonValue> = nodes
-        .map(|node| {
-            let content = json!({"message": {"message": "OK", "status": 200}, "status": 200});
-            (node, json!({"content": content, "status": 200}))
-        })
-        .collect();
-    Ok(ok(&json!({"consistency": true, "message": message})))
+    let nodes: Vec<String> = catalog.nodes.values().map(|it| it.name.clone()).collect();
+    Ok(ok(&acknowledged(&nodes, "OK")))
 }
 
 /// Which clusters an update of `access` names, and with whom each is shared then.
