@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::types::id::ObjectId;
-use crate::types::settings::Settings;
+use crate::types::settings::{Io, Settings};
 
 /// Everything an evaluation sees besides rows and parameters. Pinning makes
 /// one per statement, so that every replica is asked with the same.
@@ -28,6 +28,16 @@ pub struct Context {
     pub sequences: Option<Arc<dyn Sequences>>,
     /// Names and values for `current_setting`.
     pub variables: Arc<dyn Variables>,
+}
+
+impl Context {
+    /// What reading and printing values needs to know.
+    pub fn io(&self) -> Io<'_> {
+        Io {
+            settings: &self.settings,
+            transaction_time: self.transaction_time,
+        }
+    }
 }
 
 /// A seeded generator; two draws from one seed agree on every machine.

@@ -1,0 +1,309 @@
+//! Objects as SQL text: pg_get_expr, pg_get_indexdef, pg_get_constraintdef…
+
+use super::arguments::{boolean, int, text};
+use super::definition::{Definition, scalar};
+use super::string::quote_identifier;
+use super::{Call, names};
+use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
+use crate::error::{Error, Result, SqlState};
+use crate::types::Value;
+use crate::types::id::{ColumnId, ObjectId};
+
+/// What stands in `pg_node_tree` columns is SQL text already.
+pub(super) const TABLES: &[&[Definition]] = &[&[
+    scalar("pg_get_expr", "text oid -> text", |_, a| Ok(a[0].clone())).stable(),
+    scalar("pg_get_expr", "text oid bool -> text", |_, a| {
+        Ok(a[0].clone())
+    })
+    .stable(),
+    scalar("pg_get_indexdef", "oid -> text", index_definition).stable(),
+    scalar("pg_get_indexdef", "oid int4 bool -> text", index_definition).stable(),
+    scalar("pg_get_constraintdef", "oid -> text", constraint_definition).stable(),
+    scalar(
+        "pg_get_constraintdef",
+        "oid bool -> text",
+        constraint_definition,
+    )
+    .stable(),
+    scalar(
+        "pg_get_serial_sequence",
+        "text text -> text",
+        serial_sequence,
+    )
+    .stable(),
+    scalar("pg_get_viewdef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_viewdef", "oid bool -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_triggerdef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_triggerdef", "oid bool -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
+    scalar("pg_get_ruledef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_ruledef", "oid bool -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_partkeydef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
+    scalar("pg_get_partition_constraintdef", "oid -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
+    scalar("pg_get_statisticsobjdef_columns", "oid -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
+    scalar("pg_get_function_result", "oid -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
+    scalar("pg_get_function_arguments", "oid -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
+    scalar(
+        "pg_get_function_identity_arguments",
+        "oid -> text",
+        |_, _| Ok(Value::Null),
+    )
+    .stable(),
+    scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
+]];
+
+fn schemas<'a>(call: &Call<'a>) -> [&'a Schema; 2] {
+    [&call.context.schema, &call.context.system]
+}
+
+/// One index, the primary key's included.
+struct Shown<'a> {
+    table: &'a Table,
+    name: &'a str,
+    unique: bool,
+    nulls_not_distinct: bool,
+    columns: Vec<(String, &'static str)>,
+    predicate: Option<&'a str>,
+}
+
+fn column_name(table: &Table, id: ColumnId) -> String {
+    let column = table.column(id);
+    column.map_or_else(|| "?".to_owned(), |column| quote_identifier(&column.name))
+}
+
+fn names_of(table: &Table, ids: &[ColumnId]) -> String {
+    let names: Vec<String> = ids.iter().map(|id| column_name(table, *id)).collect();
+    names.join(", ")
+}
+
+fn find_index<'a>(call: &Call<'a>, oid: i64) -> Option<Shown<'a>> {
+    let id = ObjectId(u32::try_from(oid).ok()?);
+    let mut tables = schemas(call)
+        .into_iter()
+        .flat_map(|schema| schema.tables.values());
+    tables.find_map(|table| {
+        if let PrimaryKey::Declared {
+            id: key,
+            name,
+            columns,
+        } = &table.key
+            && *key == id
+        {
+            return Some(Shown {
+                table,
+                name,
+                unique: true,
+                nulls_not_distinct: false,
+                columns: columns
+                    .iter()
+                    .map(|c| (column_name(table, *c), ""))
+                    .collect(),
+                predicate: None,
+            });
+        }
+        let index = table.indexes.iter().find(|index| index.id == id)?;
+        Some(show(table, index))
+    })
+}
+
+fn show<'a>(table: &'a Table, index: &'a Index) -> Shown<'a> {
+    let columns = index.columns.iter().map(|column| {
+        let key = match &column.key {
+            IndexKey::Column(id) => column_name(table, *id),
+            // A plain call needs no parentheses of its own.
+            IndexKey::Expression(text, _) if is_call(text) => text.clone(),
+            IndexKey::Expression(text, _) => format!("({text})"),
+        };
+        let order = match (column.descending, column.nulls_first) {
+            (false, false) => "",
+            (false, true) => " NULLS FIRST",
+            (true, true) => " DESC",
+            (true, false) => " DESC NULLS LAST",
+        };
+        (key, order)
+    });
+    Shown {
+        table,
+        name: &index.name,
+        unique: index.unique,
+        nulls_not_distinct: index.nulls_not_distinct,
+        columns: columns.collect(),
+        predicate: index.predicate.as_deref(),
+    }
+}
+
+/// `name(…)` whose first parenthesis closes at the end.
+fn is_call(text: &str) -> bool {
+    let Some((name, rest)) = text.split_once('(') else {
+        return false;
+    };
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let mut depth = 1_i32;
+    let closes = rest.char_indices().find(|(_, c)| {
+        depth += match c {
+            '(' => 1,
+            ')' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    plain && closes.is_some_and(|(at, _)| at + 1 == rest.len())
+}
+
+fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let Some(index) = find_index(call, int(&arguments[0])?) else {
+        return Ok(Value::Null);
+    };
+    let column = match arguments.get(1) {
+        Some(column) => int(column)?,
+        None => 0,
+    };
+    if column != 0 {
+        let found = usize::try_from(column - 1)
+            .ok()
+            .and_then(|place| index.columns.get(place));
+        return Ok(Value::text(found.map_or("", |(key, _)| key.as_str())));
+    }
+    let columns: Vec<String> = index
+        .columns
+        .iter()
+        .map(|(key, order)| format!("{key}{order}"))
+        .collect();
+    let mut out = format!(
+        "CREATE {}INDEX {} ON {}.{} USING btree ({})",
+        if index.unique { "UNIQUE " } else { "" },
+        quote_identifier(index.name),
+        names::namespace_name(index.table.namespace),
+        quote_identifier(&index.table.name),
+        columns.join(", ")
+    );
+    if index.nulls_not_distinct {
+        out.push_str(" NULLS NOT DISTINCT");
+    }
+    if let Some(predicate) = index.predicate {
+        out.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
+    }
+    Ok(Value::text(out))
+}
+
+fn in_parentheses(text: &str) -> String {
+    match text.starts_with('(') && is_call(&format!("x{text}")) {
+        true => text.to_owned(),
+        false => format!("({text})"),
+    }
+}
+
+fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let oid = int(&arguments[0])?;
+    let _ = arguments.get(1).map(boolean).transpose()?;
+    for schema in schemas(call) {
+        for table in schema.tables.values() {
+            if let Some(text) = constraint_of(schema, table, oid) {
+                return Ok(Value::text(text));
+            }
+        }
+    }
+    Err(Error::new(
+        SqlState::INTERNAL_ERROR,
+        format!("cache lookup failed for constraint {oid}"),
+    ))
+}
+
+fn constraint_of(schema: &Schema, table: &Table, oid: i64) -> Option<String> {
+    let is = |id: &ObjectId| i64::from(id.0) == oid;
+    if let PrimaryKey::Declared { id, columns, .. } = &table.key
+        && is(id)
+    {
+        return Some(format!("PRIMARY KEY ({})", names_of(table, columns)));
+    }
+    if let Some(check) = table.checks.iter().find(|check| is(&check.id)) {
+        return Some(format!("CHECK ({})", in_parentheses(&check.expression)));
+    }
+    if let Some(key) = table.foreign_keys.iter().find(|key| is(&key.id)) {
+        return Some(foreign_key(schema, table, key));
+    }
+    let index = table
+        .indexes
+        .iter()
+        .find(|index| is(&index.id) && index.constraint)?;
+    let shown = show(table, index);
+    let columns: Vec<&str> = shown.columns.iter().map(|(key, _)| key.as_str()).collect();
+    let nulls = if index.nulls_not_distinct {
+        " NULLS NOT DISTINCT"
+    } else {
+        ""
+    };
+    Some(format!("UNIQUE{nulls} ({})", columns.join(", ")))
+}
+
+fn foreign_key(schema: &Schema, table: &Table, key: &ForeignKey) -> String {
+    let parent = schema.table(key.parent);
+    let (parent_name, parent_columns) = match parent {
+        Some(parent) => (
+            quote_identifier(&parent.name),
+            names_of(parent, &key.parent_columns),
+        ),
+        None => ("?".to_owned(), "?".to_owned()),
+    };
+    let mut out = format!(
+        "FOREIGN KEY ({}) REFERENCES {parent_name}({parent_columns})",
+        names_of(table, &key.columns)
+    );
+    if key.match_full {
+        out.push_str(" MATCH FULL");
+    }
+    for (event, action) in [("UPDATE", key.on_update), ("DELETE", key.on_delete)] {
+        let action = match action {
+            Action::NoAction => continue,
+            Action::Restrict => "RESTRICT",
+            Action::Cascade => "CASCADE",
+            Action::SetNull => "SET NULL",
+            Action::SetDefault => "SET DEFAULT",
+        };
+        out.push_str(&format!(" ON {event} {action}"));
+    }
+    if key.deferrable {
+        out.push_str(" DEFERRABLE");
+    }
+    if key.initially_deferred {
+        out.push_str(" INITIALLY DEFERRED");
+    }
+    out
+}
+
+fn serial_sequence(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let (table_name, column_name) = (text(&arguments[0])?, text(&arguments[1])?);
+    let oid = names::relation_oid(table_name, call.context)?
+        .ok_or_else(|| names::unknown_relation(table_name))?;
+    let schema = &call.context.schema;
+    let table = schema.tables.values().find(|table| table.id.0 == oid);
+    let table = table.ok_or_else(|| names::unknown_relation(table_name))?;
+    let Some((_, column)) = table.column_named(column_name) else {
+        return Err(Error::new(
+            SqlState::UNDEFINED_COLUMN,
+            format!(
+                "column \"{column_name}\" of relation \"{}\" does not exist",
+                table.name
+            ),
+        ));
+    };
+    let mut sequences = schema.sequences.values();
+    let owned = sequences.find(|sequence| sequence.owner == Some((table.id, column.id)));
+    Ok(owned.map_or(Value::Null, |sequence| {
+        Value::text(format!("public.{}", quote_identifier(&sequence.name)))
+    }))
+}

@@ -1,0 +1,333 @@
+//! Names and oids of relations, types and schemas: what regclass, regtype and
+//! regnamespace read and print.
+//!
+//! Not handled: functions and operators by oid (regproc prints its number).
+
+use super::string::quote_identifier;
+use crate::catalog::schema::{Namespace, PrimaryKey, Schema, Table};
+use crate::error::{Error, Result, SqlState};
+use crate::plan::context::Context;
+use crate::types::Type;
+
+/// `pg_namespace.oid` of the schemas; pyql's own lies below the users' oids.
+pub const fn namespace_oid(namespace: Namespace) -> u32 {
+    match namespace {
+        Namespace::PgCatalog => 11,
+        Namespace::Public => 2200,
+        Namespace::InformationSchema => 13_207,
+        Namespace::Pyql => 16_000,
+    }
+}
+
+pub const fn namespace_name(namespace: Namespace) -> &'static str {
+    match namespace {
+        Namespace::PgCatalog => "pg_catalog",
+        Namespace::Public => "public",
+        Namespace::InformationSchema => "information_schema",
+        Namespace::Pyql => "pyql",
+    }
+}
+
+const NAMESPACES: [Namespace; 4] = [
+    Namespace::PgCatalog,
+    Namespace::Public,
+    Namespace::InformationSchema,
+    Namespace::Pyql,
+];
+
+/// Found without naming its schema.
+pub(super) fn is_visible(namespace: Namespace) -> bool {
+    matches!(namespace, Namespace::Public | Namespace::PgCatalog)
+}
+
+/// Splits `a."B.c".d` into names, folded as SQL folds them.
+pub(super) fn split_name(text: &str) -> Result<Vec<String>> {
+    let invalid = || Error::new(SqlState::INVALID_NAME, "invalid name syntax");
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let part;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut name = String::new();
+            let mut inner = quoted;
+            loop {
+                let (before, after) = inner.split_once('"').ok_or_else(invalid)?;
+                name.push_str(before);
+                match after.strip_prefix('"') {
+                    Some(after) => {
+                        name.push('"');
+                        inner = after;
+                    }
+                    None => {
+                        rest = after;
+                        break;
+                    }
+                }
+            }
+            part = name;
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            part = rest[..end].trim().to_lowercase();
+            rest = &rest[end..];
+        }
+        if part.is_empty() {
+            return Err(invalid());
+        }
+        parts.push(part);
+        rest = rest.trim_start();
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after.trim_start(),
+            None if rest.is_empty() => return Ok(parts),
+            None => return Err(invalid()),
+        }
+    }
+}
+
+/// What a relation's oid names.
+struct Relation<'a> {
+    namespace: Namespace,
+    name: &'a str,
+}
+
+fn relation_of(schema: &Schema, oid: u32) -> Option<Relation<'_>> {
+    for table in schema.tables.values() {
+        let name = if table.id.0 == oid {
+            Some(table.name.as_str())
+        } else {
+            index_name(table, oid)
+        };
+        if let Some(name) = name {
+            return Some(Relation {
+                namespace: table.namespace,
+                name,
+            });
+        }
+    }
+    let mut sequences = schema.sequences.values();
+    sequences
+        .find(|sequence| sequence.id.0 == oid)
+        .map(|sequence| Relation {
+            namespace: Namespace::Public,
+            name: &sequence.name,
+        })
+}
+
+fn index_name(table: &Table, oid: u32) -> Option<&str> {
+    if let PrimaryKey::Declared { id, name, .. } = &table.key
+        && id.0 == oid
+    {
+        return Some(name);
+    }
+    let mut indexes = table.indexes.iter();
+    indexes
+        .find(|index| index.id.0 == oid)
+        .map(|index| index.name.as_str())
+}
+
+/// The relation's name as regclass prints it; its number if there is none.
+pub fn relation_name(oid: i64, context: &Context) -> String {
+    if oid == 0 {
+        return "-".to_owned();
+    }
+    let schemas = [&context.schema, &context.system];
+    let found = u32::try_from(oid)
+        .ok()
+        .and_then(|oid| schemas.iter().find_map(|schema| relation_of(schema, oid)));
+    match found {
+        None => oid.to_string(),
+        Some(relation) if is_visible(relation.namespace) => quote_identifier(relation.name),
+        Some(relation) => format!(
+            "{}.{}",
+            namespace_name(relation.namespace),
+            quote_identifier(relation.name)
+        ),
+    }
+}
+
+/// The relation (table, index or sequence) that regclass reads from a name.
+pub fn relation_oid(text: &str, context: &Context) -> Result<Option<u32>> {
+    if text == "-" {
+        return Ok(Some(0));
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(Some(oid));
+    }
+    let parts = split_name(text)?;
+    let (namespaces, name): (Vec<Namespace>, &str) = match parts.as_slice() {
+        [name] => (vec![Namespace::PgCatalog, Namespace::Public], name),
+        [schema, name] | [_, schema, name] => match namespace_named(schema) {
+            Some(namespace) => (vec![namespace], name),
+            None => return Err(unknown_schema(schema)),
+        },
+        _ => {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                format!("improper qualified name (too many dotted names): {text}"),
+            ));
+        }
+    };
+    Ok(namespaces
+        .into_iter()
+        .find_map(|namespace| find_relation(context, namespace, name)))
+}
+
+fn find_relation(context: &Context, namespace: Namespace, name: &str) -> Option<u32> {
+    for schema in [&context.schema, &context.system] {
+        if let Some(table) = schema.table_named(namespace, name) {
+            return Some(table.id.0);
+        }
+        let tables = schema.tables.values();
+        for table in tables.filter(|table| table.namespace == namespace) {
+            match &table.key {
+                PrimaryKey::Declared { id, name: key, .. } if key == name => return Some(id.0),
+                _ => {}
+            }
+            if let Some(index) = table.indexes.iter().find(|index| index.name == name) {
+                return Some(index.id.0);
+            }
+        }
+        if namespace == Namespace::Public
+            && let Some(sequence) = schema.sequence_named(name)
+        {
+            return Some(sequence.id.0);
+        }
+    }
+    None
+}
+
+pub fn unknown_relation(text: &str) -> Error {
+    let parts = split_name(text).unwrap_or_else(|_| vec![text.to_owned()]);
+    Error::new(
+        SqlState::UNDEFINED_TABLE,
+        format!("relation \"{}\" does not exist", parts.join(".")),
+    )
+}
+
+fn unknown_schema(name: &str) -> Error {
+    Error::new(
+        SqlState::INVALID_SCHEMA_NAME,
+        format!("schema \"{name}\" does not exist"),
+    )
+}
+
+pub fn namespace_named(name: &str) -> Option<Namespace> {
+    NAMESPACES
+        .into_iter()
+        .find(|namespace| namespace_name(*namespace) == name)
+}
+
+/// The schema that regnamespace reads.
+pub fn schema_oid(text: &str) -> Result<u32> {
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let parts = split_name(text)?;
+    let name = parts.join(".");
+    let namespace = namespace_named(&name).ok_or_else(|| unknown_schema(&name))?;
+    Ok(namespace_oid(namespace))
+}
+
+pub fn schema_name(oid: i64) -> String {
+    let mut namespaces = NAMESPACES.into_iter();
+    let found = namespaces.find(|namespace| i64::from(namespace_oid(*namespace)) == oid);
+    found.map_or_else(|| oid.to_string(), |found| namespace_name(found).to_owned())
+}
+
+/// The type that regtype reads: SQL's name or the catalog's, with `[]`.
+pub fn type_named(text: &str) -> Option<Type> {
+    let text = text.trim().to_lowercase();
+    if let Some(element) = text.strip_suffix("[]") {
+        return type_named(element).map(|element| match element {
+            Type::Array(_) => element,
+            element => Type::Array(Box::new(element)),
+        });
+    }
+    let (base, _) = text
+        .split_once('(')
+        .map_or((text.as_str(), ""), |(base, rest)| (base.trim_end(), rest));
+    let base = match text.split_once(')') {
+        Some((_, tail)) => format!("{base}{tail}"),
+        None => base.to_owned(),
+    };
+    let base = base.strip_prefix("pg_catalog.").unwrap_or(&base);
+    let synonym = match base {
+        "int" => "integer",
+        "decimal" | "dec" => "numeric",
+        "float" => "double precision",
+        "character" => "bpchar",
+        "time" => "time without time zone",
+        "timestamp" => "timestamp without time zone",
+        "timestamptz" => "timestamp with time zone",
+        "bool" => "boolean",
+        other => other,
+    };
+    all_types().find(|ty| {
+        let catalog = ty.catalog_name();
+        catalog == base
+            || ty.to_string() == synonym
+            || catalog == synonym
+            || format!("\"{catalog}\"") == base
+    })
+}
+
+/// Every type and array type we have.
+fn all_types() -> impl Iterator<Item = Type> {
+    /// Above the oid of every type of ours.
+    const LAST: u32 = 4100;
+    (1..LAST).filter_map(Type::from_oid)
+}
+
+/// The type as PostgreSQL's messages and regtype name it.
+pub fn type_name(ty: &Type) -> String {
+    match ty.without_modifier() {
+        Type::Char(None) => "character".to_owned(),
+        Type::Array(element) => format!("{}[]", type_name(&element)),
+        plain => plain.to_string(),
+    }
+}
+
+/// The type of this oid as regtype prints it.
+pub fn type_name_of(oid: i64) -> String {
+    match u32::try_from(oid).ok().and_then(Type::from_oid) {
+        Some(ty) => type_name(&ty),
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+    }
+}
+
+pub fn type_oid(text: &str) -> Result<u32> {
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    match type_named(text) {
+        Some(ty) => Ok(ty.oid()),
+        None => Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("type \"{}\" does not exist", text.trim()),
+        )),
+    }
+}
+
+/// The type with PostgreSQL's `atttypmod` put back on it.
+pub fn with_modifier(ty: Type, modifier: i32) -> Type {
+    if modifier < 0 {
+        return ty;
+    }
+    let length = u32::try_from(modifier - 4).ok();
+    let precision = u8::try_from(modifier & 0xffff).ok().filter(|p| *p <= 6);
+    match ty {
+        Type::Varchar(_) => Type::Varchar(length),
+        Type::Char(_) => Type::Char(length),
+        Type::Numeric(_) => Type::Numeric(length.map(|packed| {
+            // The scale is eleven bits with a sign.
+            let scale = ((packed & 0x7ff) as i16 ^ 1024) - 1024;
+            ((packed >> 16) as u16, scale)
+        })),
+        Type::Time(_) => Type::Time(precision),
+        Type::Timestamp(_) => Type::Timestamp(precision),
+        Type::Timestamptz(_) => Type::Timestamptz(precision),
+        Type::Interval(_) => Type::Interval(precision),
+        Type::Array(element) => Type::Array(Box::new(with_modifier(*element, modifier))),
+        other => other,
+    }
+}

@@ -1,0 +1,143 @@
+//! Functions that yield rows: generate_series, unnest, generate_subscripts,
+//! string_to_table. Those over JSON and patterns are with their topics.
+
+use super::Call;
+use super::arguments::{array, boolean, int, numeric};
+use super::array::split;
+use super::definition::{Definition, rows};
+use crate::error::{Error, Result, SqlState};
+use crate::types::{Numeric, Value};
+
+/// The most rows one call yields, since they are kept in memory at once.
+pub(super) const MAXIMUM_ROWS: usize = 10_000_000;
+
+pub(super) const TABLES: &[&[Definition]] = &[&[
+    rows("generate_series", "int4 int4 -> int4", integers),
+    rows("generate_series", "int4 int4 int4 -> int4", integers),
+    rows("generate_series", "int8 int8 -> int8", integers),
+    rows("generate_series", "int8 int8 int8 -> int8", integers),
+    rows("generate_series", "numeric numeric -> numeric", numerics),
+    rows(
+        "generate_series",
+        "numeric numeric numeric -> numeric",
+        numerics,
+    ),
+    rows("generate_subscripts", "anyarray int4 -> int4", subscripts),
+    rows(
+        "generate_subscripts",
+        "anyarray int4 bool -> int4",
+        subscripts,
+    ),
+    rows("unnest", "anyarray -> anyelement", |_, a| {
+        Ok(one_column(array(&a[0])?.values.clone()))
+    }),
+    rows("string_to_table", "text text -> text", |_, a| {
+        Ok(one_column(split(a)?.unwrap_or_default()))
+    })
+    .lenient(),
+    rows("string_to_table", "text text text -> text", |_, a| {
+        Ok(one_column(split(a)?.unwrap_or_default()))
+    })
+    .lenient(),
+]];
+
+pub(super) fn one_column(values: Vec<Value>) -> Vec<Vec<Value>> {
+    values.into_iter().map(|value| vec![value]).collect()
+}
+
+pub(super) fn zero_step() -> Error {
+    Error::new(
+        SqlState::INVALID_PARAMETER_VALUE,
+        "step size cannot equal zero",
+    )
+}
+
+pub(super) fn too_many() -> Error {
+    Error::new(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("a set of more than {MAXIMUM_ROWS} rows"),
+    )
+}
+
+fn integers(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
+    let (from, to) = (int(&arguments[0])?, int(&arguments[1])?);
+    let step = match arguments.get(2) {
+        Some(step) => int(step)?,
+        None => 1,
+    };
+    let distance = i128::from(to) - i128::from(from);
+    if step == 0 {
+        return Err(zero_step());
+    }
+    if distance != 0 && (distance < 0) != (step < 0) {
+        return Ok(Vec::new());
+    }
+    let count = distance / i128::from(step) + 1;
+    if count > MAXIMUM_ROWS as i128 {
+        return Err(too_many());
+    }
+    let values = (0..count as i64).map(|at| Value::Int(from + at * step));
+    Ok(one_column(values.collect()))
+}
+
+fn numerics(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
+    const NAMES: [&str; 3] = ["start", "stop", "step size"];
+    let one = Numeric::from_i64(1);
+    let mut bounds = Vec::new();
+    for (value, name) in arguments.iter().zip(NAMES) {
+        let value = numeric(value)?;
+        let special = match value.is_nan() {
+            true => Some("NaN"),
+            false => value.is_infinite().then_some("infinity"),
+        };
+        if let Some(special) = special {
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                format!("{name} value cannot be {special}").replace("step size value", "step size"),
+            ));
+        }
+        bounds.push(value);
+    }
+    let step = bounds.get(2).copied().unwrap_or(&one);
+    let (mut at, to) = (bounds[0].clone(), bounds[1]);
+    if step.is_zero() {
+        return Err(zero_step());
+    }
+    // The scale shown is the wider of start's and step's, from the start.
+    at = at.add(&step.sub(step)?)?;
+    let mut values = Vec::new();
+    loop {
+        let order = at.compare(to);
+        let past = if step.signum() > 0 {
+            order.is_gt()
+        } else {
+            order.is_lt()
+        };
+        if past {
+            return Ok(one_column(values));
+        }
+        if values.len() >= MAXIMUM_ROWS {
+            return Err(too_many());
+        }
+        values.push(Value::Numeric(at.clone()));
+        at = at.add(step)?;
+    }
+}
+
+fn subscripts(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
+    let (array, wanted) = (array(&arguments[0])?, int(&arguments[1])?);
+    let found = usize::try_from(wanted - 1)
+        .ok()
+        .and_then(|place| array.dimensions.get(place));
+    let Some((length, lower)) = found else {
+        return Ok(Vec::new());
+    };
+    let lower = i64::from(*lower);
+    let mut values: Vec<Value> = (0..i64::from(*length))
+        .map(|at| Value::Int(lower + at))
+        .collect();
+    if matches!(arguments.get(2), Some(reverse) if boolean(reverse)?) {
+        values.reverse();
+    }
+    Ok(one_column(values))
+}
