@@ -1,3 +1,5 @@
+//! Arithmetic and functions against PostgreSQL's answers.
+
 use std::cmp::Ordering;
 
 use super::*;
