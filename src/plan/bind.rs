@@ -435,10 +435,7 @@ pub fn table_expression(
 pub fn argument(text: &str, ty: &Type, binding: &Binding<'_>) -> Result<Expression> {
     let syntax = parse::parse_expression(text)?;
     let mut binder = Binder::new(binding, text, &[]);
-    binder.scopes.push(Scope {
-        clause: scope::Clause::Values,
-        ..Scope::default()
-    });
+    binder.scopes.push(Scope { clause: scope::Clause::Values, ..Scope::default() });
     let value = binder.expression(&syntax)?;
     binder.coerce(value, ty, Strength::Assignment, Place(0))
 }
