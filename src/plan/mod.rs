@@ -6,10 +6,12 @@
 pub mod bind;
 pub mod coerce;
 pub mod context;
+pub mod deparse;
 pub mod evaluate;
 pub mod expression;
 pub mod function;
 pub mod parse;
+pub mod point;
 pub mod query;
 pub mod statement;
 pub mod syntax;
