@@ -306,7 +306,9 @@ fn receive_numeric(input: &mut &[u8]) -> Result<Numeric> {
 
 fn send_numeric(number: &Numeric, out: &mut Vec<u8>) {
     let special = |word: u16, out: &mut Vec<u8>| {
-        for part in [0, 0, word, 0] {
+        // PostgreSQL sends this scale with its infinities; receivers ignore it.
+        let scale = if word == sign::NAN { 0 } else { 0x20 };
+        for part in [0, 0, word, scale] {
             out.extend_from_slice(&part.to_be_bytes());
         }
     };

@@ -37,7 +37,7 @@ enum Trouble {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Millennium,
     Century,
     Decade,
@@ -92,7 +92,8 @@ const UNITS: &[(Unit, &[&str])] = &[
     ),
 ];
 
-fn unit(word: &str) -> Option<Unit> {
+/// The unit of a name or abbreviation.
+pub(crate) fn unit(word: &str) -> Option<Unit> {
     UNITS
         .iter()
         .find(|(_, names)| names.iter().any(|name| name.eq_ignore_ascii_case(word)))

@@ -164,3 +164,41 @@ fn changes() {
     );
     assert_eq!(json("[1]").pretty(), "[\n    1\n]");
 }
+
+include!("cases.rs");
+
+#[test]
+fn agrees_with_postgresql() {
+    let mut wrong = Vec::new();
+    for (given, expected) in TEXTS {
+        let actual = match canonical(given) {
+            Ok(text) => text.to_string(),
+            Err(error) => {
+                let detail = error.report().detail.as_deref().unwrap_or("");
+                format!("{} {}|{detail}", error.state(), error.message())
+            }
+        };
+        if actual != *expected {
+            wrong.push(format!("{given:?}: {actual:?}, not {expected:?}"));
+        }
+    }
+    for (a, row) in VALUES.iter().zip(PAIRS) {
+        for (i, b) in VALUES.iter().enumerate() {
+            let (left, right) = (parse(a).unwrap(), parse(b).unwrap());
+            let order = match left.compare(&right) {
+                Ordering::Less => '<',
+                Ordering::Equal => '=',
+                Ordering::Greater => '>',
+            };
+            let contains = if left.contains(&right) { 't' } else { 'f' };
+            let actual = format!("{order}{contains}");
+            if actual != row[2 * i..2 * i + 2] {
+                wrong.push(format!(
+                    "{a} and {b}: {actual}, not {}",
+                    &row[2 * i..2 * i + 2]
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
