@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::recent::{Recent, Seen};
 use super::command::{Answer, Batch, Command, SchemaEntry};
+use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, Settled};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::{Boot, ClusterId, Index, NodeId, Term, TransactionId};
@@ -142,7 +143,7 @@ impl Machine {
             }
             return answer;
         }
-        if let Some(first) = batch.parts.iter().min() {
+        if let (Some(first), true) = (batch.parts.iter().min(), skipped.is_empty()) {
             self.completed.insert(index, *first);
             for id in &ids {
                 self.parts.remove(id);
@@ -221,12 +222,12 @@ impl Machine {
         answer
     }
 
-    fn next_schema(&self, entry: &SchemaEntry) -> Result<crate::catalog::schema::Schema> {
+    fn next_schema(&self, entry: &SchemaEntry) -> Result<Schema> {
         let cluster = self.cluster(entry.cluster)?;
         if cluster.schema.version != entry.before {
             return Err(stale_schema());
         }
-        evolve(&cluster.schema, entry)
+        cluster.schema.apply(&entry.changes)
     }
 
     fn void(
@@ -258,14 +259,13 @@ impl Machine {
             floor = floor.min(before(*first));
         }
         // Lowering it below one transaction's pieces may cut into another's.
-        while let Some(first) = self
-            .completed
-            .range(Index(floor.0 + 1)..)
-            .map(|(_, first)| *first)
-            .filter(|first| *first <= floor)
-            .min()
-        {
-            floor = before(first);
+        // Each step lowers it, and below the floor there is nothing to keep.
+        while floor > self.floor {
+            let behind = self.completed.range(Index(floor.0 + 1)..);
+            match behind.map(|(_, first)| *first).min() {
+                Some(first) if first <= floor => floor = before(first),
+                _ => break,
+            }
         }
         if floor <= self.floor {
             return;
@@ -334,15 +334,6 @@ fn stale_schema() -> Error {
         SqlState::SERIALIZATION_FAILURE,
         "could not apply the transaction because the schema has changed",
     )
-}
-
-/// The schema after an entry.
-fn evolve(
-    schema: &crate::catalog::schema::Schema,
-    entry: &SchemaEntry,
-) -> Result<crate::catalog::schema::Schema> {
-    let _ = (schema, entry);
-    Err(Error::unsupported("a schema change"))
 }
 
 #[cfg(test)]

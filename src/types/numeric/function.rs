@@ -50,7 +50,8 @@ impl Numeric {
             });
         };
         let limit = MAXIMUM_RESULT_SCALE as f64;
-        let weight = (self.to_f64() * LOG10_E).clamp(-limit, limit) as i64;
+        let full_weight = self.to_f64() * LOG10_E;
+        let weight = full_weight.clamp(-limit, limit) as i64;
         let result_scale = (MINIMUM_SIGNIFICANT_DIGITS - weight)
             .max(i64::from(*scale))
             .clamp(0, MAXIMUM_DISPLAY_SCALE);
@@ -61,7 +62,7 @@ impl Numeric {
                 Numeric::finite(BigInt::zero(), result_scale)
             };
         }
-        let precision = result_scale + weight.max(0) + GUARD_DIGITS;
+        let precision = result_scale + full_weight.max(0.0) as i64 + GUARD_DIGITS;
         let result = exponential(&self.fixed(precision), precision);
         Numeric::finite(rescale(&result, precision, result_scale), result_scale)
     }
@@ -312,7 +313,7 @@ impl Numeric {
         let reduced = if exponent >= 0 {
             digits * &unit / (divisor << exponent)
         } else {
-            (digits * &unit << -exponent) / divisor
+            ((digits * &unit) << -exponent) / divisor
         };
         let z = (&reduced - &unit) * &unit / (&reduced + &unit);
         let ln_2 = inverse_tangent_series(&(&unit / 3), &unit) * 2;
@@ -367,11 +368,9 @@ fn power_of_mantissa(
     // Each step loses at most a unit in the last place; steps are below 64.
     let kept = significant + 12;
     let shorten = |mantissa: BigInt, power: i64| {
-        let excess = if (mantissa.bits() as i64) < kept * 3 {
-            0
-        } else {
-            (decimal_length(&mantissa) - kept).max(0)
-        };
+        // The length within a digit, from the bits: counting is dear.
+        let length = mantissa.bits() as i64 * 30_103 / 100_000;
+        let excess = (length - kept).max(0);
         (mantissa / power_of_ten(excess), power + excess)
     };
     let (mut result, mut result_power) = (BigInt::one(), 0);
