@@ -206,6 +206,9 @@ fn order_dates(call: &Call<'_>, arguments: &[Value]) -> Result<Ordering> {
         if let Value::Date(days @ (i32::MIN | i32::MAX)) = value {
             return Ok(if *days < 0 { i64::MIN } else { i64::MAX });
         }
+        if let (Value::Timestamp(at), false) | (Value::Timestamptz(at), true) = (value, zoned) {
+            return Ok(*at);
+        }
         let from = call.argument_type(place);
         match cast::cast(value, from, &to, false, call.io()) {
             Ok(Value::Timestamp(at) | Value::Timestamptz(at)) => Ok(at),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::Call;
 use super::arguments::{bytes, text};
 use super::definition::{Definition, scalar};
+use super::string::{lower, padded};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Value;
 
@@ -12,20 +13,20 @@ use crate::types::Value;
 macro_rules! family {
     ($prefix:literal, $types:literal) => {
         [
-            scalar(concat!($prefix, "like"), $types, |_, a| {
-                like(a, false, true)
+            scalar(concat!($prefix, "like"), $types, |call, a| {
+                like(call, a, false, true)
             })
             .operator("~~"),
-            scalar(concat!($prefix, "nlike"), $types, |_, a| {
-                like(a, false, false)
+            scalar(concat!($prefix, "nlike"), $types, |call, a| {
+                like(call, a, false, false)
             })
             .operator("!~~"),
-            scalar(concat!($prefix, "iclike"), $types, |_, a| {
-                like(a, true, true)
+            scalar(concat!($prefix, "iclike"), $types, |call, a| {
+                like(call, a, true, true)
             })
             .operator("~~*"),
-            scalar(concat!($prefix, "icnlike"), $types, |_, a| {
-                like(a, true, false)
+            scalar(concat!($prefix, "icnlike"), $types, |call, a| {
+                like(call, a, true, false)
             })
             .operator("!~~*"),
         ]
@@ -37,8 +38,12 @@ pub(super) const TABLES: &[&[Definition]] = &[
     &family!("bpchar", "bpchar text -> bool"),
     &family!("name", "name text -> bool"),
     &[
-        scalar("like", "text text -> bool", |_, a| like(a, false, true)),
-        scalar("notlike", "text text -> bool", |_, a| like(a, false, false)),
+        scalar("like", "text text -> bool", |call, a| {
+            like(call, a, false, true)
+        }),
+        scalar("notlike", "text text -> bool", |call, a| {
+            like(call, a, false, false)
+        }),
         scalar("bytealike", "bytea bytea -> bool", |_, a| {
             like_bytes(a, true)
         })
@@ -51,11 +56,11 @@ pub(super) const TABLES: &[&[Definition]] = &[
     ],
 ];
 
-fn like(arguments: &[Value], fold_case: bool, wanted: bool) -> Result<Value> {
-    let (source, pattern) = (text(&arguments[0])?, text(&arguments[1])?);
+fn like(call: &Call<'_>, arguments: &[Value], fold_case: bool, wanted: bool) -> Result<Value> {
+    let (source, pattern) = (padded(call, &arguments[0], 0)?, text(&arguments[1])?);
     let (source, pattern): (Cow<'_, str>, Cow<'_, str>) = match fold_case {
-        true => (source.to_lowercase().into(), pattern.to_lowercase().into()),
-        false => ((&**source).into(), (&**pattern).into()),
+        true => (lower(&source).into(), lower(pattern).into()),
+        false => (source, (&**pattern).into()),
     };
     let found = matches(source.as_bytes(), pattern.as_bytes(), true)?;
     Ok(Value::Bool(found == wanted))
@@ -96,7 +101,7 @@ fn matches(source: &[u8], pattern: &[u8], characters: bool) -> Result<bool> {
                 p += 1;
                 continue;
             }
-            Some(b'\\') => {
+            Some(b'\\') if s < source.len() => {
                 let Some(literal) = pattern.get(p + 1) else {
                     return Err(Error::new(
                         SqlState::INVALID_ESCAPE_SEQUENCE,
@@ -184,6 +189,6 @@ mod tests {
             let found = matches(source.as_bytes(), pattern.as_bytes(), true);
             assert_eq!(found.ok(), Some(expected), "{source} LIKE {pattern}");
         }
-        assert!(matches(b"a", b"a\\", true).is_err() || !matches(b"b", b"a\\", true).is_err());
+        assert!(matches(b"ab", b"a\\", true).is_err());
     }
 }

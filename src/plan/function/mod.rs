@@ -9,12 +9,15 @@ mod aggregate;
 mod arguments;
 mod array;
 mod compare;
+mod datetime;
 mod decimal;
 mod definition;
 mod definitions;
 mod digest;
 mod float;
 mod integer;
+mod json;
+mod json_build;
 mod like;
 mod md5;
 pub mod names;
@@ -24,8 +27,11 @@ pub mod resolve;
 mod rows;
 mod sequence;
 mod signature;
+mod statistics;
 pub mod string;
 mod system;
+#[cfg(test)]
+pub(crate) mod tests;
 mod window;
 
 use std::fmt;

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, compare, decimal, definitions, digest, float, integer, like, regex, rows,
-    sequence, string, system, window,
+    aggregate, array, compare, datetime, decimal, definitions, digest, float, integer, json,
+    json_build, like, regex, rows, sequence, statistics, string, system, window,
 };
 
 /// The tables of all topics.
@@ -21,11 +21,15 @@ const TOPICS: &[&[&[Definition]]] = &[
     like::TABLES,
     regex::TABLES,
     array::TABLES,
+    json::TABLES,
+    json_build::TABLES,
     rows::TABLES,
     sequence::TABLES,
     system::TABLES,
     definitions::TABLES,
+    datetime::TABLES,
     aggregate::TABLES,
+    statistics::TABLES,
     window::TABLES,
 ];
 

@@ -3,10 +3,13 @@
 //! Positions and lengths count characters, or bytes for bytea. Upper and
 //! lower case follow Unicode.
 
+use std::borrow::Cow;
+
 use super::Call;
 use super::arguments::{bytes, int, text};
 use super::definition::{Definition, scalar};
 use crate::error::{Error, Result, SqlState};
+use crate::plan::evaluate::cast;
 use crate::types::{Type, Value, text as text_io};
 
 pub(super) const TABLES: &[&[Definition]] = &[CASE, LENGTHS, PARTS, EDITS, BYTES, JOINS];
@@ -25,14 +28,17 @@ macro_rules! plain {
 }
 
 const CASE: &[Definition] = &[
-    plain!("lower", |s| s.to_lowercase()),
-    plain!("upper", |s| s.to_uppercase()),
+    plain!("lower", lower),
+    plain!("upper", |s| s
+        .chars()
+        .map(|c| single(c, c.to_uppercase()))
+        .collect()),
     plain!("initcap", capitalise),
     plain!("reverse", |s| s.chars().rev().collect()),
     plain!("quote_ident", quote_identifier),
     plain!("quote_literal", quote_literal),
     scalar("quote_literal", "anyelement -> text", |call, arguments| {
-        Ok(Value::text(quote_literal(&as_text(call, arguments, 0))))
+        Ok(Value::text(quote_literal(&as_text(call, arguments, 0)?)))
     })
     .stable(),
     scalar("quote_nullable", "text -> text", quote_nullable).lenient(),
@@ -54,6 +60,9 @@ const LENGTHS: &[Definition] = &[
     scalar("textlen", "text -> int4", characters),
     scalar("octet_length", "text -> int4", |_, a| {
         Ok(Value::Int(text(&a[0])?.len() as i64))
+    }),
+    scalar("octet_length", "bpchar -> int4", |call, a| {
+        Ok(Value::Int(padded(call, &a[0], 0)?.len() as i64))
     }),
     scalar("bit_length", "text -> int4", |_, a| {
         Ok(Value::Int(text(&a[0])?.len() as i64 * 8))
@@ -126,12 +135,12 @@ const JOINS: &[Definition] = &[
     })
     .operator("||"),
     scalar("textanycat", "text anynonarray -> text", |call, a| {
-        join(text(&a[0])?, &as_text(call, a, 1))
+        join(text(&a[0])?, &as_text(call, a, 1)?)
     })
     .operator("||")
     .stable(),
     scalar("anytextcat", "anynonarray text -> text", |call, a| {
-        join(&as_text(call, a, 0), text(&a[1])?)
+        join(&as_text(call, a, 0)?, text(&a[1])?)
     })
     .operator("||")
     .stable(),
@@ -152,13 +161,39 @@ const JOINS: &[Definition] = &[
     .stable(),
 ];
 
-/// What PostgreSQL prints for the argument; nothing for NULL.
-pub(super) fn as_text(call: &Call<'_>, arguments: &[Value], place: usize) -> String {
-    let mut out = String::new();
-    if let Some(value) = arguments.get(place) {
-        text_io::output(value, call.argument_type(place), call.io(), &mut out);
+/// The argument cast to text; nothing for NULL.
+pub(super) fn as_text(call: &Call<'_>, arguments: &[Value], place: usize) -> Result<String> {
+    let Some(value) = arguments.get(place) else {
+        return Ok(String::new());
+    };
+    let from = call.argument_type(place);
+    match cast::cast(value.clone(), from, &Type::Text, true, call.context)? {
+        Value::Text(text) => Ok(text.to_string()),
+        _ => Ok(String::new()),
     }
-    out
+}
+
+/// What PostgreSQL prints for the argument.
+pub(super) fn print(call: &Call<'_>, value: &Value, ty: &Type, out: &mut String) {
+    match value {
+        Value::Int(oid) if cast::is_reg(ty) => {
+            out.push_str(&cast::print_reg(*oid, ty, call.context));
+        }
+        value => text_io::output(value, ty, call.io(), out),
+    }
+}
+
+/// A char(n) with the blanks that it is kept without.
+pub(super) fn padded<'a>(call: &Call<'_>, value: &'a Value, place: usize) -> Result<Cow<'a, str>> {
+    let plain = text(value)?;
+    let Type::Char(Some(width)) = call.argument_type(place) else {
+        return Ok(Cow::Borrowed(plain));
+    };
+    let missing = (*width as usize).saturating_sub(plain.chars().count());
+    Ok(match missing {
+        0 => Cow::Borrowed(plain),
+        _ => Cow::Owned(format!("{plain}{}", " ".repeat(missing))),
+    })
 }
 
 fn too_long() -> Error {
@@ -190,10 +225,26 @@ fn concat(call: &Call<'_>, arguments: &[Value], from: usize, separator: &str) ->
             (Value::Text(text), Type::Text | Type::Varchar(_) | Type::Unknown) => {
                 out.push_str(text);
             }
-            (value, ty) => text_io::output(value, ty, call.io(), &mut out),
+            (value, ty) => print(call, value, ty, &mut out),
         }
     }
     Ok(Value::text(out))
+}
+
+/// The other case of a character if that is one character, as C's towupper
+/// has it: `ß` stays.
+fn single(c: char, mut other: impl Iterator<Item = char>) -> char {
+    match (other.next(), other.next()) {
+        (Some(only), None) => only,
+        _ => c,
+    }
+}
+
+pub(super) fn lower(text: &str) -> String {
+    match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.chars().map(|c| single(c, c.to_lowercase())).collect(),
+    }
 }
 
 fn capitalise(text: &str) -> String {
@@ -201,8 +252,8 @@ fn capitalise(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match in_word {
-            true => out.extend(c.to_lowercase()),
-            false => out.extend(c.to_uppercase()),
+            true => out.push(single(c, c.to_lowercase())),
+            false => out.push(single(c, c.to_uppercase())),
         }
         in_word = c.is_alphanumeric();
     }
@@ -247,7 +298,7 @@ pub fn quote_literal(text: &str) -> String {
 fn quote_nullable(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     Ok(Value::text(match &arguments[0] {
         Value::Null => "NULL".to_owned(),
-        _ => quote_literal(&as_text(call, arguments, 0)),
+        _ => quote_literal(&as_text(call, arguments, 0)?),
     }))
 }
 
@@ -262,11 +313,14 @@ fn octets(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 fn character(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let code = int(&arguments[0])?;
     let error = |text: String| Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, text));
+    if code < 0 {
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "character number must be positive",
+        ));
+    }
     if code == 0 {
         return error("null character not permitted".to_owned());
-    }
-    if code < 0 {
-        return error("character number must be positive".to_owned());
     }
     match u32::try_from(code).ok().and_then(char::from_u32) {
         Some(c) => Ok(Value::text(c.to_string())),

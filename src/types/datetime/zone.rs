@@ -15,6 +15,8 @@ use super::{
     check_timestamp, is_infinite, timestamp_out_of_range,
 };
 use crate::error::{Error, Result, SqlState};
+use crate::types::interval::Interval;
+use crate::types::settings::IntervalStyle;
 
 /// Offsets of 16 hours and more are refused, as PostgreSQL does.
 const MAXIMUM_OFFSET_SECONDS: i32 = 16 * 3600;
@@ -271,4 +273,30 @@ fn into_known_years(timestamp: i64) -> i64 {
         i64::from(year - target).div_euclid(400)
     };
     timestamp - cycles * DAYS_PER_CYCLE * MICROSECONDS_PER_DAY
+}
+
+/// The name that PostgreSQL gives a fixed offset, in seconds east of Greenwich:
+/// `SET TIME ZONE 2` is shown as `<+02>-02`.
+pub fn fixed_name(seconds: i32) -> String {
+    let (mut east, mut west) = (String::new(), String::new());
+    super::format::write_offset(seconds, &mut east);
+    super::format::write_offset(-seconds, &mut west);
+    format!("<{east}>{west}")
+}
+
+/// The zone that an interval names as an offset east of Greenwich (`AT TIME
+/// ZONE interval '2 hours'`).
+pub fn of_interval(interval: &Interval) -> Result<Zone> {
+    if interval.months != 0 || interval.days != 0 {
+        let mut shown = String::new();
+        interval.write(IntervalStyle::Postgres, &mut shown);
+        return Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            format!("interval time zone \"{shown}\" must not include months or days"),
+        ));
+    }
+    let seconds = interval.microseconds / MICROSECONDS_PER_SECOND;
+    i32::try_from(seconds)
+        .map(Zone::Fixed)
+        .map_err(|_| timestamp_out_of_range())
 }

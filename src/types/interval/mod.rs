@@ -2,7 +2,7 @@
 
 mod arithmetic;
 mod format;
-mod parse;
+pub(crate) mod parse;
 
 use serde::{Deserialize, Serialize};
 

@@ -37,7 +37,7 @@ enum Trouble {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Millennium,
     Century,
     Decade,
@@ -92,7 +92,8 @@ const UNITS: &[(Unit, &[&str])] = &[
     ),
 ];
 
-fn unit(word: &str) -> Option<Unit> {
+/// The unit of a name or abbreviation.
+pub(crate) fn unit(word: &str) -> Option<Unit> {
     UNITS
         .iter()
         .find(|(_, names)| names.iter().any(|name| name.eq_ignore_ascii_case(word)))
@@ -370,7 +371,8 @@ fn parse_iso(text: &str) -> Result<Interval, Trouble> {
         None => (text, ""),
     };
     let mut sum = Sum::default();
-    if date.len() > 1 && date[1..].contains('-') && !date.contains(|c: char| c.is_alphabetic()) {
+    let is_hyphenated = date.chars().skip(1).any(|c| c == '-');
+    if is_hyphenated && !date.contains(|c: char| c.is_alphabetic()) {
         let mut units = [Unit::Year, Unit::Month, Unit::Day].into_iter();
         for part in date.split('-') {
             let unit = units.next().ok_or(Trouble::Format)?;

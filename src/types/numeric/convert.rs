@@ -219,3 +219,12 @@ fn from_float(value: f64, significant: usize) -> Numeric {
     Numeric::parse(&format!("{mantissa}e{exponent}"))
         .expect("a float's exponent is within numeric's limits")
 }
+
+/// `digits / 10^from` as digits of scale `to`, cut off.
+pub(crate) fn cut_to_scale(digits: &BigInt, from: i64, to: i64) -> BigInt {
+    if to >= from {
+        digits * power_of_ten(to - from)
+    } else {
+        digits / power_of_ten(from - to)
+    }
+}

@@ -10,55 +10,56 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
 use crate::plan::function::arguments::{int, text};
 use crate::plan::function::definition::{Definition, rows, scalar};
+use crate::plan::function::string::padded;
 use crate::types::{Array, Type, Value};
 
 pub(super) const OPERATORS: &[Definition] = &[
-    scalar("textregexeq", "text text -> bool", |_, a| {
-        test(a, false, true)
+    scalar("textregexeq", "text text -> bool", |call, a| {
+        test(call, a, false, true)
     })
     .operator("~"),
-    scalar("textregexne", "text text -> bool", |_, a| {
-        test(a, false, false)
+    scalar("textregexne", "text text -> bool", |call, a| {
+        test(call, a, false, false)
     })
     .operator("!~"),
-    scalar("texticregexeq", "text text -> bool", |_, a| {
-        test(a, true, true)
+    scalar("texticregexeq", "text text -> bool", |call, a| {
+        test(call, a, true, true)
     })
     .operator("~*"),
-    scalar("texticregexne", "text text -> bool", |_, a| {
-        test(a, true, false)
+    scalar("texticregexne", "text text -> bool", |call, a| {
+        test(call, a, true, false)
     })
     .operator("!~*"),
-    scalar("nameregexeq", "name text -> bool", |_, a| {
-        test(a, false, true)
+    scalar("nameregexeq", "name text -> bool", |call, a| {
+        test(call, a, false, true)
     })
     .operator("~"),
-    scalar("nameregexne", "name text -> bool", |_, a| {
-        test(a, false, false)
+    scalar("nameregexne", "name text -> bool", |call, a| {
+        test(call, a, false, false)
     })
     .operator("!~"),
-    scalar("nameicregexeq", "name text -> bool", |_, a| {
-        test(a, true, true)
+    scalar("nameicregexeq", "name text -> bool", |call, a| {
+        test(call, a, true, true)
     })
     .operator("~*"),
-    scalar("nameicregexne", "name text -> bool", |_, a| {
-        test(a, true, false)
+    scalar("nameicregexne", "name text -> bool", |call, a| {
+        test(call, a, true, false)
     })
     .operator("!~*"),
-    scalar("bpcharregexeq", "bpchar text -> bool", |_, a| {
-        test(a, false, true)
+    scalar("bpcharregexeq", "bpchar text -> bool", |call, a| {
+        test(call, a, false, true)
     })
     .operator("~"),
-    scalar("bpcharregexne", "bpchar text -> bool", |_, a| {
-        test(a, false, false)
+    scalar("bpcharregexne", "bpchar text -> bool", |call, a| {
+        test(call, a, false, false)
     })
     .operator("!~"),
-    scalar("bpcharicregexeq", "bpchar text -> bool", |_, a| {
-        test(a, true, true)
+    scalar("bpcharicregexeq", "bpchar text -> bool", |call, a| {
+        test(call, a, true, true)
     })
     .operator("~*"),
-    scalar("bpcharicregexne", "bpchar text -> bool", |_, a| {
-        test(a, true, false)
+    scalar("bpcharicregexne", "bpchar text -> bool", |call, a| {
+        test(call, a, true, false)
     })
     .operator("!~*"),
 ];
@@ -138,14 +139,14 @@ pub(super) const FUNCTIONS: &[Definition] = &[
     }),
 ];
 
-fn test(arguments: &[Value], ignore_case: bool, wanted: bool) -> Result<Value> {
+fn test(call: &Call<'_>, arguments: &[Value], ignore_case: bool, wanted: bool) -> Result<Value> {
     let flags = Flags {
         ignore_case,
         ..Flags::default()
     };
     let expression = Expression::get(text(&arguments[1])?, flags)?;
     Ok(Value::Bool(
-        expression.is_match(text(&arguments[0])?) == wanted,
+        expression.is_match(&padded(call, &arguments[0], 0)?) == wanted,
     ))
 }
 

@@ -39,6 +39,8 @@ thread_local! {
 struct Expression {
     regex: Regex,
     text: String,
+    /// With alternatives last first, if it has any and groups too.
+    reversed: Option<String>,
     ignore_case: bool,
     choice: Choice,
 }
@@ -72,7 +74,12 @@ impl Expression {
     }
 
     fn compile(pattern: &str, mut flags: Flags) -> Result<Expression> {
-        let translated = translate(pattern, &mut flags)?;
+        let translated = translate(pattern, &mut flags, false)?;
+        let ambiguous = translated.alternation && translated.groups > 0;
+        let reversed = match ambiguous {
+            true => Some(translate(pattern, &mut flags, true)?.text),
+            false => None,
+        };
         let regex = regex::RegexBuilder::new(&translated.text)
             .case_insensitive(flags.ignore_case)
             .size_limit(MAXIMUM_PROGRAM)
@@ -86,6 +93,7 @@ impl Expression {
         Ok(Expression {
             regex,
             text: translated.text,
+            reversed,
             ignore_case: flags.ignore_case,
             choice,
         })
@@ -139,31 +147,54 @@ impl Expression {
             }
             Err(_) => return self.lengthen_by_trial(source, found),
         };
-        if longest <= end {
+        if longest <= end && self.reversed.is_none() {
             return Ok(found);
         }
-        let exact = self.exact()?;
-        let captures = exact.captures(&source[start..longest]);
-        Ok(captures.map_or(found, |captures| Match::new(&captures, start)))
+        self.within(source, start, longest.max(end))
     }
 
-    fn lengthen_by_trial(&self, source: &str, found: Match) -> Result<Match> {
-        let (start, end) = found.whole();
-        let exact = self.exact()?;
-        let ends = source[end..].char_indices().skip(1).map(|(at, _)| end + at);
-        let mut ends: Vec<usize> = ends.chain([source.len()]).collect();
-        ends.reverse();
-        for longer in ends.into_iter().filter(|longer| *longer > end) {
-            if let Some(captures) = exact.captures(&source[start..longer]) {
-                return Ok(Match::new(&captures, start));
-            }
+    /// The match over just this range, whose groups must not depend on which
+    /// alternative is tried first: PostgreSQL makes earlier groups longest.
+    fn within(&self, source: &str, start: usize, end: usize) -> Result<Match> {
+        let part = &source[start..end];
+        let find = |text: &str| -> Result<Match> {
+            let captures = self
+                .exact(text)?
+                .captures(part)
+                .map(|c| Match::new(&c, start));
+            captures.ok_or_else(|| Error::unsupported("this regular expression here"))
+        };
+        let found = find(&self.text)?;
+        if let Some(reversed) = &self.reversed
+            && find(reversed)?.0 != found.0
+        {
+            return Err(Error::unsupported(
+                "a regular expression whose groups depend on the choice of an alternative",
+            ));
         }
         Ok(found)
     }
 
-    /// The expression over a whole text.
-    fn exact(&self) -> Result<Regex> {
-        regex::RegexBuilder::new(&format!("\\A(?:{})\\z", self.text))
+    fn lengthen_by_trial(&self, source: &str, found: Match) -> Result<Match> {
+        let (start, end) = found.whole();
+        let exact = self.exact(&self.text)?;
+        let ends = source[end..].char_indices().skip(1).map(|(at, _)| end + at);
+        let mut ends: Vec<usize> = ends.chain([source.len()]).collect();
+        ends.reverse();
+        for longer in ends.into_iter().filter(|longer| *longer > end) {
+            if exact.is_match(&source[start..longer]) {
+                return self.within(source, start, longer);
+            }
+        }
+        match self.reversed {
+            Some(_) => self.within(source, start, end),
+            None => Ok(found),
+        }
+    }
+
+    /// An expression over a whole text.
+    fn exact(&self, text: &str) -> Result<Regex> {
+        regex::RegexBuilder::new(&format!("\\A(?:{text})\\z"))
             .case_insensitive(self.ignore_case)
             .size_limit(MAXIMUM_PROGRAM)
             .build()
@@ -176,10 +207,13 @@ struct Match(Vec<Option<(usize, usize)>>);
 
 impl Match {
     fn new(captures: &Captures<'_>, offset: usize) -> Match {
-        let ranges = captures
-            .iter()
-            .map(|group| group.map(|group| (group.start() + offset, group.end() + offset)));
-        Match(ranges.collect())
+        let range = |group: regex::Match<'_>| (group.start() + offset, group.end() + offset);
+        let groups = (1..captures.len()).map(|n| captures.name(&format!("g{n}")).map(range));
+        Match(
+            std::iter::once(captures.get(0).map(range))
+                .chain(groups)
+                .collect(),
+        )
     }
 
     fn whole(&self) -> (usize, usize) {

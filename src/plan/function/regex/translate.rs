@@ -24,6 +24,8 @@ pub(super) struct Translated {
     pub(super) lazy: usize,
     pub(super) greedy: usize,
     pub(super) alternation: bool,
+    /// Capturing groups so far.
+    pub(super) groups: usize,
 }
 
 impl Flags {
@@ -66,8 +68,9 @@ pub(super) fn invalid(reason: &str) -> Error {
     )
 }
 
-/// Translates; the flags may be changed by `(?…)` at the start.
-pub(super) fn translate(pattern: &str, flags: &mut Flags) -> Result<Translated> {
+/// Translates; the flags may be changed by `(?…)` at the start. With
+/// `reversed` alternatives come last first; groups are named `g1`, `g2`….
+pub(super) fn translate(pattern: &str, flags: &mut Flags, reversed: bool) -> Result<Translated> {
     let mut rest = pattern;
     if let Some(literal) = rest.strip_prefix("***=") {
         flags.literal = true;
@@ -87,13 +90,15 @@ pub(super) fn translate(pattern: &str, flags: &mut Flags) -> Result<Translated> 
     let mut translator = Translator {
         characters: rest.chars().collect(),
         place: 0,
-        depth: 0,
+        open: vec![Level::default()],
+        reversed,
         flags: *flags,
         out: Translated {
             text: String::with_capacity(rest.len() + 8),
             lazy: 0,
             greedy: 0,
             alternation: false,
+            groups: 0,
         },
     };
     match flags.literal {
@@ -103,10 +108,20 @@ pub(super) fn translate(pattern: &str, flags: &mut Flags) -> Result<Translated> 
     Ok(translator.out)
 }
 
+/// Where the content of an open group, and each of its alternatives after the
+/// first, starts in the output.
+#[derive(Default)]
+struct Level {
+    start: usize,
+    alternatives: Vec<usize>,
+}
+
 struct Translator {
     characters: Vec<char>,
     place: usize,
-    depth: usize,
+    /// The whole, and the open groups in it.
+    open: Vec<Level>,
+    reversed: bool,
     flags: Flags,
     out: Translated,
 }
@@ -135,8 +150,8 @@ impl Translator {
                     self.group()?;
                     quantifiable = false;
                 }
-                ')' if self.depth > 0 => {
-                    self.depth -= 1;
+                ')' if self.open.len() > 1 => {
+                    self.close();
                     self.out.text.push(')');
                     quantifiable = true;
                 }
@@ -155,6 +170,10 @@ impl Translator {
                 '|' => {
                     self.out.alternation = true;
                     self.out.text.push('|');
+                    let next = self.out.text.len();
+                    if let Some(level) = self.open.last_mut() {
+                        level.alternatives.push(next);
+                    }
                     quantifiable = false;
                 }
                 '.' => {
@@ -185,10 +204,30 @@ impl Translator {
                 }
             }
         }
-        match self.depth {
-            0 => Ok(()),
-            _ => Err(invalid("parentheses () not balanced")),
+        if self.open.len() > 1 {
+            return Err(invalid("parentheses () not balanced"));
         }
+        self.close();
+        Ok(())
+    }
+
+    /// Ends a group or the whole.
+    fn close(&mut self) {
+        let Some(level) = self.open.pop() else { return };
+        if !self.reversed || level.alternatives.is_empty() {
+            return;
+        }
+        let mut ends: Vec<usize> = level.alternatives.iter().map(|next| next - 1).collect();
+        ends.push(self.out.text.len());
+        let starts = std::iter::once(level.start).chain(level.alternatives);
+        let mut parts: Vec<&str> = starts
+            .zip(ends)
+            .map(|(start, end)| &self.out.text[start..end])
+            .collect();
+        parts.reverse();
+        let joined = parts.join("|");
+        self.out.text.truncate(level.start);
+        self.out.text.push_str(&joined);
     }
 
     fn quantified(&mut self, quantifiable: bool) -> Result<()> {
@@ -243,20 +282,31 @@ impl Translator {
     }
 
     fn group(&mut self) -> Result<()> {
-        self.depth += 1;
         if self.peek() != Some('?') {
-            self.out.text.push('(');
+            self.out.groups += 1;
+            self.out
+                .text
+                .push_str(&format!("(?P<g{}>", self.out.groups));
+            self.open_level();
             return Ok(());
         }
         self.place += 1;
         match self.next() {
             Some(':') => {
                 self.out.text.push_str("(?:");
+                self.open_level();
                 Ok(())
             }
             Some('=' | '!' | '<') => Err(Error::unsupported("lookaround in a regular expression")),
             _ => Err(invalid("quantifier operand invalid")),
         }
+    }
+
+    fn open_level(&mut self) {
+        self.open.push(Level {
+            start: self.out.text.len(),
+            alternatives: Vec::new(),
+        });
     }
 
     /// True if a quantifier may follow.
