@@ -6,12 +6,14 @@
 pub mod bind;
 pub mod coerce;
 pub mod context;
+pub mod deparse;
 pub mod evaluate;
 pub mod evaluation;
 pub mod expression;
 pub mod function;
 pub mod parse;
 pub mod pin;
+pub mod point;
 pub mod pyql;
 pub mod query;
 pub mod statement;

@@ -382,7 +382,9 @@ impl Stream {
         self.ended = true;
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(failure))),
-            None => drop(futures::executor::block_on(self.rows.send(Err(failure.into())))),
+            None => drop(futures::executor::block_on(
+                self.rows.send(Err(failure.into())),
+            )),
         }
     }
 }
