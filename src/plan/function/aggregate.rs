@@ -292,10 +292,11 @@ impl Extreme {
 impl Accumulator for Extreme {
     fn step(&mut self, arguments: &[Value]) -> Result<()> {
         let value = &arguments[0];
+        // Of equals the last is kept: it may look different (1.0 and 1.00).
         let better = self.best.is_null()
             || match self.greatest {
-                true => compare(value, &self.best).is_gt(),
-                false => compare(value, &self.best).is_lt(),
+                true => compare(value, &self.best).is_ge(),
+                false => compare(value, &self.best).is_le(),
             };
         if better {
             self.best = value.clone();

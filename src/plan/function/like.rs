@@ -13,13 +13,21 @@ use crate::types::Value;
 macro_rules! family {
     ($prefix:literal, $types:literal) => {
         [
-            scalar(concat!($prefix, "like"), $types, |call, a| like(call, a, false, true))
+            scalar(concat!($prefix, "like"), $types, |call, a| {
+                like(call, a, false, true)
+            })
             .operator("~~"),
-            scalar(concat!($prefix, "nlike"), $types, |call, a| like(call, a, false, false))
+            scalar(concat!($prefix, "nlike"), $types, |call, a| {
+                like(call, a, false, false)
+            })
             .operator("!~~"),
-            scalar(concat!($prefix, "iclike"), $types, |call, a| like(call, a, true, true))
+            scalar(concat!($prefix, "iclike"), $types, |call, a| {
+                like(call, a, true, true)
+            })
             .operator("~~*"),
-            scalar(concat!($prefix, "icnlike"), $types, |call, a| like(call, a, true, false))
+            scalar(concat!($prefix, "icnlike"), $types, |call, a| {
+                like(call, a, true, false)
+            })
             .operator("!~~*"),
         ]
     };

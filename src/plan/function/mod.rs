@@ -9,6 +9,7 @@ mod aggregate;
 mod arguments;
 mod array;
 mod compare;
+mod datetime;
 mod decimal;
 mod definition;
 mod definitions;
@@ -26,6 +27,7 @@ pub mod resolve;
 mod rows;
 mod sequence;
 mod signature;
+mod statistics;
 pub mod string;
 mod system;
 #[cfg(test)]

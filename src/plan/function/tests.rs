@@ -284,7 +284,14 @@ fn run_aggregate(call: &str, values: &str, context: &Context) -> Result<String> 
             state.step(&values)?;
         }
     }
-    Ok(show(&state.finish()?, &found.result, context))
+    let value = state.finish()?;
+    let mut out = String::new();
+    text::output(&value, &found.result, context.io(), &mut out);
+    Ok(if value.is_null() {
+        "NULL".to_owned()
+    } else {
+        out
+    })
 }
 
 /// Runs all lines and tells every one that differs.
@@ -320,4 +327,4 @@ macro_rules! case_files {
     )*};
 }
 
-case_files!(math compare strings regex arrays json aggregates);
+case_files!(math compare strings regex arrays json aggregates datetime);

@@ -14,29 +14,53 @@ use crate::plan::function::string::padded;
 use crate::types::{Array, Type, Value};
 
 pub(super) const OPERATORS: &[Definition] = &[
-    scalar("textregexeq", "text text -> bool", |call, a| test(call, a, false, true))
+    scalar("textregexeq", "text text -> bool", |call, a| {
+        test(call, a, false, true)
+    })
     .operator("~"),
-    scalar("textregexne", "text text -> bool", |call, a| test(call, a, false, false))
+    scalar("textregexne", "text text -> bool", |call, a| {
+        test(call, a, false, false)
+    })
     .operator("!~"),
-    scalar("texticregexeq", "text text -> bool", |call, a| test(call, a, true, true))
+    scalar("texticregexeq", "text text -> bool", |call, a| {
+        test(call, a, true, true)
+    })
     .operator("~*"),
-    scalar("texticregexne", "text text -> bool", |call, a| test(call, a, true, false))
+    scalar("texticregexne", "text text -> bool", |call, a| {
+        test(call, a, true, false)
+    })
     .operator("!~*"),
-    scalar("nameregexeq", "name text -> bool", |call, a| test(call, a, false, true))
+    scalar("nameregexeq", "name text -> bool", |call, a| {
+        test(call, a, false, true)
+    })
     .operator("~"),
-    scalar("nameregexne", "name text -> bool", |call, a| test(call, a, false, false))
+    scalar("nameregexne", "name text -> bool", |call, a| {
+        test(call, a, false, false)
+    })
     .operator("!~"),
-    scalar("nameicregexeq", "name text -> bool", |call, a| test(call, a, true, true))
+    scalar("nameicregexeq", "name text -> bool", |call, a| {
+        test(call, a, true, true)
+    })
     .operator("~*"),
-    scalar("nameicregexne", "name text -> bool", |call, a| test(call, a, true, false))
+    scalar("nameicregexne", "name text -> bool", |call, a| {
+        test(call, a, true, false)
+    })
     .operator("!~*"),
-    scalar("bpcharregexeq", "bpchar text -> bool", |call, a| test(call, a, false, true))
+    scalar("bpcharregexeq", "bpchar text -> bool", |call, a| {
+        test(call, a, false, true)
+    })
     .operator("~"),
-    scalar("bpcharregexne", "bpchar text -> bool", |call, a| test(call, a, false, false))
+    scalar("bpcharregexne", "bpchar text -> bool", |call, a| {
+        test(call, a, false, false)
+    })
     .operator("!~"),
-    scalar("bpcharicregexeq", "bpchar text -> bool", |call, a| test(call, a, true, true))
+    scalar("bpcharicregexeq", "bpchar text -> bool", |call, a| {
+        test(call, a, true, true)
+    })
     .operator("~*"),
-    scalar("bpcharicregexne", "bpchar text -> bool", |call, a| test(call, a, true, false))
+    scalar("bpcharicregexne", "bpchar text -> bool", |call, a| {
+        test(call, a, true, false)
+    })
     .operator("!~*"),
 ];
 

@@ -158,7 +158,10 @@ impl Expression {
     fn within(&self, source: &str, start: usize, end: usize) -> Result<Match> {
         let part = &source[start..end];
         let find = |text: &str| -> Result<Match> {
-            let captures = self.exact(text)?.captures(part).map(|c| Match::new(&c, start));
+            let captures = self
+                .exact(text)?
+                .captures(part)
+                .map(|c| Match::new(&c, start));
             captures.ok_or_else(|| Error::unsupported("this regular expression here"))
         };
         let found = find(&self.text)?;
@@ -206,7 +209,11 @@ impl Match {
     fn new(captures: &Captures<'_>, offset: usize) -> Match {
         let range = |group: regex::Match<'_>| (group.start() + offset, group.end() + offset);
         let groups = (1..captures.len()).map(|n| captures.name(&format!("g{n}")).map(range));
-        Match(std::iter::once(captures.get(0).map(range)).chain(groups).collect())
+        Match(
+            std::iter::once(captures.get(0).map(range))
+                .chain(groups)
+                .collect(),
+        )
     }
 
     fn whole(&self) -> (usize, usize) {
