@@ -128,7 +128,12 @@ impl Embedded {
     pub async fn close(&self) {
         self.writer.close(&self.runtime).await;
         self.checkpoints.close(&self.runtime).await;
-        self.checkpointer.lock().take();
+        if let Some(mut checkpointer) = self.checkpointer.lock().take()
+            && let Err(error) = checkpointer.finish()
+        {
+            // The log stays and is read at the next start.
+            tracing::warn!(%error, "checkpoint");
+        }
     }
 
     async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Fault> {

@@ -342,6 +342,36 @@ impl Log {
         self.forget(self.state().floor).await
     }
 
+    /// Returns when the log can no longer go on, with the reason; a node that
+    /// hears it ends. Never returns while the log is well.
+    pub async fn failed(&self) -> Error {
+        let mut metrics = self.raft.metrics();
+        let ended = metrics.wait_for(|metrics| metrics.running_state.is_err());
+        let reason = match ended.await {
+            Ok(metrics) => metrics.running_state.clone().err(),
+            Err(_) => None,
+        };
+        match reason {
+            Some(reason) => fatal(format!("the log has failed: {reason}")),
+            None => fatal("the log has ended"),
+        }
+    }
+
+    /// Adds a voter that was opened with this group's id, once it has caught
+    /// up. Its number was never used before.
+    pub async fn add_voter(&self, node: NodeId, address: &str) -> Result<()> {
+        let refused = |error: &dyn std::fmt::Display| {
+            Error::unavailable(format!("node {node} is not added: {error}"))
+        };
+        let learner = BasicNode::new(address);
+        let added = self.raft.add_learner(node.0, learner, true).await;
+        added.map_err(|error| refused(&error))?;
+        let voter = openraft::ChangeMembers::AddVoterIds([node.0].into());
+        let changed = self.raft.change_membership(voter, false).await;
+        changed.map_err(|error| refused(&error))?;
+        Ok(())
+    }
+
     /// Ends this node's part; what was proposed and not answered is unknown.
     pub async fn shutdown(&self) {
         self.tasks.shutdown(SHUTDOWN_LIMIT).await;

@@ -9,11 +9,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::error::{
     Infallible, InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
 };
-use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
     VoteRequest, VoteResponse,
@@ -26,6 +27,10 @@ use super::codec;
 use super::raft::{Group, SnapshotMeta, Vote};
 use super::store::Identity;
 use crate::types::id::{Boot, NodeId};
+
+/// How long a node that could not be reached is left alone: it must hear from
+/// its leader again before it stands for election.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Carries the bytes of one call to a node and those of its answer back; what
 /// arrives there goes to `Log::receive`.
@@ -208,6 +213,10 @@ impl Connection {
 }
 
 impl RaftNetwork<Group> for Connection {
+    fn backoff(&self) -> Backoff {
+        Backoff::new(std::iter::repeat(RETRY_PAUSE))
+    }
+
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Group>,

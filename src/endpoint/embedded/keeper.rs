@@ -140,6 +140,9 @@ impl Keeper {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
         let applied = writer.apply(&portion, &mut |change| gate.announce(change));
+        if let Err(error) = writer.bound_log() {
+            tracing::warn!(%error, "checkpoint");
+        }
         let standing = writer.standing();
         gate.applied_to(standing.applied);
         match applied {

@@ -422,6 +422,38 @@ async fn reads_are_answered_from_one_snapshot_at_their_level() {
     assert!(matches!(refused, Err(ReadError::NotNow(_))));
 }
 
+#[tokio::test]
+async fn a_transaction_that_fails_again_and_again_is_poisoned_and_skipped() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5)]).await.unwrap();
+    let mut bad = insert(6);
+    if let DeliveryContent::Batch(batch) = &mut bad.content {
+        let batch = Arc::make_mut(batch);
+        let write = Write::Insert {
+            table: TableId(1),
+            rows: Vec::new(),
+        };
+        batch.transactions.push(Transaction {
+            id: id(60),
+            writes: vec![write],
+        });
+    }
+    for _ in 0..2 {
+        let fault = replica.apply(vec![bad.clone()]).await.unwrap_err();
+        assert!(matches!(fault, Fault::Failed(_)), "{fault}");
+    }
+    let fault = replica.apply(vec![bad.clone()]).await.unwrap_err();
+    assert!(
+        matches!(fault, Fault::Poisoned { index: Index(6), transaction, .. } if transaction == id(60)),
+        "{fault}"
+    );
+    assert_eq!(replica.rows().await, 0);
+    bad.skip.push(id(60));
+    let applied = replica.apply(vec![bad]).await.unwrap();
+    assert_eq!(applied.outcomes.len(), 1);
+    assert_eq!(replica.rows().await, 1);
+}
+
 fn gate() -> (Gate, Incarnation) {
     let gate = Gate::new(Runtime::real(), Index(0));
     gate.begin_incarnation(Index(10));
@@ -462,7 +494,6 @@ async fn strong_reads_need_a_lease_that_holds() {
 #[tokio::test]
 async fn rows_that_others_lack_wait_for_the_stable_index() {
     let (gate, incarnation) = gate();
-    let gate = Arc::new(gate);
     let tables = [(TABLE, Index(12))].into();
     gate.stable_at(Index(10));
     gate.announce(&Change {
@@ -482,12 +513,13 @@ async fn rows_that_others_lack_wait_for_the_stable_index() {
     );
     assert!(waits(12, &TABLE).await);
     assert!(!waits(12, &other).await, "not changed");
-    let waiting = {
-        let gate = Arc::clone(&gate);
-        tokio::spawn(async move { gate.wait_until_stable(Index(12), &[TABLE]).await })
+    let waiting = gate.wait_until_stable(Index(12), &[TABLE]);
+    let beat = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        gate.stable_at(Index(12));
     };
-    gate.stable_at(Index(12));
-    assert!(waiting.await.unwrap().is_ok());
+    let (waited, ()) = tokio::join!(waiting, beat);
+    assert!(waited.is_ok());
     gate.announce(&Change {
         tables: &Default::default(),
         schema: Some(Index(13)),

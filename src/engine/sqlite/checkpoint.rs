@@ -56,4 +56,13 @@ impl Checkpointer {
         self.moved_pages = u64::try_from(moved).unwrap_or(0);
         Ok(())
     }
+
+    /// Moves all of the log into the file and empties it, before the process ends.
+    pub fn finish(&mut self) -> Result<(), StorageError> {
+        let connection = &self.connection;
+        self.watch.checkpoint(|| {
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            Ok(connection.query_row(sql, [], |_| Ok(()))?)
+        })
+    }
 }

@@ -11,6 +11,8 @@
 //! canonical encoding of each entry; see `apply::side`.
 
 mod change;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -39,32 +41,52 @@ pub fn storage_type(ty: &Type) -> &'static str {
     }
 }
 
-/// Names that SQLite could not tell apart or keeps for itself, found before
-/// the log: its identifiers ignore ASCII case.
-pub fn check_names(schema: &Schema) -> Result<()> {
+/// Refuses, before the log, what a file could not hold faithfully: names that
+/// SQLite takes for one (its identifiers ignore ASCII case) or keeps for
+/// itself, and foreign keys between types that are stored differently.
+pub fn check_storable(schema: &Schema) -> Result<()> {
     let mut tables = HashSet::new();
     for table in schema.tables.values() {
         let lower = table.name.to_ascii_lowercase();
         if lower.starts_with("sqlite_") || lower.starts_with("_pyql_") {
-            return Err(Error::unsupported(format!(
-                "the name {}",
-                quote(&table.name)
-            )));
+            return Err(Error::unsupported(format!("the table name {}", table.name)));
         }
         if !tables.insert(lower) {
-            return Err(Error::unsupported(format!(
-                "a second table named {} apart from case",
-                quote(&table.name)
-            )));
+            let what = format!("a second table named {} apart from case", table.name);
+            return Err(Error::unsupported(what));
         }
         let mut columns = HashSet::new();
         for column in &table.columns {
             if !columns.insert(column.name.to_ascii_lowercase()) {
-                return Err(Error::unsupported(format!(
-                    "a second column named {} apart from case",
-                    quote(&column.name)
-                )));
+                let what = format!("a second column named {} apart from case", column.name);
+                return Err(Error::unsupported(what));
             }
+        }
+        for key in &table.foreign_keys {
+            check_foreign_types(table, key, schema)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_foreign_types(table: &Table, key: &ForeignKey, schema: &Schema) -> Result<()> {
+    let Some(parent) = schema.table(key.parent) else {
+        return Ok(());
+    };
+    for (own, referred) in key.columns.iter().zip(&key.parent_columns) {
+        let (Some(own), Some(referred)) = (table.column(*own), parent.column(*referred)) else {
+            continue;
+        };
+        let (own, referred) = (&own.ty, &referred.ty);
+        let exact = |ty: &Type| ty.is_integer() || matches!(ty, Type::Numeric(_));
+        let float = |ty: &Type| matches!(ty, Type::Float4 | Type::Float8);
+        let alike = own.same_base(referred)
+            || (own.is_string() && referred.is_string())
+            || (exact(own) && exact(referred))
+            || (float(own) && float(referred));
+        if !alike {
+            let what = format!("a foreign key from {own} to {referred}");
+            return Err(Error::unsupported(what));
         }
     }
     Ok(())

@@ -26,6 +26,9 @@ const STATEMENT_CACHE: usize = 512;
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 65_536;
 
+/// Pages in the write-ahead log at which the writer itself stops to move them.
+const MAX_LOG_PAGES: u64 = 16_384;
+
 /// A replica's file, opened for writing.
 pub struct Writer {
     path: PathBuf,
@@ -42,6 +45,21 @@ pub struct Portion<'a> {
     pub after: Index,
     pub upto: Index,
     pub entries: Vec<Entry<'a>>,
+}
+
+impl Portion<'_> {
+    /// Whether the entries ascend between `after` and `upto`.
+    fn is_in_order(&self) -> bool {
+        let entries = self.entries.iter().map(|entry| entry.index);
+        let mut last = self.after;
+        for index in entries {
+            if index <= last {
+                return false;
+            }
+            last = index;
+        }
+        last <= self.upto
+    }
 }
 
 /// What a run of entries is about to change.
@@ -118,6 +136,9 @@ impl Writer {
         let applied = self.standing.applied;
         if portion.after > applied {
             return Err(StorageError::NotThere);
+        }
+        if !portion.is_in_order() {
+            return Err(StorageError::failed("entries out of their order"));
         }
         let known = portion
             .entries
@@ -313,6 +334,19 @@ impl Writer {
         Ok(())
     }
 
+    /// Moves the log into the file if it has grown past all measure: beside a
+    /// busy writer the checkpointer never comes to its end.
+    pub fn bound_log(&self) -> Result<(), StorageError> {
+        if self.watch.log_pages() < MAX_LOG_PAGES {
+            return Ok(());
+        }
+        let connection = self.database.connection();
+        self.watch.checkpoint(|| {
+            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+            Ok(connection.query_row(sql, [], |_| Ok(()))?)
+        })
+    }
+
     /// Makes the chain one that no other replica has, so that the rows are
     /// copied afresh: nobody knows what a foreign hand did to them.
     pub fn distrust(&mut self, random: u128) -> Result<(), StorageError> {
@@ -354,6 +388,9 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
 pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A quoted name that is no column is an error, never a string.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
          PRAGMA mmap_size = 0; PRAGMA busy_timeout = 2000;",
@@ -364,6 +401,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn sql(&self, sql: &str) -> rusqlite::Result<()> {
+        self.database.connection().execute_batch(sql)
+    }
+
     pub(super) fn injection(&self) -> std::cell::RefMut<'_, Option<apply::Injection>> {
         self.database.injection.borrow_mut()
     }

@@ -142,7 +142,7 @@ impl Machine {
             }
             return answer;
         }
-        if let Some(first) = batch.parts.iter().min() {
+        if let (Some(first), true) = (batch.parts.iter().min(), skipped.is_empty()) {
             self.completed.insert(index, *first);
             for id in &ids {
                 self.parts.remove(id);
@@ -258,14 +258,13 @@ impl Machine {
             floor = floor.min(before(*first));
         }
         // Lowering it below one transaction's pieces may cut into another's.
-        while let Some(first) = self
-            .completed
-            .range(Index(floor.0 + 1)..)
-            .map(|(_, first)| *first)
-            .filter(|first| *first <= floor)
-            .min()
-        {
-            floor = before(first);
+        // Each step lowers it, and below the floor there is nothing to keep.
+        while floor > self.floor {
+            let behind = self.completed.range(Index(floor.0 + 1)..);
+            match behind.map(|(_, first)| *first).min() {
+                Some(first) if first <= floor => floor = before(first),
+                _ => break,
+            }
         }
         if floor <= self.floor {
             return;

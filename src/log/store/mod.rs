@@ -49,8 +49,6 @@ struct Shared {
     tail: Arc<Mutex<Tail>>,
     marks: Mutex<Marks>,
     removal: Arc<Removal>,
-    /// Held until the last handle goes.
-    _lock: DirectoryLock,
 }
 
 /// Where the log stands.
@@ -88,7 +86,13 @@ impl Store {
             next: AtomicU64::new(opened.stored_first),
             end: AtomicU64::new(0),
         });
-        let writer = writer::start(runtime, opened.path, opened.connection, removal.clone())?;
+        let writer = writer::start(
+            runtime,
+            opened.path,
+            opened.connection,
+            removal.clone(),
+            opened.lock,
+        )?;
         let last = opened.marks.last.map_or(0, |id| id.index);
         let store = Store(Arc::new(Shared {
             runtime: runtime.clone(),
@@ -97,7 +101,6 @@ impl Store {
             tail: Arc::new(Mutex::new(Tail::new(last))),
             marks: Mutex::new(opened.marks),
             removal,
-            _lock: opened.lock,
         }));
         store.0.update_removal();
         Ok((store, opened.identity))

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::super::raft::Group;
 use super::database::{self, Change};
 use super::tail::Tail;
-use crate::runtime::{Next, Runtime, Worker};
+use crate::runtime::{DirectoryLock, Next, Runtime, Worker};
 
 /// Entries removed in one transaction.
 const REMOVE_AT_ONCE: u64 = 256;
@@ -78,6 +78,7 @@ pub(super) fn start(
     path: PathBuf,
     connection: Connection,
     removal: Arc<Removal>,
+    lock: DirectoryLock,
 ) -> Result<Worker<Job>, String> {
     let checkpointer = start_checkpointer(runtime, path)?;
     let mut writer = Writer {
@@ -86,6 +87,7 @@ pub(super) fn start(
         checkpointer,
         unchecked: 0,
         broken: None,
+        _lock: lock,
     };
     let started = runtime.worker("pyql-log", move |jobs| writer.run(jobs));
     started.map_err(|error| format!("the log's writer cannot start: {error}"))
@@ -100,6 +102,8 @@ struct Writer {
     /// The first failure. A log that failed to write once writes no more: the
     /// system may have dropped pages that a later fsync would call durable.
     broken: Option<String>,
+    /// Nobody else opens the log before its last write is done.
+    _lock: DirectoryLock,
 }
 
 impl Writer {

@@ -55,7 +55,7 @@ pub(super) enum UniquePart {
     /// A place in the row.
     Column(usize),
     /// An expression and its text.
-    Expression(TableExpression, String),
+    Expression(Box<TableExpression>, String),
 }
 
 impl Tables {
@@ -220,7 +220,8 @@ pub(super) fn unique(index: &Index, table: &Arc<Table>, schema: &Arc<Schema>) ->
                 })?)
             }
             IndexKey::Expression(text, _) => {
-                UniquePart::Expression(TableExpression::parse(text, table, schema)?, text.clone())
+                let expression = TableExpression::parse(text, table, schema)?;
+                UniquePart::Expression(Box::new(expression), text.clone())
             }
         });
     }

@@ -63,7 +63,7 @@ impl Step<'_> {
             SchemaChange::CreateTable(table) => self.create(table.id),
             SchemaChange::DropTable(id) => self.drop_table(*id),
             SchemaChange::RenameTable { table, name } => {
-                let old = quote(&self.old(*table)?.name);
+                let old = quote(&self.table_before(*table)?.name);
                 self.sql(&format!("ALTER TABLE {old} RENAME TO {}", quote(name)))
             }
             SchemaChange::RenameColumn {
@@ -71,7 +71,7 @@ impl Step<'_> {
                 column,
                 name,
             } => {
-                let table = self.old(*table)?;
+                let table = self.table_before(*table)?;
                 let column = names(table, &[*column]);
                 self.sql(&format!(
                     "ALTER TABLE {} RENAME COLUMN {column} TO {}",
@@ -96,14 +96,14 @@ impl Step<'_> {
             | SchemaChange::AddForeignKey { table, .. }
             | SchemaChange::DropPrimaryKey { table, .. } => self.rebuild(*table),
             SchemaChange::DropConstraint { table, constraint } => {
-                let keys = &self.old(*table)?.foreign_keys;
+                let keys = &self.table_before(*table)?.foreign_keys;
                 if keys.iter().any(|key| key.id == *constraint) {
                     self.rebuild(*table)?;
                 }
                 Ok(())
             }
             SchemaChange::AddIndex { table, index } => {
-                let table = self.new(*table)?;
+                let table = self.table_after(*table)?;
                 let index = table.indexes.iter().find(|found| found.id == index.id);
                 let index = index.ok_or_else(|| StorageError::failed("no such index"))?;
                 self.create_index(table, index)
@@ -121,20 +121,20 @@ impl Step<'_> {
     }
 
     fn create(&self, id: TableId) -> Result<(), StorageError> {
-        let table = self.new(id)?;
+        let table = self.table_after(id)?;
         self.sql(&create_table(table, self.after, &table.name))?;
         self.create_indexes(table)
     }
 
     fn drop_table(&self, id: TableId) -> Result<(), StorageError> {
-        let table = self.old(id)?;
+        let table = self.table_before(id)?;
         self.drop_side_tables(table)?;
         self.sql(&format!("DROP TABLE {}", quote(&table.name)))
     }
 
     /// A column with a constant for all rows; its rows are not rewritten.
     fn add_column(&self, id: TableId, column: &Column, fill: &Value) -> Result<(), StorageError> {
-        let table = self.new(id)?;
+        let table = self.table_after(id)?;
         let mut definition = format!("{} {}", quote(&column.name), storage_type(&column.ty));
         if !fill.is_null() {
             let not_null = if column.not_null { " NOT NULL" } else { "" };
@@ -148,7 +148,7 @@ impl Step<'_> {
 
     /// Rewrites a column through its expression, row by row.
     fn set_type(&self, id: TableId, column: ColumnId, using: &str) -> Result<(), StorageError> {
-        let (old, new) = (self.old(id)?, self.new(id)?);
+        let (old, new) = (self.table_before(id)?, self.table_after(id)?);
         let place = new.position(column);
         let place = place.ok_or_else(|| StorageError::failed("no such column"))?;
         self.sql(&create_table(new, self.after, REBUILT))?;
@@ -175,7 +175,7 @@ impl Step<'_> {
 
     /// Builds the table anew as its definition is now, with the rows it has.
     fn rebuild(&self, id: TableId) -> Result<(), StorageError> {
-        let (old, new) = (self.old(id)?, self.new(id)?);
+        let (old, new) = (self.table_before(id)?, self.table_after(id)?);
         self.sql(&create_table(new, self.after, REBUILT))?;
         let mut sources = Vec::new();
         for column in &new.columns {
@@ -222,7 +222,7 @@ impl Step<'_> {
     }
 
     fn drop_index(&self, table: TableId, id: ObjectId) -> Result<(), StorageError> {
-        let table = self.old(table)?;
+        let table = self.table_before(table)?;
         let index = table.indexes.iter().find(|index| index.id == id);
         if index.is_some_and(has_side_table) {
             self.sql(&format!("DROP TABLE {}", quote(&side_table_name(id))))?;
@@ -240,12 +240,12 @@ impl Step<'_> {
         Ok(())
     }
 
-    fn old(&self, id: TableId) -> Result<&Arc<Table>, StorageError> {
+    fn table_before(&self, id: TableId) -> Result<&Arc<Table>, StorageError> {
         let table = self.before.table(id);
         table.ok_or_else(|| StorageError::failed(format!("no table {id}")))
     }
 
-    fn new(&self, id: TableId) -> Result<&Arc<Table>, StorageError> {
+    fn table_after(&self, id: TableId) -> Result<&Arc<Table>, StorageError> {
         let table = self.after.table(id);
         table.ok_or_else(|| StorageError::failed(format!("no table {id}")))
     }
