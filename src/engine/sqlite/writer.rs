@@ -47,6 +47,21 @@ pub struct Portion<'a> {
     pub entries: Vec<Entry<'a>>,
 }
 
+impl Portion<'_> {
+    /// Whether the entries ascend between `after` and `upto`.
+    fn is_in_order(&self) -> bool {
+        let entries = self.entries.iter().map(|entry| entry.index);
+        let mut last = self.after;
+        for index in entries {
+            if index <= last {
+                return false;
+            }
+            last = index;
+        }
+        last <= self.upto
+    }
+}
+
 /// What a run of entries is about to change.
 pub struct Change<'a> {
     /// The last entry that changes each table.
@@ -121,6 +136,9 @@ impl Writer {
         let applied = self.standing.applied;
         if portion.after > applied {
             return Err(StorageError::NotThere);
+        }
+        if !portion.is_in_order() {
+            return Err(StorageError::failed("entries out of their order"));
         }
         let known = portion
             .entries
@@ -383,6 +401,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn sql(&self, sql: &str) -> rusqlite::Result<()> {
+        self.database.connection().execute_batch(sql)
+    }
+
     pub(super) fn injection(&self) -> std::cell::RefMut<'_, Option<apply::Injection>> {
         self.database.injection.borrow_mut()
     }
