@@ -24,9 +24,12 @@ use super::{
     Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
     SnapshotId, TableHash,
 };
+use crate::catalog::EngineKind;
 use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::dialect::Overlaid;
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
 use crate::engine::sqlite::{StorageError, copy, dialect, hash};
+use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
 use crate::types::id::{ClusterId, Incarnation, Index, TableId};
 use gate::Gate;
@@ -178,6 +181,19 @@ fn failed(error: StorageError) -> Fault {
 impl Endpoint for Embedded {
     async fn position(&self) -> Result<Position, Fault> {
         self.ask(Job::Position).await
+    }
+
+    fn engine(&self) -> EngineKind {
+        EngineKind::Sqlite
+    }
+
+    async fn explain(&self, query: &Query) -> crate::error::Result<String> {
+        Ok(dialect::render(query, &Overlaid::new())?.sql)
+    }
+
+    /// Its thread lives as long as this process.
+    async fn alive(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     async fn apply(&self, request: Apply) -> Result<Applied, Fault> {

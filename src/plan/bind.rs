@@ -162,6 +162,8 @@ impl<'a> Binder<'a> {
             tables: self.tables,
             system: self.system,
             schema_version: self.binding.schema.version,
+            text: Arc::from(""),
+            derived: super::Derived::default(),
         })
     }
 
@@ -409,4 +411,31 @@ impl<'a> Binder<'a> {
 fn dotted(path: &Path) -> String {
     let names: Vec<&str> = path.iter().map(|name| name.text.as_str()).collect();
     names.join(".")
+}
+
+/// A stored expression over a table's own columns: a check, an index key.
+pub fn table_expression(
+    text: &str,
+    table: &Arc<Table>,
+    binding: &Binding<'_>,
+) -> Result<(Expression, RelationId)> {
+    let syntax = parse::parse_expression(text)?;
+    let mut binder = Binder::new(binding, text, &[]);
+    let relation = binder.relation();
+    binder.scopes.push(Scope {
+        items: vec![scope::Item::table(table, relation, None)],
+        relations: vec![relation],
+        clause: scope::Clause::Check,
+        ..Scope::default()
+    });
+    Ok((binder.expression(&syntax)?, relation))
+}
+
+/// An argument of EXECUTE: an expression without columns, as a parameter of a type.
+pub fn argument(text: &str, ty: &Type, binding: &Binding<'_>) -> Result<Expression> {
+    let syntax = parse::parse_expression(text)?;
+    let mut binder = Binder::new(binding, text, &[]);
+    binder.scopes.push(Scope { clause: scope::Clause::Values, ..Scope::default() });
+    let value = binder.expression(&syntax)?;
+    binder.coerce(value, ty, Strength::Assignment, Place(0))
 }

@@ -237,3 +237,136 @@ pub fn common_type(types: &[Type], what: &str) -> Result<Type> {
     }
     Ok(chosen)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::settings::Settings;
+
+    fn with_io<T>(run: impl FnOnce(Io<'_>) -> T) -> T {
+        run(Io {
+            settings: &Settings::default(),
+            transaction_time: 0,
+        })
+    }
+
+    fn array(element: Type) -> Type {
+        Type::Array(Box::new(element))
+    }
+
+    #[test]
+    fn strengths_are_postgresql_s() {
+        use Strength::{Assignment, Explicit, Implicit};
+        let cases = [
+            (Type::Int4, Type::Int8, Some(Implicit)),
+            (Type::Int8, Type::Int4, Some(Assignment)),
+            (Type::Int4, Type::Bool, Some(Explicit)),
+            (Type::Int4, Type::Text, Some(Assignment)),
+            (Type::Text, Type::Int4, Some(Explicit)),
+            (Type::Varchar(Some(3)), Type::Text, Some(Implicit)),
+            (Type::Bool, Type::Int8, None),
+            (Type::Date, Type::TIMESTAMPTZ, Some(Implicit)),
+            (Type::TIMESTAMPTZ, Type::Date, Some(Assignment)),
+            (Type::Uuid, Type::Int4, None),
+            (Type::Jsonb, Type::Int4, Some(Explicit)),
+            (Type::Json, Type::Jsonb, Some(Assignment)),
+            (array(Type::Int4), array(Type::Int8), Some(Implicit)),
+            (array(Type::Int4), Type::Text, Some(Assignment)),
+            (Type::Float8, Type::NUMERIC, Some(Assignment)),
+            (Type::Int2Vector, array(Type::Int2), Some(Implicit)),
+        ];
+        for (from, to, least) in cases {
+            for strength in [Implicit, Assignment, Explicit] {
+                let expected = least.is_some_and(|least| strength >= least);
+                assert_eq!(
+                    can_coerce(&from, &to, strength),
+                    expected,
+                    "{from} {to} {strength:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn common_types_are_postgresql_s() {
+        let cases: &[(&[Type], &str)] = &[
+            (&[Type::Int4, Type::Int8], "bigint"),
+            (
+                &[Type::Int4, Type::NUMERIC, Type::Float8],
+                "double precision",
+            ),
+            (&[Type::Unknown, Type::Unknown], "text"),
+            (&[Type::Unknown, Type::Date], "date"),
+            (
+                &[Type::Varchar(Some(3)), Type::Varchar(Some(3))],
+                "character varying(3)",
+            ),
+            (
+                &[Type::Varchar(Some(3)), Type::Varchar(Some(4))],
+                "character varying",
+            ),
+            (&[Type::VARCHAR, Type::Text], "character varying"),
+            (&[Type::Date, Type::TIMESTAMPTZ], "timestamp with time zone"),
+            (
+                &[Type::Int4, Type::Text],
+                "CASE types integer and text cannot be matched",
+            ),
+            (
+                &[Type::Bool, Type::Char(None)],
+                "CASE types boolean and character cannot be matched",
+            ),
+        ];
+        for (types, expected) in cases {
+            let answer = match common_type(types, "CASE") {
+                Ok(ty) => ty.to_string(),
+                Err(error) => error.message().to_owned(),
+            };
+            assert_eq!(answer, *expected, "{types:?}");
+        }
+    }
+
+    #[test]
+    fn literals_are_read_at_once() {
+        let unknown = |text: &str| Expression::constant(Value::text(text), Type::Unknown);
+        let read = |text: &str, ty: Type, strength| {
+            with_io(|io| coerce(unknown(text), &ty, strength, io).map(|e| e.kind))
+        };
+        let constant = |value| Ok::<_, String>(ExpressionKind::Constant(value));
+        let told = |result: Result<ExpressionKind>| result.map_err(|e| e.to_string());
+        assert_eq!(
+            told(read("12", Type::Int4, Strength::Implicit)),
+            constant(Value::Int(12))
+        );
+        assert_eq!(
+            told(read("abcd", Type::Varchar(Some(3)), Strength::Explicit)),
+            constant(Value::text("abc"))
+        );
+        assert_eq!(
+            told(read("abcd", Type::Varchar(Some(3)), Strength::Assignment)),
+            Err("value too long for type character varying(3) (22001)".to_owned())
+        );
+        assert_eq!(
+            told(read("x", Type::Int4, Strength::Implicit)),
+            Err("invalid input syntax for type integer: \"x\" (22P02)".to_owned())
+        );
+    }
+
+    #[test]
+    fn casts_appear_only_where_types_differ() {
+        let column = |ty: Type| Expression::column(super::super::query::RelationId(0), 0, ty);
+        let to = |from: Type, to: Type| {
+            with_io(|io| coerce(column(from), &to, Strength::Explicit, io).map(|e| e.kind))
+        };
+        let is_cast =
+            |kind: Result<ExpressionKind>| matches!(kind, Ok(ExpressionKind::Cast { .. }));
+        assert!(!is_cast(to(Type::Int4, Type::Int4)));
+        assert!(!is_cast(to(Type::Varchar(Some(3)), Type::VARCHAR)));
+        assert!(is_cast(to(Type::VARCHAR, Type::Varchar(Some(3)))));
+        assert!(is_cast(to(Type::Int4, Type::Int8)));
+        let error = to(Type::Uuid, Type::Int4).err().map(|e| e.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("cannot cast type uuid to integer (42846)")
+        );
+    }
+}

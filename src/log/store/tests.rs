@@ -151,7 +151,8 @@ fn sql(statement: &'static str) -> impl FnOnce(&Path) {
 #[test]
 fn damage_is_told_at_opening_or_reading() {
     assert_eq!(opening_after(|_| ()), Ok(()));
-    let cases: [(Box<dyn FnOnce(&Path)>, &str); 8] = [
+    type Damage = Box<dyn FnOnce(&Path)>;
+    let cases: [(Damage, &str); 8] = [
         (
             Box::new(sql("DELETE FROM entries WHERE idx > 40")),
             "entry 49 was committed and is not there",

@@ -86,6 +86,52 @@ fn compaction_forgets_up_to_the_floor_and_a_restart_goes_on() {
 }
 
 #[test]
+fn an_entry_has_a_largest_size() {
+    run(async |path, runtime| {
+        let log = Log::open(alone(&path), runtime).await.expect("opens");
+        make_cluster(&log).await.expect("it leads");
+        let insert = |bytes| {
+            let mut batch = batch(bytes as u64);
+            batch.transactions[0].writes = vec![Write::Insert {
+                table: crate::types::id::TableId(1),
+                rows: vec![vec![crate::types::Value::Text("x".repeat(bytes).into())]],
+            }];
+            log.propose(Command::Batch(Arc::new(batch)))
+        };
+        let large = insert(MAX_COMMAND_BYTES).await.map_err(|it| it.state());
+        assert_eq!(large, Err(SqlState::PROGRAM_LIMIT_EXCEEDED));
+        let done = insert(MAX_COMMAND_BYTES / 2).await.expect("it leads");
+        let read = log.entries(done.index, 0).await.expect("it is there");
+        assert_eq!(read[0].command.is_some(), done.answer.refused.is_none());
+        log.shutdown().await;
+    });
+}
+
+#[test]
+fn a_log_that_cannot_write_ends_and_says_so() {
+    run(async |path, runtime| {
+        let log = Log::open(alone(&path), runtime.clone())
+            .await
+            .expect("opens");
+        make_cluster(&log).await.expect("it leads");
+        let other = rusqlite::Connection::open(path.join("log.db")).expect("it is a database");
+        other
+            .execute_batch("ALTER TABLE entries RENAME TO elsewhere")
+            .expect("nobody stops it");
+        let kind = |result: Result<Proposed>| result.map(|_| ()).map_err(|it| it.kind());
+        let unknown = kind(log.propose(write(1)).await);
+        assert_eq!(unknown, Err(crate::error::Kind::OutcomeUnknown));
+        let failed = runtime.timeout(Duration::from_secs(5), log.failed()).await;
+        let message = failed.expect("it is told").to_string();
+        assert!(message.contains("cannot be written"), "{message}");
+        let refused = kind(log.propose(write(2)).await);
+        assert_eq!(refused, Err(crate::error::Kind::Unavailable));
+        assert!(!log.is_leader());
+        log.shutdown().await;
+    });
+}
+
+#[test]
 fn pieces_are_joined_for_delivery() {
     run(async |path, runtime| {
         let log = Log::open(alone(&path), runtime).await.expect("opens");

@@ -86,19 +86,33 @@ pub fn print_reg(oid: i64, ty: &Type, context: &Context) -> String {
     }
 }
 
-/// Texts of dates and times depend on settings, reg types on the schema.
+/// Texts of some types and the day of an instant depend on settings, reg
+/// types on the schema.
 pub(super) fn volatility(from: &Type, to: &Type) -> Volatility {
-    match depends_on_session(from) || depends_on_session(to) {
-        true if !from.same_base(to) && !coerce::is_relabel(from, to) => Volatility::Stable,
-        _ => Volatility::Immutable,
-    }
-}
-
-fn depends_on_session(ty: &Type) -> bool {
-    match ty {
-        Type::Date | Type::Time(_) | Type::Timestamp(_) | Type::Timestamptz(_) => true,
-        Type::Interval(_) | Type::Bytea | Type::Float4 | Type::Float8 => true,
-        Type::Array(element) => depends_on_session(element),
-        other => is_reg(other),
+    use Type::{Array, Bytea, Date, Float4, Float8, Interval, Time, Timestamp, Timestamptz};
+    let printed_by_settings = |ty: &Type| {
+        matches!(
+            ty,
+            Date | Time(_) | Timestamp(_) | Timestamptz(_) | Interval(_) | Bytea | Float4 | Float8
+        )
+    };
+    let stable = match (from, to) {
+        (Array(from), Array(to)) => return volatility(from, to),
+        (Array(element), _) | (_, Array(element)) => {
+            is_reg(element) || printed_by_settings(element)
+        }
+        _ if is_reg(from) || is_reg(to) => true,
+        (Timestamptz(_), Date | Time(_) | Timestamp(_)) => true,
+        (Date | Timestamp(_), Timestamptz(_)) => true,
+        (Type::Record, _) => true,
+        _ => {
+            (from.is_string() && printed_by_settings(to))
+                || (to.is_string() && printed_by_settings(from))
+        }
+    };
+    if stable {
+        Volatility::Stable
+    } else {
+        Volatility::Immutable
     }
 }

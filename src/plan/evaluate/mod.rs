@@ -477,3 +477,6 @@ fn is_distinct(left: &Value, right: &Value) -> bool {
         _ => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod aggregate;
 mod arguments;
 mod array;
 mod compare;
+mod datetime;
 mod decimal;
 mod definition;
 mod definitions;

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, compare, decimal, definitions, digest, float, integer, json, json_build,
-    like, regex, rows, sequence, statistics, string, system, window,
+    aggregate, array, compare, datetime, decimal, definitions, digest, float, integer, json,
+    json_build, like, regex, rows, sequence, statistics, string, system, window,
 };
 
 /// The tables of all topics.
@@ -27,6 +27,7 @@ const TOPICS: &[&[&[Definition]]] = &[
     sequence::TABLES,
     system::TABLES,
     definitions::TABLES,
+    datetime::TABLES,
     aggregate::TABLES,
     statistics::TABLES,
     window::TABLES,

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::types::{Numeric, Value};
 
 /// The most rows one call yields, since they are kept in memory at once.
-const MAXIMUM_ROWS: usize = 10_000_000;
+pub(super) const MAXIMUM_ROWS: usize = 10_000_000;
 
 pub(super) const TABLES: &[&[Definition]] = &[&[
     rows("generate_series", "int4 int4 -> int4", integers),
