@@ -15,6 +15,7 @@ pub mod parse;
 pub mod pin;
 pub mod point;
 pub mod pyql;
+pub mod point;
 pub mod query;
 pub mod statement;
 pub mod syntax;
