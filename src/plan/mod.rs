@@ -14,7 +14,6 @@ pub mod function;
 pub mod parse;
 pub mod point;
 pub mod pin;
-pub mod point;
 pub mod pyql;
 pub mod query;
 pub mod statement;
