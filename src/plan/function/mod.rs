@@ -30,6 +30,7 @@ mod signature;
 mod statistics;
 pub mod string;
 mod system;
+mod template;
 #[cfg(test)]
 pub(crate) mod tests;
 mod window;
@@ -115,6 +116,7 @@ pub struct Call<'a> {
 pub enum ArgumentTypes<'a> {
     Expressions(&'a [Expression]),
     Types(&'a [Type]),
+    Pair(&'a Type, &'a Type),
 }
 
 #[derive(Clone, Copy)]
@@ -145,6 +147,7 @@ impl Call<'_> {
         let ty = match self.arguments {
             ArgumentTypes::Expressions(expressions) => expressions.get(index).map(|e| &e.ty),
             ArgumentTypes::Types(types) => types.get(index),
+            ArgumentTypes::Pair(left, right) => [left, right].get(index).copied(),
         };
         ty.unwrap_or(&Type::Unknown)
     }

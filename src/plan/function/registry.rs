@@ -7,7 +7,7 @@ use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
     aggregate, array, compare, datetime, decimal, definitions, digest, float, integer, json,
-    json_build, like, regex, rows, sequence, statistics, string, system, window,
+    json_build, like, regex, rows, sequence, statistics, string, system, template, window,
 };
 
 /// The tables of all topics.
@@ -28,6 +28,7 @@ const TOPICS: &[&[&[Definition]]] = &[
     system::TABLES,
     definitions::TABLES,
     datetime::TABLES,
+    template::TABLES,
     aggregate::TABLES,
     statistics::TABLES,
     window::TABLES,

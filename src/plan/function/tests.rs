@@ -327,4 +327,4 @@ macro_rules! case_files {
     )*};
 }
 
-case_files!(math compare strings regex arrays json aggregates datetime);
+case_files!(math compare strings regex arrays json aggregates datetime formatting);
