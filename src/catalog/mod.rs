@@ -3,6 +3,7 @@
 //! The replicated state of the whole group. Only the log's state machine
 //! changes it; everyone else holds a snapshot that never changes.
 
+mod apply;
 pub mod change;
 pub mod schema;
 
@@ -23,7 +24,8 @@ pub const SYSTEM_CLUSTER: &str = "pyql";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Catalog {
     pub nodes: BTreeMap<NodeId, Node>,
-    pub users: BTreeMap<UserId, Arc<User>>,
+    /// Shared, since a new snapshot of the catalog is taken for every write.
+    pub users: Arc<BTreeMap<UserId, Arc<User>>>,
     pub clusters: BTreeMap<ClusterId, Arc<Cluster>>,
     /// The key that signs user and join tokens, once made.
     pub token_key: Option<TokenKey>,

@@ -3,7 +3,8 @@
 //! An endpoint owns one database. Served in this process ([`embedded`]) or
 //! over the replica API; callers cannot tell.
 
-use std::collections::{BTreeMap, HashMap};
+pub mod embedded;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::EngineKind;
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::log::command::{Batch, SchemaEntry};
@@ -19,6 +21,7 @@ use crate::plan::query::Query;
 use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
+pub use crate::types::overlay::{Overlay, OverlayRow, OverlayTable};
 use crate::types::write::Outcome;
 use crate::types::{Row, Value};
 
@@ -27,6 +30,11 @@ use crate::types::{Row, Value};
 pub trait Endpoint: Send + Sync {
     /// Where the replica stands, read from its own database.
     async fn position(&self) -> Result<Position, Fault>;
+
+    /// A sign of life, even while it applies.
+    async fn alive(&self) -> Result<(), Fault> {
+        self.position().await.map(|_| ())
+    }
 
     /// Applies entries in order. See [`Apply`].
     async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
@@ -49,6 +57,17 @@ pub trait Endpoint: Send + Sync {
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// Gives up its lease now, so that nobody has to wait for its end.
+    async fn revoke(&self) -> Result<(), Fault> {
+        Err(Fault::Failed("revoking a lease is not offered".to_owned()))
+    }
+
+    /// What kind of database it is.
+    fn engine(&self) -> EngineKind;
+
+    /// What the engine would be asked for a query, as text.
+    async fn explain(&self, query: &Query) -> Result<String>;
 
     /// A hash over all rows of a table, the same on every engine, at one index.
     async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;
@@ -178,27 +197,6 @@ pub struct Read {
     pub overlay: Option<Arc<Overlay>>,
     pub snapshot: Option<SnapshotId>,
     pub cancel: CancellationToken,
-}
-
-/// Written rows of an open transaction, by table and key.
-#[derive(Clone, Debug, Default)]
-pub struct Overlay {
-    pub tables: BTreeMap<TableId, OverlayTable>,
-}
-
-/// The rows of one table that a transaction wrote. Keys are canonically encoded.
-#[derive(Clone, Debug, Default)]
-pub struct OverlayTable {
-    /// The table was emptied first: nothing of the replica's rows shows.
-    pub truncated: bool,
-    pub rows: HashMap<Vec<u8>, OverlayRow>,
-}
-
-#[derive(Clone, Debug)]
-pub struct OverlayRow {
-    pub key: Vec<Value>,
-    /// `None`: deleted.
-    pub row: Option<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

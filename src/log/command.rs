@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::change::SchemaChange;
 use crate::catalog::{Counter, Place, ReplicaState, ScramVerifier, Settled, TokenKey, UserKind};
+use crate::error::{Error, Result, SqlState};
 use crate::types::id::{
     Boot, ClusterId, Incarnation, Index, NodeId, ObjectId, ReplicaId, SchemaVersion, TransactionId,
     UserId,
@@ -79,6 +80,9 @@ pub enum Command {
         cluster: ClusterId,
         access: Vec<UserId>,
     },
+    /// No replica that still counts needs this entry or an earlier one: every
+    /// node may forget them.
+    Floor(Index),
 }
 
 /// One entry of writes: the unit of order, fsync and delivery.
@@ -111,11 +115,31 @@ pub struct SchemaEntry {
     pub settled: Option<Settled>,
 }
 
-/// What applying an entry answers to its proposer. A refusal changed nothing.
+/// What applying an entry answers to its proposer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     /// Transactions of the entry that were there before and were dropped.
     pub repeated: Vec<TransactionId>,
-    /// Why the command was refused, with its SQLSTATE.
+    /// Transactions too old to tell whether they were there before (08007); dropped.
+    pub forgotten: Vec<TransactionId>,
+    /// Why the command was refused, with its SQLSTATE. Nothing of it was done
+    /// now; what is listed above may have been done before.
     pub refused: Option<([u8; 5], String)>,
+}
+
+impl Answer {
+    pub fn refuse(error: &Error) -> Answer {
+        Answer {
+            refused: Some((error.state().0, error.message().to_owned())),
+            ..Answer::default()
+        }
+    }
+
+    /// The refusal as an error.
+    pub fn check(&self) -> Result<()> {
+        match &self.refused {
+            None => Ok(()),
+            Some((state, message)) => Err(Error::new(SqlState(*state), message.clone())),
+        }
+    }
 }

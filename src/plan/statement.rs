@@ -22,7 +22,7 @@ pub enum Statement {
     Schema(SchemaStatement),
     Copy(Copy),
     Explain {
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
         analyze: bool,
         format: ExplainFormat,
     },
@@ -173,6 +173,13 @@ pub struct Copy {
     pub header: CopyHeader,
     pub quote: u8,
     pub escape: u8,
+}
+
+impl Copy {
+    /// COPY FROM?
+    pub fn is_in(&self) -> bool {
+        matches!(self.direction, CopyDirection::In { .. })
+    }
 }
 
 #[derive(Clone, Debug)]

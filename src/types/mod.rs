@@ -11,6 +11,7 @@ pub mod id;
 pub mod interval;
 pub mod json;
 pub mod numeric;
+pub mod overlay;
 pub mod settings;
 pub mod text;
 pub mod ty;

@@ -3,7 +3,8 @@
 /// The settings of a session that change what SQL means.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// An IANA name, `UTC`, or a fixed offset such as `+02:00`.
+    /// An IANA name, `UTC`, or a POSIX form such as `<+02>-02`; as in PostgreSQL a
+    /// bare `+02` counts west (see `datetime::zone`).
     pub time_zone: String,
     pub date_style: DateStyle,
     pub interval_style: IntervalStyle,

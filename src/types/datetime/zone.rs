@@ -275,6 +275,15 @@ fn into_known_years(timestamp: i64) -> i64 {
     timestamp - cycles * DAYS_PER_CYCLE * MICROSECONDS_PER_DAY
 }
 
+/// The name that PostgreSQL gives a fixed offset, in seconds east of Greenwich:
+/// `SET TIME ZONE 2` is shown as `<+02>-02`.
+pub fn fixed_name(seconds: i32) -> String {
+    let (mut east, mut west) = (String::new(), String::new());
+    super::format::write_offset(seconds, &mut east);
+    super::format::write_offset(-seconds, &mut west);
+    format!("<{east}>{west}")
+}
+
 /// The zone that an interval names as an offset east of Greenwich (`AT TIME
 /// ZONE interval '2 hours'`).
 pub fn of_interval(interval: &Interval) -> Result<Zone> {

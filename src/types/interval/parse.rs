@@ -371,7 +371,8 @@ fn parse_iso(text: &str) -> Result<Interval, Trouble> {
         None => (text, ""),
     };
     let mut sum = Sum::default();
-    if date.len() > 1 && date[1..].contains('-') && !date.contains(|c: char| c.is_alphabetic()) {
+    let is_hyphenated = date.chars().skip(1).any(|c| c == '-');
+    if is_hyphenated && !date.contains(|c: char| c.is_alphabetic()) {
         let mut units = [Unit::Year, Unit::Month, Unit::Day].into_iter();
         for part in date.split('-') {
             let unit = units.next().ok_or(Trouble::Format)?;

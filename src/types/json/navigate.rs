@@ -55,7 +55,7 @@ pub fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
         let matches = if name.contains('\\') {
             unquote(name) == key
         } else {
-            name.get(1..name.len() - 1) == Some(key)
+            name.get(1..name.len().saturating_sub(1)) == Some(key)
         };
         if matches {
             found = Some(value);

@@ -165,6 +165,56 @@ fn changes() {
     assert_eq!(json("[1]").pretty(), "[\n    1\n]");
 }
 
+#[test]
+fn to_json() {
+    use crate::types::settings::{Io, Settings};
+    use crate::types::{Type, Value, text};
+    let settings = Settings {
+        time_zone: "Asia/Kolkata".to_owned(),
+        ..Settings::default()
+    };
+    let io = Io {
+        settings: &settings,
+        transaction_time: 0,
+    };
+    let ints = Type::Array(Box::new(Type::Int4));
+    for (literal, ty, expected) in [
+        ("1.50", Type::NUMERIC, "1.50"),
+        ("NaN", Type::Float8, "\"NaN\""),
+        ("1e300", Type::Float8, "1e+300"),
+        ("t", Type::Bool, "true"),
+        ("a\"b", Type::Text, "\"a\\\"b\""),
+        ("2020-01-02", Type::Date, "\"2020-01-02\""),
+        (
+            "2020-01-02 03:04:05",
+            Type::TIMESTAMP,
+            "\"2020-01-02T03:04:05\"",
+        ),
+        (
+            "2020-01-02 03:04:05+00",
+            Type::TIMESTAMPTZ,
+            "\"2020-01-02T08:34:05+05:30\"",
+        ),
+        ("infinity", Type::TIMESTAMP, "\"infinity\""),
+        ("1 day", Type::INTERVAL, "\"1 day\""),
+        ("[1,  2]", Type::Json, "[1,  2]"),
+        ("{{1,2},{3,NULL}}", ints, "[[1,2],[3,null]]"),
+    ] {
+        let value = text::input(literal, &ty, io).unwrap();
+        let mut out = String::new();
+        build::write_value(&value, &ty, io, &mut out);
+        assert_eq!(out, expected);
+    }
+    let utc = Settings::default();
+    let io = Io {
+        settings: &utc,
+        transaction_time: 0,
+    };
+    let mut out = String::new();
+    build::write_value(&Value::Timestamptz(0), &Type::TIMESTAMPTZ, io, &mut out);
+    assert_eq!(out, "\"2000-01-01T00:00:00+00:00\"");
+}
+
 include!("cases.rs");
 
 #[test]

@@ -312,7 +312,7 @@ impl Numeric {
         let reduced = if exponent >= 0 {
             digits * &unit / (divisor << exponent)
         } else {
-            (digits * &unit << -exponent) / divisor
+            ((digits * &unit) << -exponent) / divisor
         };
         let z = (&reduced - &unit) * &unit / (&reduced + &unit);
         let ln_2 = inverse_tangent_series(&(&unit / 3), &unit) * 2;
@@ -367,11 +367,9 @@ fn power_of_mantissa(
     // Each step loses at most a unit in the last place; steps are below 64.
     let kept = significant + 12;
     let shorten = |mantissa: BigInt, power: i64| {
-        let excess = if (mantissa.bits() as i64) < kept * 3 {
-            0
-        } else {
-            (decimal_length(&mantissa) - kept).max(0)
-        };
+        // The length within a digit, from the bits: counting is dear.
+        let length = mantissa.bits() as i64 * 30_103 / 100_000;
+        let excess = (length - kept).max(0);
         (mantissa / power_of_ten(excess), power + excess)
     };
     let (mut result, mut result_power) = (BigInt::one(), 0);

@@ -63,7 +63,7 @@ impl Numeric {
         if digits.is_zero() && scale <= 0 {
             return Ok(Numeric::zero());
         }
-        if scale > MAXIMUM_SCALE || scale < -MAXIMUM_INTEGER_DIGITS {
+        if !(-MAXIMUM_INTEGER_DIGITS..=MAXIMUM_SCALE).contains(&scale) {
             return Err(overflow());
         }
         // Counting digits is dear: first a bound from the number of bits.

@@ -106,3 +106,46 @@ fn old_bytea_output() {
         "\\000a\\\\\\377"
     );
 }
+
+#[test]
+fn no_text_panics() {
+    let settings = Settings::default();
+    let io = Io {
+        settings: &settings,
+        transaction_time: NOW,
+    };
+    let types: Vec<Type> = (0..4000).filter_map(Type::from_oid).collect();
+    let pool: Vec<char> = "0123456789-+:./ TZPeE{}[]\"\\,=xnaé日\u{301}'"
+        .chars()
+        .collect();
+    let mut random = 42_u64;
+    let mut draw = |limit: usize| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % limit
+    };
+    for (_, _, text, _) in CASES {
+        for _ in 0..8 {
+            let mut chars: Vec<char> = text.chars().collect();
+            for _ in 0..=draw(3) {
+                let at = draw(chars.len() + 1);
+                match draw(3) {
+                    0 if at < chars.len() => {
+                        chars.remove(at);
+                    }
+                    1 if at < chars.len() => chars[at] = pool[draw(pool.len())],
+                    _ => chars.insert(at, pool[draw(pool.len())]),
+                }
+            }
+            let damaged: String = chars.into_iter().collect();
+            for ty in &types {
+                if let Ok(value) = input(&damaged, ty, io) {
+                    let shown = to_text(&value, ty, io);
+                    let again = input(&shown, ty, io);
+                    assert!(again.is_ok(), "{ty}: {damaged:?} gave {shown:?}: {again:?}");
+                }
+            }
+        }
+    }
+}

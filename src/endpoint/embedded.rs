@@ -1,0 +1,280 @@
+//! A SQLite replica in this process.
+//!
+//! One thread owns the writer and takes deliveries, checks and copies in turn
+//! (`keeper`). Reads run on the caller's thread within a budget and never ask
+//! the writer; what they may answer is decided by `gate`: the lease, the
+//! incarnation, the stable index, the schema version.
+//!
+//! Not handled: two processes with one file open for writing. The data
+//! directory's lock keeps them apart.
+
+mod gate;
+mod keeper;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::{
+    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
+    SnapshotId, TableHash,
+};
+use crate::catalog::EngineKind;
+use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::dialect::Overlaid;
+use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
+use crate::engine::sqlite::{StorageError, copy, dialect, hash};
+use crate::plan::query::Query;
+use crate::runtime::{Next, Runtime, Worker};
+use crate::types::id::{ClusterId, Incarnation, Index, TableId};
+use gate::Gate;
+use keeper::Keeper;
+
+/// How often commits are made to survive a power loss, and the write-ahead
+/// log is looked at.
+const DURABLE_PERIOD: Duration = Duration::from_millis(500);
+
+/// An idle writer looks for foreign hands this often.
+const CHECK_PERIOD: Duration = Duration::from_secs(1);
+
+/// Which replica this is.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    pub path: PathBuf,
+    pub cluster: ClusterId,
+    /// Where a new file stands in the log: the entry that made the data cluster.
+    pub born: Index,
+}
+
+/// A replica served in this process.
+pub struct Embedded {
+    runtime: Runtime,
+    path: PathBuf,
+    gate: Arc<Gate>,
+    reader: Arc<Reader>,
+    writer: Worker<Job>,
+    checkpoints: Worker<()>,
+    checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+}
+
+/// Everything that the writer's thread is asked for.
+enum Job {
+    Position(Reply<Position>),
+    Apply(Box<Apply>, Reply<Applied>),
+    Check(Reply<()>),
+    CopyIn(Box<CopySource>, Reply<Position>),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, Fault>>;
+
+impl Embedded {
+    /// Opens the replica's file, or makes it, and starts its threads.
+    pub async fn open(config: EmbeddedConfig, runtime: &Runtime) -> Result<Embedded, Fault> {
+        let gate = Arc::new(Gate::new(runtime.clone(), config.born));
+        let checkpointer = Arc::new(Mutex::new(None));
+        let path = config.path.clone();
+        // A simulation has no threads.
+        let slow = match runtime.is_simulated() {
+            true => SlowReads::Inline,
+            false => SlowReads::Threads,
+        };
+        let reader = Arc::new(Reader::new(path.clone(), slow));
+        let mut keeper = {
+            let (clock, gate) = (runtime.clone(), Arc::clone(&gate));
+            let (reader, checkpointer) = (Arc::clone(&reader), Arc::clone(&checkpointer));
+            let open = move || Keeper::open(config, clock, gate, reader, checkpointer);
+            runtime.blocking(open).await?
+        };
+        let writer = runtime.worker("replica-writer", move |jobs| {
+            if jobs.is_empty() {
+                keeper.look_around();
+            }
+            jobs.into_iter().for_each(|job| keeper.serve(job));
+            Next::JobOrAfter(CHECK_PERIOD)
+        });
+        let (durable_gate, shared) = (Arc::clone(&gate), Arc::clone(&checkpointer));
+        let checkpoints = runtime.worker("replica-checkpoint", move |_: Vec<()>| {
+            if let Some(checkpointer) = shared.lock().as_mut() {
+                checkpoint(&durable_gate, checkpointer);
+            }
+            Next::JobOrAfter(DURABLE_PERIOD)
+        });
+        let started = |error| Fault::Failed(format!("a thread did not start: {error}"));
+        let embedded = Embedded {
+            runtime: runtime.clone(),
+            path,
+            gate,
+            reader,
+            writer: writer.map_err(started)?,
+            checkpoints: checkpoints.map_err(started)?,
+            checkpointer,
+        };
+        // The first job sets the worker's clock going.
+        let _ = embedded.checkpoints.send(());
+        Ok(embedded)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How far it has applied the log, by the incarnation that did.
+    pub fn applied(&self) -> Index {
+        self.gate.applied()
+    }
+
+    /// Ends both threads; what is queued is done first.
+    pub async fn close(&self) {
+        self.writer.close(&self.runtime).await;
+        self.checkpoints.close(&self.runtime).await;
+        if let Some(mut checkpointer) = self.checkpointer.lock().take()
+            && let Err(error) = checkpointer.finish()
+        {
+            // The log stays and is read at the next start.
+            tracing::warn!(%error, "checkpoint");
+        }
+    }
+
+    async fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Fault> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Fault::Failed("the replica is closed".to_owned());
+        self.writer.send(job(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Makes what is applied durable, and moves the log into the file when it is due.
+fn checkpoint(gate: &Gate, checkpointer: &mut Checkpointer) {
+    let done = gate.make_durable(|| checkpointer.make_durable());
+    if let Err(error) = done.and_then(|()| checkpointer.run_if_due()) {
+        tracing::warn!(%error, "checkpoint");
+    }
+}
+
+impl From<ReadFailure> for ReadError {
+    fn from(failure: ReadFailure) -> ReadError {
+        match failure {
+            ReadFailure::Statement(error) => ReadError::Statement(error),
+            ReadFailure::NotNow(why) => ReadError::NotNow(why),
+            ReadFailure::Schema(version) => ReadError::Schema(version),
+            ReadFailure::Database(message) => ReadError::Failed(message),
+        }
+    }
+}
+
+fn failed(error: StorageError) -> Fault {
+    Fault::Failed(error.to_string())
+}
+
+#[async_trait]
+impl Endpoint for Embedded {
+    async fn position(&self) -> Result<Position, Fault> {
+        self.ask(Job::Position).await
+    }
+
+    fn engine(&self) -> EngineKind {
+        EngineKind::Sqlite
+    }
+
+    async fn explain(&self, query: &Query) -> crate::error::Result<String> {
+        Ok(dialect::render(query, &Overlaid::new())?.sql)
+    }
+
+    /// Its thread lives as long as this process.
+    async fn alive(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    async fn apply(&self, request: Apply) -> Result<Applied, Fault> {
+        self.ask(|reply| Job::Apply(Box::new(request), reply)).await
+    }
+
+    async fn read(&self, request: Read) -> Result<Rows, ReadError> {
+        let (level, incarnation) = (request.level, request.incarnation);
+        let held = request.snapshot.is_some();
+        if !held {
+            self.gate.enter(level, incarnation).await?;
+        }
+        let schema = Some(request.schema);
+        let admit = self.gate.admit(level, incarnation, schema, held);
+        let query = Arc::clone(&request.query);
+        let read = ReadRequest {
+            query: request.query,
+            parameters: request.parameters,
+            context: request.context,
+            overlay: request.overlay,
+            snapshot: request.snapshot.map(|SnapshotId(id)| HeldId(id)),
+            cancel: request.cancel,
+        };
+        let (snapshot, answer) = self.reader.read(read, admit).await?;
+        let tables = || dialect::tables(&query);
+        self.gate.leave(level, snapshot.applied, tables).await?;
+        Ok(Rows {
+            index: snapshot.applied,
+            stream: match answer {
+                Answer::Ready(rows) => RowStream::Ready(rows),
+                Answer::Flowing(batches) => RowStream::Flowing(batches),
+            },
+        })
+    }
+
+    async fn open_snapshot(
+        &self,
+        level: Level,
+        incarnation: Incarnation,
+    ) -> Result<(SnapshotId, Index), ReadError> {
+        self.gate.enter(level, incarnation).await?;
+        let admit = self.gate.admit(level, incarnation, None, false);
+        let (HeldId(id), snapshot) = self.reader.open_snapshot(&admit)?;
+        Ok((SnapshotId(id), snapshot.applied))
+    }
+
+    async fn close_snapshot(&self, SnapshotId(id): SnapshotId) {
+        self.reader.close_snapshot(HeldId(id));
+    }
+
+    async fn copy_out(&self) -> Result<CopySource, Fault> {
+        let path = self.path.clone();
+        let target = copy::copy_path(&path, self.runtime.random_u64());
+        let copied = self
+            .runtime
+            .blocking(move || {
+                let copied = copy::copy_out(&path, &target);
+                copied.map(|(standing, schema)| CopySource {
+                    index: standing.applied,
+                    chain: standing.chain,
+                    schema,
+                    path: target,
+                })
+            })
+            .await;
+        copied.map_err(failed)
+    }
+
+    async fn copy_in(&self, source: CopySource) -> Result<Position, Fault> {
+        self.ask(|reply| Job::CopyIn(Box::new(source), reply)).await
+    }
+
+    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault> {
+        let path = self.path.clone();
+        let sum = self.runtime.blocking(move || hash::table(&path, table));
+        let sum = sum.await.map_err(failed)?;
+        let sum = sum.ok_or_else(|| Fault::Failed(format!("no table {table}")))?;
+        Ok(TableHash {
+            index: sum.index,
+            rows: sum.rows,
+            hash: sum.hash,
+        })
+    }
+
+    async fn check(&self) -> Result<(), Fault> {
+        self.ask(Job::Check).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

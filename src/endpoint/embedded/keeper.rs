@@ -1,0 +1,308 @@
+//! The writer's thread: owns the file, decides what a failure means.
+//!
+//! When a foreign hand was at the file, or a copy takes its place, the
+//! replica begins a new incarnation: nobody may rely on what it said before.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::gate::Gate;
+use super::{EmbeddedConfig, Job, failed};
+use crate::endpoint::{Applied, Apply, CopySource, Delivery, DeliveryContent, Fault, Position};
+use crate::engine::sqlite::apply::{Content, Entry};
+use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::position::Standing;
+use crate::engine::sqlite::read::Reader;
+use crate::engine::sqlite::writer::{Portion, Writer};
+use crate::engine::sqlite::{StorageError, copy};
+use crate::runtime::Runtime;
+use crate::types::id::{Index, Term, TransactionId};
+
+/// A transaction that fails this often in a row, with nothing else in
+/// between, is called poisoned.
+const POISONED_AFTER: u32 = 3;
+
+/// What the writer's thread has.
+pub(super) struct Keeper {
+    config: EmbeddedConfig,
+    runtime: Runtime,
+    gate: Arc<Gate>,
+    reader: Arc<Reader>,
+    checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+    /// `None` after the file could not be opened; tried again at each request.
+    writer: Option<Writer>,
+    /// The highest term that delivered to this incarnation.
+    term: Term,
+    suspect: Option<Suspect>,
+}
+
+/// A transaction at which the database failed.
+struct Suspect {
+    index: Index,
+    transaction: TransactionId,
+    times: u32,
+}
+
+impl Keeper {
+    pub(super) fn open(
+        config: EmbeddedConfig,
+        runtime: Runtime,
+        gate: Arc<Gate>,
+        reader: Arc<Reader>,
+        checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+    ) -> Result<Keeper, Fault> {
+        let mut keeper = Keeper {
+            config,
+            runtime,
+            gate,
+            reader,
+            checkpointer,
+            writer: None,
+            term: Term(0),
+            suspect: None,
+        };
+        copy::remove_leftovers(&keeper.config.path).map_err(failed)?;
+        keeper.writer()?;
+        Ok(keeper)
+    }
+
+    pub(super) fn serve(&mut self, job: Job) {
+        // An asker that has gone does not matter: what it asked for is done.
+        match job {
+            Job::Position(reply) => {
+                let _ = reply.send(self.position());
+            }
+            Job::Apply(request, reply) => {
+                let _ = reply.send(self.apply(&request));
+            }
+            Job::Check(reply) => {
+                let _ = reply.send(self.check());
+            }
+            Job::CopyIn(source, reply) => {
+                let _ = reply.send(self.copy_in(&source));
+            }
+        }
+    }
+
+    /// Nothing was asked for a while.
+    pub(super) fn look_around(&mut self) {
+        if let Err(fault) = self.check() {
+            tracing::warn!(%fault, "replica");
+        }
+    }
+
+    fn position(&mut self) -> Result<Position, Fault> {
+        let standing = self.writer()?.standing();
+        Ok(self.told(&standing))
+    }
+
+    fn told(&self, standing: &Standing) -> Position {
+        Position {
+            incarnation: self.gate.incarnation(),
+            applied: standing.applied,
+            durable: self.gate.durable().min(standing.applied),
+            chain: standing.chain,
+            term: self.term.max(standing.term),
+            schema: standing.schema,
+        }
+    }
+
+    fn check(&mut self) -> Result<(), Fault> {
+        match self.writer()?.check() {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fault(error)),
+        }
+    }
+
+    fn apply(&mut self, request: &Apply) -> Result<Applied, Fault> {
+        let incarnation = self.gate.incarnation();
+        if request.cluster != self.config.cluster {
+            return Err(Fault::Failed("a delivery for another cluster".to_owned()));
+        }
+        if request.incarnation != incarnation {
+            return Err(Fault::Incarnation(incarnation));
+        }
+        if request.term < self.term {
+            return Err(Fault::StaleTerm(self.term));
+        }
+        self.term = request.term;
+        let portion = Portion {
+            term: request.term,
+            after: request.after,
+            upto: request.upto,
+            entries: request.entries.iter().map(entry).collect(),
+        };
+        let gate = Arc::clone(&self.gate);
+        let writer = self.writer()?;
+        // Opening the file anew has begun another incarnation.
+        if gate.incarnation() != incarnation {
+            return Err(Fault::Incarnation(gate.incarnation()));
+        }
+        let applied = writer.apply(&portion, &mut |change| gate.announce(change));
+        if let Err(error) = writer.bound_log() {
+            tracing::warn!(%error, "checkpoint");
+        }
+        let standing = writer.standing();
+        gate.applied_to(standing.applied);
+        match applied {
+            Ok(outcomes) => {
+                self.suspect = None;
+                gate.stable_at(request.stable);
+                if let Some(grant) = &request.grant {
+                    gate.take_grant(grant, standing.applied);
+                }
+                Ok(Applied {
+                    position: self.told(&standing),
+                    outcomes,
+                    asks: gate.now(),
+                })
+            }
+            Err(error) => Err(self.fault(error)),
+        }
+    }
+
+    fn fault(&mut self, error: StorageError) -> Fault {
+        match error {
+            StorageError::NotThere => match self.position() {
+                Ok(position) => Fault::NotThere(Box::new(position)),
+                Err(fault) => fault,
+            },
+            StorageError::Tampered(what) => {
+                self.begin_again();
+                Fault::Tampered(what)
+            }
+            StorageError::Failed(message) => Fault::Failed(message),
+            StorageError::Unreadable(_) => Fault::Failed(error.to_string()),
+            StorageError::Transaction {
+                index,
+                transaction,
+                message,
+            } => self.suspect(index, transaction, message),
+        }
+    }
+
+    fn suspect(&mut self, index: Index, transaction: TransactionId, message: String) -> Fault {
+        let times = match &self.suspect {
+            Some(known) if known.index == index && known.transaction == transaction => {
+                known.times + 1
+            }
+            _ => 1,
+        };
+        self.suspect = Some(Suspect {
+            index,
+            transaction,
+            times,
+        });
+        if times < POISONED_AFTER {
+            return Fault::Failed(format!("transaction {transaction}: {message}"));
+        }
+        Fault::Poisoned {
+            index,
+            transaction,
+            message,
+        }
+    }
+
+    /// Replaces the file by a copy.
+    fn copy_in(&mut self, source: &CopySource) -> Result<Position, Fault> {
+        let standing = copy::inspect(&source.path).map_err(failed)?;
+        if standing.applied != source.index || standing.chain != source.chain {
+            return Err(Fault::Failed("the copy is not what it says".to_owned()));
+        }
+        self.let_go();
+        copy::replace(&self.config.path, &source.path).map_err(failed)?;
+        self.position()
+    }
+
+    /// Closes all connections; whoever comes next finds another incarnation.
+    fn let_go(&mut self) {
+        self.gate.begin_incarnation(self.config.born);
+        self.reader.file_changed();
+        self.checkpointer.lock().take();
+        self.writer = None;
+        self.term = Term(0);
+        self.suspect = None;
+    }
+
+    /// After a foreign hand: opens what is there now, under a new incarnation
+    /// and with a chain that nobody else has.
+    fn begin_again(&mut self) {
+        let same_file = self
+            .writer
+            .as_ref()
+            .is_some_and(|w| w.watch().is_in_place());
+        self.let_go();
+        // The log of a file that is gone must not be played into another.
+        let cleared = match same_file {
+            true => Ok(()),
+            false => copy::remove_log(&self.config.path),
+        };
+        let distrusted = cleared.map_err(failed).and_then(|()| {
+            let born = self.config.born;
+            let high = u128::from(self.runtime.random_u64());
+            let random = (high << 64) | u128::from(self.runtime.random_u64());
+            let writer = self.writer()?;
+            if writer.standing().applied > born {
+                writer.distrust(random).map_err(failed)?;
+            }
+            Ok(())
+        });
+        if let Err(fault) = distrusted {
+            // Without its mark the file must not be taken for sound.
+            self.writer = None;
+            tracing::error!(%fault, "replica");
+        }
+    }
+
+    /// The open file; opens it if it is not.
+    fn writer(&mut self) -> Result<&mut Writer, Fault> {
+        if self.writer.is_none() {
+            self.writer = Some(self.open_file()?);
+        }
+        self.writer
+            .as_mut()
+            .ok_or_else(|| Fault::Failed("the file is not open".to_owned()))
+    }
+
+    fn open_file(&mut self) -> Result<Writer, Fault> {
+        let (path, born) = (&self.config.path, self.config.born);
+        let writer = match Writer::open(path, born) {
+            Ok(writer) => writer,
+            Err(error @ StorageError::Unreadable(_)) => {
+                tracing::error!(%error, "set aside");
+                copy::set_aside(path).map_err(failed)?;
+                Writer::open(path, born).map_err(failed)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let checkpointer = Checkpointer::open(path, writer.watch()).map_err(failed)?;
+        *self.checkpointer.lock() = Some(checkpointer);
+        let standing = writer.standing();
+        self.term = standing.term;
+        self.gate.begin_incarnation(standing.applied);
+        self.gate.applied_to(standing.applied);
+        Ok(writer)
+    }
+}
+
+/// A delivery as the engine takes it.
+fn entry(delivery: &Delivery) -> Entry<'_> {
+    let content = match &delivery.content {
+        DeliveryContent::Batch(batch) => Content::Transactions {
+            schema: batch.schema,
+            transactions: &batch.transactions,
+        },
+        DeliveryContent::Schema(entry) => Content::Schema {
+            id: entry.id,
+            before: entry.before,
+            changes: &entry.changes,
+            writes: &entry.writes,
+        },
+    };
+    Entry {
+        index: delivery.index,
+        content,
+        skip: &delivery.skip,
+    }
+}

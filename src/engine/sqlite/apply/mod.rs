@@ -1,0 +1,325 @@
+//! Applies agreed writes: entries in log order, all of a run in one database
+//! transaction together with the position.
+//!
+//! First without savepoints; when a client transaction is refused after it
+//! has changed something, all is rolled back and done again with a savepoint
+//! around each client transaction. A refusal (class 22 and 23, and 40001 for
+//! rows that are no longer what they were) is an outcome, the same on every
+//! replica; anything else is a failure of this replica, and nothing of the run
+//! is there.
+//!
+//! The chain depends on the entries alone, never on how they were delivered.
+
+mod database;
+mod expression;
+mod foreign;
+mod rows;
+mod side;
+mod table;
+mod violation;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::StorageError;
+pub(super) use database::Database;
+#[cfg(test)]
+pub(super) use database::{Injection, Manner};
+#[cfg(test)]
+pub(crate) use expression::constant_context;
+pub(super) use expression::evaluate_column;
+use foreign::{Moment, Touched};
+pub(super) use side::fill as fill_side_table;
+use table::StoredTable;
+pub(super) use table::Tables;
+
+use crate::catalog::change::SchemaChange;
+use crate::error::{Error, SqlState};
+use crate::types::encode::encode_row;
+use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
+use crate::types::write::{Applied, Failure, Outcome, RowHash, Transaction, Write};
+use crate::types::{Row, Value};
+
+/// One log entry as the engine takes it.
+#[derive(Clone, Copy)]
+pub struct Entry<'a> {
+    pub index: Index,
+    pub content: Content<'a>,
+    /// Transactions to leave out: repeats and voids.
+    pub skip: &'a [TransactionId],
+}
+
+#[derive(Clone, Copy)]
+pub enum Content<'a> {
+    Transactions {
+        schema: SchemaVersion,
+        transactions: &'a [Transaction],
+    },
+    Schema {
+        id: TransactionId,
+        before: SchemaVersion,
+        changes: &'a [SchemaChange],
+        writes: &'a [Write],
+    },
+}
+
+impl Entry<'_> {
+    pub(super) fn is_schema(&self) -> bool {
+        matches!(self.content, Content::Schema { .. })
+    }
+
+    /// Notes which tables the entry may change.
+    pub(super) fn note_tables(&self, changed: &mut BTreeMap<TableId, Index>) {
+        let mut note = |write: &Write| match write {
+            Write::Insert { table, .. }
+            | Write::Update { table, .. }
+            | Write::Delete { table, .. }
+            | Write::Rows { table, .. } => {
+                changed.insert(*table, self.index);
+            }
+            Write::Truncate { tables } => {
+                changed.extend(tables.iter().map(|table| (*table, self.index)));
+            }
+            Write::EndOfStatement => {}
+        };
+        match self.content {
+            Content::Transactions { transactions, .. } => {
+                transactions.iter().flat_map(|t| &t.writes).for_each(note);
+            }
+            Content::Schema { writes, .. } => writes.iter().for_each(&mut note),
+        }
+    }
+}
+
+/// Why a write did not go on.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The client's own error.
+    Refused(Box<Failure>),
+    /// The replica's.
+    Storage(String),
+}
+
+pub(super) type Done<T> = Result<T, Stop>;
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Stop {
+        Stop::Storage(super::describe(&error))
+    }
+}
+
+impl From<StorageError> for Stop {
+    fn from(error: StorageError) -> Stop {
+        Stop::Storage(error.to_string())
+    }
+}
+
+/// An evaluation's error: the client's if the data forbid it, else ours.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        let report = error.report();
+        if !matches!(&report.state.class(), b"22" | b"23") {
+            return Stop::Storage(error.to_string());
+        }
+        Stop::Refused(Box::new(Failure {
+            state: report.state.0,
+            message: report.message.clone(),
+            detail: report.detail.clone(),
+            table: report.table.clone(),
+            column: report.column.clone(),
+            constraint: report.constraint.clone(),
+        }))
+    }
+}
+
+/// Why a run of entries ended early.
+pub(super) enum Broken {
+    /// Do it again with a savepoint around each client transaction.
+    NeedsSavepoints,
+    Failed(StorageError),
+}
+
+impl From<rusqlite::Error> for Broken {
+    fn from(error: rusqlite::Error) -> Broken {
+        Broken::Failed(error.into())
+    }
+}
+
+/// Applies the transactions of one entry; the database transaction is open.
+pub(super) fn transactions(
+    database: &Database,
+    tables: &mut Tables,
+    index: Index,
+    transactions: &[Transaction],
+    skip: &[TransactionId],
+    savepoints: bool,
+) -> Result<Vec<Outcome>, Broken> {
+    let mut outcomes = Vec::with_capacity(transactions.len());
+    for transaction in transactions {
+        if skip.contains(&transaction.id) {
+            continue;
+        }
+        let result = one(database, tables, &transaction.writes, savepoints);
+        let result = result.map_err(|broken| match broken {
+            Broken::Failed(StorageError::Failed(message)) => {
+                Broken::Failed(StorageError::Transaction {
+                    index,
+                    transaction: transaction.id,
+                    message,
+                })
+            }
+            other => other,
+        })?;
+        outcomes.push(Outcome {
+            id: transaction.id,
+            result,
+        });
+    }
+    Ok(outcomes)
+}
+
+/// Applies one client transaction, or leaves nothing of it.
+fn one(
+    database: &Database,
+    tables: &mut Tables,
+    writes: &[Write],
+    savepoints: bool,
+) -> Result<Result<Applied, Failure>, Broken> {
+    if savepoints {
+        database.execute("SAVEPOINT client", [])?;
+    }
+    let changed_before = database.rows_changed();
+    let done = Running::new(database, tables).all(writes);
+    let failure = match done {
+        Ok(applied) => {
+            if savepoints {
+                database.execute("RELEASE client", [])?;
+            }
+            return Ok(Ok(applied));
+        }
+        Err(Stop::Storage(message)) => {
+            return Err(Broken::Failed(StorageError::Failed(message)));
+        }
+        Err(Stop::Refused(failure)) => *failure,
+    };
+    if !database.in_transaction() {
+        return Err(Broken::Failed(StorageError::failed(
+            "the database ended the transaction",
+        )));
+    }
+    if savepoints {
+        database.execute("ROLLBACK TO client", [])?;
+        database.execute("RELEASE client", [])?;
+    } else if database.rows_changed() != changed_before {
+        return Err(Broken::NeedsSavepoints);
+    }
+    Ok(Err(failure))
+}
+
+/// Applies the rows that a schema change brings. They were checked before the
+/// log, so a refusal means that this replica differs.
+pub(super) fn schema_writes(
+    database: &Database,
+    tables: &mut Tables,
+    writes: &[Write],
+) -> Result<Applied, StorageError> {
+    match Running::new(database, tables).all(writes) {
+        Ok(applied) => Ok(applied),
+        Err(Stop::Storage(message)) => Err(StorageError::Failed(message)),
+        Err(Stop::Refused(failure)) => Err(StorageError::Failed(failure.message)),
+    }
+}
+
+/// The chain after these outcomes; unchanged by none.
+pub(super) fn chain_after(chain: u128, outcomes: &[Outcome]) -> u128 {
+    if outcomes.is_empty() {
+        return chain;
+    }
+    let mut hash = Xxh3::new();
+    hash.update(&chain.to_be_bytes());
+    for Outcome { id, result } in outcomes {
+        hash.update(&id.node.0.to_be_bytes());
+        hash.update(&id.boot.0.to_be_bytes());
+        hash.update(&id.number.to_be_bytes());
+        match result {
+            Ok(applied) => {
+                hash.update(&SqlState::SUCCESS.0);
+                hash.update(&(applied.rows.len() as u64).to_be_bytes());
+                for rows in &applied.rows {
+                    hash.update(&rows.to_be_bytes());
+                }
+                hash.update(&applied.hash.0.to_be_bytes());
+            }
+            Err(failure) => hash.update(&failure.state),
+        }
+    }
+    hash.digest128()
+}
+
+/// One client transaction under way.
+struct Running<'a> {
+    database: &'a Database,
+    tables: &'a mut Tables,
+    /// Rows of tables with foreign keys, in the order they were written.
+    touched: Vec<Touched>,
+    /// Over all after-images.
+    hash: Option<Box<Xxh3>>,
+    scratch: Vec<u8>,
+}
+
+impl<'a> Running<'a> {
+    fn new(database: &'a Database, tables: &'a mut Tables) -> Running<'a> {
+        Running {
+            database,
+            tables,
+            touched: Vec::new(),
+            hash: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    fn all(mut self, writes: &[Write]) -> Done<Applied> {
+        let mut rows = Vec::with_capacity(writes.len());
+        for write in writes {
+            rows.push(match write {
+                Write::Insert { table, rows } => self.insert(*table, rows)?,
+                Write::Update { table, key, set } => self.update(*table, key, set)?,
+                Write::Delete { table, key } => self.delete(*table, key)?,
+                Write::Rows { table, changes } => self.change_rows(*table, changes)?,
+                Write::Truncate { tables } => self.truncate(tables)?,
+                Write::EndOfStatement => {
+                    self.check_keys(Moment::EndOfStatement)?;
+                    0
+                }
+            });
+        }
+        self.check_keys(Moment::EndOfTransaction)?;
+        let hash = self.hash.map_or(0, |hash| hash.digest128());
+        Ok(Applied {
+            rows,
+            hash: RowHash(hash),
+        })
+    }
+
+    fn check_keys(&self, moment: Moment) -> Done<()> {
+        foreign::check(self.database, self.tables.schema(), &self.touched, moment)
+    }
+
+    fn table(&mut self, id: TableId) -> Done<Arc<StoredTable>> {
+        let table = self.tables.get(id)?;
+        table.ok_or_else(|| Stop::Storage(format!("no table {id}")))
+    }
+
+    fn after_image(&mut self, row: &Row) {
+        self.scratch.clear();
+        let row: &[Value] = row;
+        encode_row(row, &mut self.scratch);
+        let hash = self.hash.get_or_insert_with(|| Box::new(Xxh3::new()));
+        hash.update(&self.scratch);
+    }
+}

@@ -1,0 +1,148 @@
+//! Copies of a whole file: out of a snapshot, and in, in place of what is there.
+//!
+//! The pages are copied as they are, so both sides are SQLite of one version.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use super::position::{self, Standing};
+use super::{StorageError, writer};
+use crate::catalog::schema::Schema;
+
+/// What the names of copies go on with after the file's own.
+const COPY_SUFFIX: &str = ".copy-";
+
+/// Opens a replica's file for a reader that is not one of the pool.
+pub(super) fn open_source(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    writer::prepare(&connection)?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
+}
+
+/// Writes a copy of the file at its applied index to `target`, which must not exist.
+pub fn copy_out(path: &Path, target: &Path) -> Result<(Standing, Arc<Schema>), StorageError> {
+    let source = open_source(path)?;
+    source.execute_batch("BEGIN")?;
+    // The first read opens the snapshot that the backup then copies.
+    let standing = position::load(&source)?;
+    let schema = position::load_schema(&source)?;
+    let mut copy = Connection::open(target)?;
+    {
+        let backup = Backup::new(&source, &mut copy)?;
+        match backup.step(-1)? {
+            StepResult::Done => {}
+            other => return Err(StorageError::failed(format!("the copy ended as {other:?}"))),
+        }
+    }
+    source.execute_batch("COMMIT")?;
+    drop(copy);
+    std::fs::File::open(target)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    Ok((standing, schema))
+}
+
+/// Where a copy stands.
+pub fn inspect(copy: &Path) -> Result<Standing, StorageError> {
+    let connection = Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    position::load(&connection)
+}
+
+/// Removes copies that nobody took away before the process ended.
+pub fn remove_leftovers(path: &Path) -> Result<(), StorageError> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let prefix = format!("{}{COPY_SUFFIX}", name.to_string_lossy());
+    for file in std::fs::read_dir(directory).map_err(io)? {
+        let file = file.map_err(io)?;
+        if file.file_name().to_string_lossy().starts_with(&prefix) {
+            remove(&file.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Where a copy of the file is written.
+pub fn copy_path(path: &Path, random: u64) -> PathBuf {
+    beside(path, &format!("{COPY_SUFFIX}{random:016x}"))
+}
+
+/// Puts a copy in the place of the database. Nothing may have the old one
+/// open but readers that leave the files alone when they close.
+///
+/// A crash at any moment leaves the old database, the new one, or a mark by
+/// which [`clear_broken_replacement`] knows that there is neither.
+pub fn replace(path: &Path, copy: &Path) -> Result<(), StorageError> {
+    let incoming = beside(path, ".incoming");
+    std::fs::copy(copy, &incoming).map_err(io)?;
+    sync(&incoming)?;
+    let mark = beside(path, ".replacing");
+    std::fs::File::create(&mark).map_err(io)?;
+    sync_directory(path)?;
+    remove_log(path)?;
+    std::fs::rename(&incoming, path).map_err(io)?;
+    sync_directory(path)?;
+    std::fs::remove_file(&mark).map_err(io)?;
+    sync_directory(path)
+}
+
+/// Removes what a replacement that a crash interrupted left behind.
+pub fn clear_broken_replacement(path: &Path) -> Result<(), StorageError> {
+    if !beside(path, ".replacing").exists() {
+        return Ok(());
+    }
+    remove_log(path)?;
+    remove(path)?;
+    remove(&beside(path, ".incoming"))?;
+    remove(&beside(path, ".replacing"))
+}
+
+/// Puts a file that cannot be opened out of the way, for the operator to see.
+pub fn set_aside(path: &Path) -> Result<(), StorageError> {
+    remove_log(path)?;
+    match std::fs::rename(path, beside(path, ".damaged")) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Removes the write-ahead log and its index, which belong to another file.
+pub fn remove_log(path: &Path) -> Result<(), StorageError> {
+    remove(&beside(path, "-wal"))?;
+    remove(&beside(path, "-shm"))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn remove(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
+        _ => Ok(()),
+    }
+}
+
+fn sync(path: &Path) -> Result<(), StorageError> {
+    let file = std::fs::File::open(path).map_err(io)?;
+    file.sync_all().map_err(io)
+}
+
+fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => sync(directory),
+        _ => Ok(()),
+    }
+}
+
+fn io(error: std::io::Error) -> StorageError {
+    StorageError::failed(format!("files: {error}"))
+}

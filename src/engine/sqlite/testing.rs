@@ -1,0 +1,140 @@
+//! Queries and tables made by hand, for the tests of this engine.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::catalog::schema::{Column, Namespace, PrimaryKey, Schema, Table};
+use crate::plan::context::{Context, RandomState, Variables};
+use crate::plan::expression::{Expression, ExpressionKind};
+use crate::plan::function::resolve;
+use crate::plan::query::{Body, Distinct, From, OutputColumn, Query, RelationId, Select};
+use crate::types::id::{ColumnId, ObjectId, TableId};
+use crate::types::settings::Settings;
+use crate::types::{Numeric, Type, Value};
+
+struct NoVariables;
+
+impl Variables for NoVariables {
+    fn get(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+pub(in crate::engine::sqlite) fn context() -> Arc<Context> {
+    Arc::new(Context {
+        settings: Arc::new(Settings::default()),
+        transaction_time: 0,
+        statement_time: 0,
+        user: "u".into(),
+        database: "d".into(),
+        schema: Arc::new(Schema::empty()),
+        system: Arc::new(Schema::empty()),
+        random: Mutex::new(RandomState(1)),
+        sequences: None,
+        variables: Arc::new(NoVariables),
+    })
+}
+
+pub(in crate::engine::sqlite) fn table() -> Arc<Table> {
+    let column = |id, name: &str, ty| Column {
+        id: ColumnId(id),
+        name: name.to_owned(),
+        ty,
+        not_null: id == 1,
+        default: None,
+        identity: None,
+        hidden: false,
+    };
+    Arc::new(Table {
+        id: TableId(16384),
+        namespace: Namespace::Public,
+        name: "t".to_owned(),
+        columns: vec![
+            column(1, "id", Type::Int4),
+            column(2, "na\"me", Type::Text),
+            column(3, "n", Type::NUMERIC),
+        ],
+        next_column: 4,
+        key: PrimaryKey::Declared {
+            id: ObjectId(16385),
+            name: "t_pkey".to_owned(),
+            columns: vec![ColumnId(1)],
+        },
+        indexes: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+    })
+}
+
+pub(in crate::engine::sqlite) const T: RelationId = RelationId(0);
+
+pub(in crate::engine::sqlite) fn id() -> Expression {
+    Expression::column(T, 0, Type::Int4)
+}
+
+pub(in crate::engine::sqlite) fn name() -> Expression {
+    Expression::column(T, 1, Type::Text)
+}
+
+pub(in crate::engine::sqlite) fn number() -> Expression {
+    Expression::column(T, 2, Type::NUMERIC)
+}
+
+pub(in crate::engine::sqlite) fn int(value: i64) -> Expression {
+    Expression::constant(Value::Int(value), Type::Int4)
+}
+
+pub(in crate::engine::sqlite) fn decimal(text: &str) -> Expression {
+    Expression::constant(Value::Numeric(Numeric::parse(text).unwrap()), Type::NUMERIC)
+}
+
+pub(in crate::engine::sqlite) fn operate(
+    symbol: &str,
+    left: Expression,
+    right: Expression,
+) -> Expression {
+    let types = [left.ty.clone(), right.ty.clone()];
+    let resolved = resolve::operator(symbol, &types).unwrap();
+    Expression {
+        kind: ExpressionKind::Call {
+            function: resolved.function,
+            arguments: vec![left, right],
+        },
+        ty: resolved.result,
+    }
+}
+
+pub(in crate::engine::sqlite) fn select(projection: Vec<Expression>) -> Select {
+    let alias = "t".to_owned();
+    Select {
+        distinct: Distinct::No,
+        projection,
+        from: vec![From::Table {
+            relation: T,
+            table: table(),
+            alias,
+        }],
+        filter: None,
+        group_by: Vec::new(),
+        grouped: false,
+        having: None,
+    }
+}
+
+pub(in crate::engine::sqlite) fn query(select: Select) -> Query {
+    let column = |expression: &Expression| OutputColumn {
+        name: "?column?".to_owned(),
+        ty: expression.ty.clone(),
+        origin: None,
+    };
+    Query {
+        with: Vec::new(),
+        columns: select.projection.iter().map(column).collect(),
+        body: Body::Select(Box::new(select)),
+        order_by: Vec::new(),
+        limit: None,
+        offset: None,
+        locks: Vec::new(),
+    }
+}

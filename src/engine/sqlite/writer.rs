@@ -1,0 +1,389 @@
+//! The one connection that writes a replica's file.
+//!
+//! It belongs to one thread. Each run of entries is one database transaction
+//! that also moves the position; after a failure nothing of it is there and
+//! the writer stands where the file says.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
+use rusqlite::{Connection, OpenFlags};
+
+use super::apply::{self, Broken, Content, Database, Entry, Tables};
+use super::position::{self, Standing};
+use super::watch::Watch;
+use super::{StorageError, collations, copy, schema};
+use crate::catalog::schema::Schema;
+use crate::types::id::{Index, SchemaVersion, TableId, Term};
+use crate::types::write::Outcome;
+
+/// Statements kept prepared: a few per table of a usual schema.
+const STATEMENT_CACHE: usize = 512;
+
+/// Page cache of the writer, in KiB.
+const CACHE_KIB: i64 = 65_536;
+
+/// Pages in the write-ahead log at which the writer itself stops to move them.
+const MAX_LOG_PAGES: u64 = 16_384;
+
+/// A replica's file, opened for writing.
+pub struct Writer {
+    path: PathBuf,
+    database: Database,
+    watch: Arc<Watch>,
+    standing: Standing,
+    schema: Arc<Schema>,
+    tables: Tables,
+}
+
+/// Entries to apply.
+pub struct Portion<'a> {
+    pub term: Term,
+    pub after: Index,
+    pub upto: Index,
+    pub entries: Vec<Entry<'a>>,
+}
+
+/// What a run of entries is about to change.
+pub struct Change<'a> {
+    /// The last entry that changes each table.
+    pub tables: &'a BTreeMap<TableId, Index>,
+    /// The entry that changes the schema.
+    pub schema: Option<Index>,
+}
+
+/// Told of a change before it can be seen.
+pub type Announce<'a> = &'a mut dyn FnMut(&Change<'_>);
+
+impl Writer {
+    /// Opens the file, or makes one that stands at `born`.
+    pub fn open(path: &Path, born: Index) -> Result<Writer, StorageError> {
+        copy::clear_broken_replacement(path)?;
+        let mut connection = connect(path)?;
+        position::prepare(&connection, born)?;
+        let standing = position::load(&connection)?;
+        let schema = position::load_schema(&connection)?;
+        let watch = Arc::new(Watch::start(path, &connection)?);
+        let told = Arc::clone(&watch);
+        connection.wal_hook(Some(move |_: &mut Wal, pages| {
+            told.committed(u64::try_from(pages).unwrap_or(0));
+            Ok(())
+        }))?;
+        Ok(Writer {
+            path: path.to_owned(),
+            database: Database::new(connection),
+            watch,
+            standing,
+            tables: Tables::new(Arc::clone(&schema)),
+            schema,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    pub fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Looks for what others did to the file.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.watch.check(self.database.connection())?;
+        let found = position::load(self.database.connection())?;
+        if found.applied != self.standing.applied || found.chain != self.standing.chain {
+            return Err(StorageError::Tampered(
+                "the position in the file moved".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Applies entries that follow the position; those applied before give
+    /// the outcomes they had.
+    pub fn apply(
+        &mut self,
+        portion: &Portion<'_>,
+        announce: Announce<'_>,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        self.watch.check(self.database.connection())?;
+        let applied = self.standing.applied;
+        if portion.after > applied {
+            return Err(StorageError::NotThere);
+        }
+        let known = portion
+            .entries
+            .partition_point(|entry| entry.index <= applied);
+        let (repeated, new) = portion.entries.split_at(known);
+        let mut outcomes = self.repeat(repeated)?;
+        if portion.upto <= applied {
+            return Ok(outcomes);
+        }
+        let mut rest = new;
+        loop {
+            let (run, later) = rest.split_at(run_length(rest));
+            let upto = if later.is_empty() {
+                portion.upto
+            } else {
+                run.last().map_or(portion.upto, |entry| entry.index)
+            };
+            match self.run(run, upto, portion.term, announce) {
+                Ok(more) => outcomes.extend(more),
+                Err(error) => {
+                    self.settle_after_failure()?;
+                    return Err(error);
+                }
+            }
+            rest = later;
+            if rest.is_empty() {
+                return Ok(outcomes);
+            }
+        }
+    }
+
+    /// The stored outcomes of entries that were applied before.
+    fn repeat(&self, entries: &[Entry<'_>]) -> Result<Vec<Outcome>, StorageError> {
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            let stored = position::load_outcomes(self.database.connection(), entry.index)?;
+            outcomes.extend(stored.ok_or(StorageError::NotThere)?);
+        }
+        Ok(outcomes)
+    }
+
+    fn run(
+        &mut self,
+        entries: &[Entry<'_>],
+        upto: Index,
+        term: Term,
+        announce: Announce<'_>,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        match self.try_run(entries, upto, term, announce, false) {
+            Err(Broken::NeedsSavepoints) => {
+                self.roll_back()?;
+                match self.try_run(entries, upto, term, announce, true) {
+                    Ok(outcomes) => Ok(outcomes),
+                    Err(Broken::Failed(error)) => Err(error),
+                    Err(Broken::NeedsSavepoints) => Err(StorageError::failed(
+                        "a savepoint did not undo a transaction",
+                    )),
+                }
+            }
+            Ok(outcomes) => Ok(outcomes),
+            Err(Broken::Failed(error)) => Err(error),
+        }
+    }
+
+    /// One database transaction over the entries.
+    fn try_run(
+        &mut self,
+        entries: &[Entry<'_>],
+        upto: Index,
+        term: Term,
+        announce: Announce<'_>,
+        savepoints: bool,
+    ) -> Result<Vec<Outcome>, Broken> {
+        let alters = entries.iter().any(Entry::is_schema);
+        // Outside a transaction only; see `schema::change`.
+        let keys = if alters { "OFF" } else { "ON" };
+        self.database
+            .execute(&format!("PRAGMA foreign_keys = {keys}"), [])?;
+        self.database.execute("BEGIN IMMEDIATE", [])?;
+        let mut after = Standing {
+            applied: upto,
+            term: term.max(self.standing.term),
+            ..self.standing
+        };
+        let mut schema = Arc::clone(&self.schema);
+        let mut outcomes = Vec::new();
+        for entry in entries {
+            let done = self.entry(entry, &mut schema, savepoints)?;
+            after.chain = apply::chain_after(after.chain, &done);
+            position::store_outcomes(&self.database, entry.index, &done).map_err(Broken::Failed)?;
+            outcomes.extend(done);
+        }
+        after.schema = schema.version;
+        position::store(&self.database, &after)?;
+        let mut changed = BTreeMap::new();
+        entries
+            .iter()
+            .for_each(|entry| entry.note_tables(&mut changed));
+        announce(&Change {
+            tables: &changed,
+            schema: alters.then_some(upto),
+        });
+        self.database.execute("COMMIT", [])?;
+        self.standing = after;
+        if alters {
+            self.take_schema(schema);
+        }
+        Ok(outcomes)
+    }
+
+    fn entry(
+        &mut self,
+        entry: &Entry<'_>,
+        schema: &mut Arc<Schema>,
+        savepoints: bool,
+    ) -> Result<Vec<Outcome>, Broken> {
+        match entry.content {
+            Content::Transactions {
+                schema: version,
+                transactions,
+            } => {
+                self.expect_version(version)?;
+                apply::transactions(
+                    &self.database,
+                    &mut self.tables,
+                    entry.index,
+                    transactions,
+                    entry.skip,
+                    savepoints,
+                )
+            }
+            Content::Schema { id, .. } if entry.skip.contains(&id) => Ok(Vec::new()),
+            Content::Schema {
+                id,
+                before,
+                changes,
+                writes,
+            } => {
+                self.expect_version(before)?;
+                let failed = |error| match error {
+                    StorageError::Failed(message) => Broken::Failed(StorageError::Transaction {
+                        index: entry.index,
+                        transaction: id,
+                        message,
+                    }),
+                    other => Broken::Failed(other),
+                };
+                let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
+                let mut tables = Tables::new(Arc::clone(&after));
+                let applied = apply::schema_writes(&self.database, &mut tables, writes);
+                position::store_schema(&self.database, &after).map_err(failed)?;
+                *schema = after;
+                Ok(vec![Outcome {
+                    id,
+                    result: Ok(applied.map_err(failed)?),
+                }])
+            }
+        }
+    }
+
+    fn expect_version(&self, version: SchemaVersion) -> Result<(), Broken> {
+        if version == self.schema.version {
+            return Ok(());
+        }
+        Err(Broken::Failed(StorageError::failed(format!(
+            "an entry for schema {version}, the replica has {}",
+            self.schema.version
+        ))))
+    }
+
+    fn take_schema(&mut self, schema: Arc<Schema>) {
+        self.database.connection().flush_prepared_statement_cache();
+        self.tables = Tables::new(Arc::clone(&schema));
+        self.schema = schema;
+    }
+
+    fn roll_back(&self) -> Result<(), StorageError> {
+        if self.database.in_transaction() {
+            self.database.run("ROLLBACK")?;
+        }
+        Ok(())
+    }
+
+    /// After a failure: nothing is open, and the position is what the file
+    /// has. A commit that failed may yet have committed.
+    fn settle_after_failure(&mut self) -> Result<(), StorageError> {
+        self.roll_back()?;
+        self.standing = position::load(self.database.connection())?;
+        if self.standing.schema != self.schema.version {
+            let schema = position::load_schema(self.database.connection())?;
+            self.take_schema(schema);
+        }
+        Ok(())
+    }
+
+    /// Moves the log into the file if it has grown past all measure: beside a
+    /// busy writer the checkpointer never comes to its end.
+    pub fn bound_log(&self) -> Result<(), StorageError> {
+        if self.watch.log_pages() < MAX_LOG_PAGES {
+            return Ok(());
+        }
+        let connection = self.database.connection();
+        self.watch.checkpoint(|| {
+            let sql = "PRAGMA wal_checkpoint(PASSIVE)";
+            Ok(connection.query_row(sql, [], |_| Ok(()))?)
+        })
+    }
+
+    /// Makes the chain one that no other replica has, so that the rows are
+    /// copied afresh: nobody knows what a foreign hand did to them.
+    pub fn distrust(&mut self, random: u128) -> Result<(), StorageError> {
+        let mut standing = position::load(self.database.connection())?;
+        standing.chain = random;
+        position::store(&self.database, &standing)?;
+        self.standing = standing;
+        Ok(())
+    }
+}
+
+/// How many of the first entries go in one database transaction: a schema
+/// change is alone.
+fn run_length(entries: &[Entry<'_>]) -> usize {
+    match entries.iter().position(Entry::is_schema) {
+        Some(0) => 1,
+        Some(others) => others,
+        None => entries.len(),
+    }
+}
+
+/// A connection that may write. Only checkpoints that the watch knows of run.
+fn connect(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection)?;
+    connection.execute_batch(&format!(
+        "PRAGMA cache_size = -{CACHE_KIB}; PRAGMA foreign_keys = ON;"
+    ))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    Ok(connection)
+}
+
+/// What every connection to a replica's file needs: nothing mapped (a
+/// truncated file would end the process), nothing deleted at close (the path
+/// may by then belong to another file), our collations.
+pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A quoted name that is no column is an error, never a string.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA mmap_size = 0; PRAGMA busy_timeout = 2000;",
+    )?;
+    collations::register(connection)?;
+    Ok(())
+}
+
+#[cfg(test)]
+impl Writer {
+    pub(super) fn injection(&self) -> std::cell::RefMut<'_, Option<apply::Injection>> {
+        self.database.injection.borrow_mut()
+    }
+}

@@ -1,0 +1,535 @@
+//! FROM: which relations a query sees and under which names.
+
+use std::sync::Arc;
+
+use super::Binder;
+use super::expression::boolean;
+use super::scope::{Clause, Item, ItemColumn};
+use crate::error::{Result, SqlState};
+use crate::plan::coerce::{self, Strength};
+use crate::plan::expression::{Expression, ExpressionKind};
+use crate::plan::function::Returns;
+use crate::plan::query::{From, JoinKind, OutputColumn};
+use crate::plan::syntax::{Alias, Expr, FromItem, JoinCondition, Name, Node, Path, Place, Query};
+use crate::types::Type;
+
+/// An item of FROM with what it brings in sight.
+struct Bound {
+    from: From,
+    items: Vec<Item>,
+}
+
+impl Binder<'_> {
+    /// Binds a FROM list into the current scope.
+    pub(super) fn from_list(&mut self, list: &[FromItem]) -> Result<Vec<From>> {
+        let before = self.enter_clause(Clause::From);
+        let start = self.items().len();
+        let mut from = Vec::with_capacity(list.len());
+        for item in list {
+            let bound = self.from_item(item)?;
+            self.check_names(start, &bound.items, item)?;
+            from.push(bound.from);
+            for mut item in bound.items {
+                item.lateral_only = true;
+                item.lateral_allowed = true;
+                self.items().push(item);
+            }
+        }
+        for item in &mut self.items()[start..] {
+            item.lateral_only = false;
+        }
+        self.enter_clause(before);
+        Ok(from)
+    }
+
+    pub(super) fn items(&mut self) -> &mut Vec<Item> {
+        let at = self.scopes.len() - 1;
+        &mut self.scopes[at].items
+    }
+
+    /// Sets what is being bound; gives what was before.
+    pub(super) fn enter_clause(&mut self, clause: Clause) -> Clause {
+        match self.scopes.last_mut() {
+            Some(scope) => std::mem::replace(&mut scope.clause, clause),
+            None => clause,
+        }
+    }
+
+    /// Two items of one FROM must not share a name.
+    fn check_names(&mut self, start: usize, new: &[Item], item: &FromItem) -> Result<()> {
+        let place = place_of(item);
+        for item in new.iter().filter(|item| item.named) {
+            let scope = self.items();
+            let taken = scope[start..].iter().any(|other| clashes(other, item));
+            if taken {
+                return Err(self.duplicate_alias(&item.alias, place));
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate_alias(&self, alias: &str, place: Place) -> crate::error::Error {
+        self.error(
+            SqlState::DUPLICATE_ALIAS,
+            place,
+            format!("table name \"{alias}\" specified more than once"),
+        )
+    }
+
+    fn from_item(&mut self, item: &FromItem) -> Result<Bound> {
+        self.nested(|binder| match item {
+            FromItem::Table { path, alias } => binder.from_table(path, alias.as_ref()),
+            FromItem::Subquery {
+                query,
+                alias,
+                lateral,
+                ..
+            } => binder.from_subquery(query, alias.as_ref(), *lateral),
+            FromItem::Function {
+                call,
+                alias,
+                ordinality,
+                lateral,
+            } => binder.from_function(call, alias.as_ref(), *ordinality, *lateral),
+            FromItem::Join {
+                kind,
+                left,
+                right,
+                condition,
+                alias,
+                place,
+            } => binder.from_join(*kind, (left, right), condition, alias.as_ref(), *place),
+        })
+    }
+
+    fn from_table(&mut self, path: &Path, alias: Option<&Alias>) -> Result<Bound> {
+        let relation = self.relation();
+        if let [name] = path.as_slice()
+            && let Some(entry) = self.commons.iter_mut().rev().find(|e| e.name == name.text)
+        {
+            entry.references += 1;
+            let (id, columns) = (entry.id, entry.columns.clone());
+            let shown = alias.map_or(name.text.as_str(), |alias| &alias.name.text);
+            let mut item = Item::derived(shown, relation, &columns);
+            self.rename_columns(&mut item, alias)?;
+            self.note_relation(relation);
+            return Ok(Bound {
+                from: From::Common {
+                    relation,
+                    common: id,
+                    alias: shown.to_owned(),
+                },
+                items: vec![item],
+            });
+        }
+        let table = self.table(path)?;
+        let shown = alias.map(|alias| alias.name.text.as_str());
+        let mut item = Item::table(&table, relation, shown);
+        self.rename_columns(&mut item, alias)?;
+        self.note_relation(relation);
+        Ok(Bound {
+            from: From::Table {
+                relation,
+                alias: item.alias.clone(),
+                table: Arc::clone(&table),
+            },
+            items: vec![item],
+        })
+    }
+
+    pub(super) fn note_relation(&mut self, relation: crate::plan::query::RelationId) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.relations.push(relation);
+        }
+    }
+
+    /// `AS t (a, b)` names the first columns anew.
+    fn rename_columns(&self, item: &mut Item, alias: Option<&Alias>) -> Result<()> {
+        let Some(alias) = alias else {
+            return Ok(());
+        };
+        let available = item.visible().count();
+        if alias.columns.len() > available {
+            return Err(self.error(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                alias.name.place,
+                format!(
+                    "table \"{}\" has {available} columns available but {} columns specified",
+                    alias.name.text,
+                    alias.columns.len()
+                ),
+            ));
+        }
+        let visible = item.columns.iter_mut().filter(|column| !column.hidden);
+        for (column, name) in visible.zip(&alias.columns) {
+            column.name.clone_from(&name.text);
+        }
+        Ok(())
+    }
+
+    fn from_subquery(
+        &mut self,
+        query: &Query,
+        alias: Option<&Alias>,
+        lateral: bool,
+    ) -> Result<Bound> {
+        let before = self.set_lateral(lateral);
+        let query = self.query(query, true);
+        self.set_lateral(before);
+        let query = query?;
+        let relation = self.relation();
+        let name = alias.map_or("", |alias| &alias.name.text);
+        let mut item = Item::derived(name, relation, &query.columns);
+        self.rename_columns(&mut item, alias)?;
+        self.note_relation(relation);
+        Ok(Bound {
+            from: From::Subquery {
+                relation,
+                query: Box::new(query),
+                alias: name.to_owned(),
+                lateral,
+            },
+            items: vec![item],
+        })
+    }
+
+    fn set_lateral(&mut self, lateral: bool) -> bool {
+        match self.scopes.last_mut() {
+            Some(scope) => std::mem::replace(&mut scope.lateral, lateral),
+            None => false,
+        }
+    }
+
+    /// A function in FROM may always see the items before it.
+    fn from_function(
+        &mut self,
+        call: &Expr,
+        alias: Option<&Alias>,
+        ordinality: bool,
+        lateral: bool,
+    ) -> Result<Bound> {
+        let before = self.set_lateral(true);
+        let bound = self.row_function(call);
+        self.set_lateral(before);
+        let (expression, name) = bound?;
+        let relation = self.relation();
+        let shown = alias
+            .map_or(name.as_str(), |alias| &alias.name.text)
+            .to_owned();
+        let mut columns = row_columns(&expression, &name, alias);
+        if ordinality {
+            columns.push(OutputColumn {
+                name: "ordinality".to_owned(),
+                ty: Type::Int8,
+                origin: None,
+            });
+        }
+        let mut item = Item::derived(&shown, relation, &columns);
+        self.rename_columns(&mut item, alias)?;
+        for (column, named) in columns.iter_mut().zip(&item.columns) {
+            column.name.clone_from(&named.name);
+        }
+        self.note_relation(relation);
+        Ok(Bound {
+            from: From::Function {
+                relation,
+                call: expression,
+                alias: shown,
+                columns,
+                ordinality,
+                lateral,
+            },
+            items: vec![item],
+        })
+    }
+
+    /// The call itself, which may yield rows here, and its name.
+    fn row_function(&mut self, expr: &Expr) -> Result<(Expression, String)> {
+        let Node::Call(call) = &expr.node else {
+            let name = super::output::name_of(expr);
+            return Ok((self.expression(expr)?, name));
+        };
+        let name = call.name.last().map_or("", |name| &name.text).to_owned();
+        if call.over.is_some() {
+            return self.unsupported("a window function in FROM", expr.place);
+        }
+        let rows = crate::plan::function::registry::named(&name).any(|f| f.is_set());
+        if !rows {
+            return Ok((self.expression(expr)?, name));
+        }
+        let arguments = self.expressions(&call.arguments)?;
+        let resolved = self.resolve(&name, call, &arguments, expr.place)?;
+        let mut bound = self.call(resolved, arguments, expr.place)?;
+        if let ExpressionKind::Call { arguments, .. } = &mut bound.kind {
+            for argument in arguments {
+                let value = std::mem::replace(
+                    argument,
+                    Expression::constant(crate::types::Value::Null, Type::Unknown),
+                );
+                *argument = self.resolve_unknown(value, expr.place)?;
+            }
+        }
+        Ok((bound, name))
+    }
+
+    fn from_join(
+        &mut self,
+        kind: JoinKind,
+        (left, right): (&FromItem, &FromItem),
+        condition: &JoinCondition,
+        alias: Option<&Alias>,
+        place: Place,
+    ) -> Result<Bound> {
+        let left = self.from_item(left)?;
+        // LATERAL items on the right see the left side.
+        let start = self.items().len();
+        let allowed = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Cross);
+        for mut item in left.items.iter().cloned() {
+            item.lateral_only = true;
+            item.lateral_allowed = allowed;
+            self.items().push(item);
+        }
+        let right_item = right;
+        let right = self.from_item(right);
+        self.items().truncate(start);
+        let right = right?;
+        for item in right.items.iter().filter(|item| item.named) {
+            if left.items.iter().any(|other| clashes(other, item)) {
+                return Err(self.duplicate_alias(&item.alias, place_of(right_item)));
+            }
+        }
+        let names = match condition {
+            JoinCondition::Using(names) => names.clone(),
+            JoinCondition::Natural => natural_names(&left.items, &right.items, place),
+            _ => Vec::new(),
+        };
+        let (on, merged) = match condition {
+            JoinCondition::On(expr) => {
+                let on = self.join_condition(expr, &left.items, &right.items)?;
+                (Some(on), Vec::new())
+            }
+            JoinCondition::None => (None, Vec::new()),
+            _ => self.merge_columns(kind, &names, &left.items, &right.items)?,
+        };
+        let kind = match (kind, &on) {
+            (JoinKind::Inner, None) => JoinKind::Cross,
+            (kind, _) => kind,
+        };
+        let on = match (kind, on) {
+            (JoinKind::Left | JoinKind::Right | JoinKind::Full, None) => Some(
+                Expression::constant(crate::types::Value::Bool(true), Type::Bool),
+            ),
+            (_, on) => on,
+        };
+        let items = self.joined_items(left.items, right.items, merged, &names, alias)?;
+        Ok(Bound {
+            from: From::Join {
+                kind,
+                left: Box::new(left.from),
+                right: Box::new(right.from),
+                on,
+            },
+            items,
+        })
+    }
+
+    /// ON sees the two sides of its join and nothing else of this FROM.
+    fn join_condition(&mut self, expr: &Expr, left: &[Item], right: &[Item]) -> Result<Expression> {
+        let sides = left.iter().chain(right).cloned().collect();
+        let outside = std::mem::replace(self.items(), sides);
+        let before = self.enter_clause(Clause::On);
+        let on = self.condition(expr, "JOIN/ON");
+        self.enter_clause(before);
+        *self.items() = outside;
+        on
+    }
+
+    /// The condition and the merged columns of USING.
+    fn merge_columns(
+        &mut self,
+        kind: JoinKind,
+        names: &[Name],
+        left: &[Item],
+        right: &[Item],
+    ) -> Result<(Option<Expression>, Vec<ItemColumn>)> {
+        let mut equal = Vec::with_capacity(names.len());
+        let mut merged: Vec<ItemColumn> = Vec::with_capacity(names.len());
+        for name in names {
+            if merged.iter().any(|column| column.name == name.text) {
+                return Err(self.error(
+                    SqlState::DUPLICATE_COLUMN,
+                    name.place,
+                    format!(
+                        "column name \"{}\" appears more than once in USING clause",
+                        name.text
+                    ),
+                ));
+            }
+            let left = self.using_column(name, left, "left")?;
+            let right = self.using_column(name, right, "right")?;
+            let types = [left.expression.ty.clone(), right.expression.ty.clone()];
+            let ty = coerce::common_type(&types, "JOIN/USING")
+                .map_err(|error| error.at(self.position(name.place)))?;
+            let implicit = Strength::Implicit;
+            let (l, r) = (left.expression.clone(), right.expression.clone());
+            equal.push(self.apply("=", l, r, name.place)?);
+            let l = self.coerce(left.expression, &ty, implicit, name.place)?;
+            let r = self.coerce(right.expression, &ty, implicit, name.place)?;
+            let (expression, origin) = match kind {
+                JoinKind::Right => (r, right.origin),
+                JoinKind::Full => (
+                    Expression {
+                        kind: ExpressionKind::Coalesce(vec![l, r]),
+                        ty,
+                    },
+                    None,
+                ),
+                _ => (l, left.origin),
+            };
+            merged.push(ItemColumn {
+                name: name.text.clone(),
+                expression,
+                origin,
+                hidden: false,
+            });
+        }
+        let on = match (equal.pop(), equal.is_empty()) {
+            (None, _) => None,
+            (Some(single), true) => Some(single),
+            (Some(last), false) => {
+                equal.push(last);
+                Some(boolean(ExpressionKind::And(equal)))
+            }
+        };
+        Ok((on, merged))
+    }
+
+    fn using_column(&self, name: &Name, items: &[Item], side: &str) -> Result<ItemColumn> {
+        let mut found = items
+            .iter()
+            .filter(|item| item.bare)
+            .flat_map(Item::visible)
+            .filter(|column| column.name == name.text);
+        match (found.next(), found.next()) {
+            (Some(column), None) => Ok(column.clone()),
+            (Some(_), Some(_)) => Err(self.error(
+                SqlState::AMBIGUOUS_COLUMN,
+                name.place,
+                format!(
+                    "common column name \"{}\" appears more than once in {side} table",
+                    name.text
+                ),
+            )),
+            (None, _) => Err(self.error(
+                SqlState::UNDEFINED_COLUMN,
+                name.place,
+                format!(
+                    "column \"{}\" specified in USING clause does not exist in {side} table",
+                    name.text
+                ),
+            )),
+        }
+    }
+
+    /// What a join brings in sight: its sides by their names, and its columns.
+    fn joined_items(
+        &self,
+        left: Vec<Item>,
+        right: Vec<Item>,
+        merged: Vec<ItemColumn>,
+        names: &[Name],
+        alias: Option<&Alias>,
+    ) -> Result<Vec<Item>> {
+        if names.is_empty() && alias.is_none() {
+            return Ok(left.into_iter().chain(right).collect());
+        }
+        let used = |column: &ItemColumn| names.iter().any(|name| name.text == column.name);
+        let rest = left
+            .iter()
+            .chain(&right)
+            .filter(|item| item.bare)
+            .flat_map(Item::visible)
+            .filter(|column| !used(column))
+            .cloned();
+        let mut join = Item {
+            alias: alias.map_or(String::new(), |alias| alias.name.text.clone()),
+            table: None,
+            unaliased: false,
+            relation: None,
+            columns: merged.into_iter().chain(rest).collect(),
+            named: alias.is_some(),
+            bare: true,
+            lateral_only: false,
+            lateral_allowed: true,
+        };
+        self.rename_columns(&mut join, alias)?;
+        if alias.is_some() {
+            return Ok(vec![join]);
+        }
+        let hidden = left.into_iter().chain(right).map(|mut item| {
+            item.bare = false;
+            item
+        });
+        // A join without a name has nothing left to find but its columns.
+        let sides = hidden.filter(|item| item.named);
+        Ok(std::iter::once(join).chain(sides).collect())
+    }
+}
+
+/// Both go by the same name, and not because of two schemas.
+fn clashes(one: &Item, other: &Item) -> bool {
+    let apart = match (&one.table, &other.table) {
+        (Some(a), Some(b)) => {
+            one.unaliased && other.unaliased && (a.namespace, a.id) != (b.namespace, b.id)
+        }
+        _ => false,
+    };
+    one.named && other.named && one.alias == other.alias && !apart
+}
+
+/// NATURAL: the names that both sides have.
+fn natural_names(left: &[Item], right: &[Item], place: Place) -> Vec<Name> {
+    let has = |items: &[Item], name: &str| {
+        let mut bare = items.iter().filter(|item| item.bare);
+        bare.any(|item| item.visible().any(|column| column.name == name))
+    };
+    let columns = left.iter().filter(|item| item.bare).flat_map(Item::visible);
+    let common = columns.filter(|column| has(right, &column.name));
+    common
+        .map(|column| Name {
+            text: column.name.clone(),
+            place,
+        })
+        .collect()
+}
+
+fn place_of(item: &FromItem) -> Place {
+    match item {
+        FromItem::Table { path, alias } => match alias {
+            Some(alias) => path.first().map_or(alias.name.place, |name| name.place),
+            None => path.first().map_or(Place(0), |name| name.place),
+        },
+        FromItem::Subquery { place, .. } | FromItem::Join { place, .. } => *place,
+        FromItem::Function { call, .. } => call.place,
+    }
+}
+
+/// The columns that a function in FROM yields.
+fn row_columns(call: &Expression, name: &str, alias: Option<&Alias>) -> Vec<OutputColumn> {
+    if let ExpressionKind::Call { function, .. } = &call.kind
+        && let Returns::Columns(columns) = &function.result
+    {
+        let column = |(name, ty): &(String, Type)| OutputColumn {
+            name: name.clone(),
+            ty: ty.clone(),
+            origin: None,
+        };
+        return columns.iter().map(column).collect();
+    }
+    // A single column goes by the alias of its relation.
+    vec![OutputColumn {
+        name: alias.map_or(name, |alias| &alias.name.text).to_owned(),
+        ty: call.ty.clone(),
+        origin: None,
+    }]
+}

@@ -1,0 +1,50 @@
+//! Names of output columns.
+
+use crate::plan::syntax::{Expr, Node, QueryBody};
+
+/// What PostgreSQL calls an unnamed output column.
+const UNNAMED: &str = "?column?";
+
+/// The name that an expression gives its column.
+pub(super) fn name_of(expr: &Expr) -> String {
+    find(expr).map_or_else(|| UNNAMED.to_owned(), |(name, _)| name)
+}
+
+/// The name and whether it is a good one: a cast's type beats a poor one.
+fn find(expr: &Expr) -> Option<(String, bool)> {
+    let good = |name: &str| Some((name.to_owned(), true));
+    match &expr.node {
+        Node::Column(path) => path.last().and_then(|name| good(&name.text)),
+        Node::Call(call) => call.name.last().and_then(|name| good(&name.text)),
+        Node::Special { name, .. } => good(name),
+        Node::Coalesce(_) => good("coalesce"),
+        Node::NullIf(..) => good("nullif"),
+        Node::Extreme { greatest, .. } => good(if *greatest { "greatest" } else { "least" }),
+        Node::Exists(_) => good("exists"),
+        Node::Array(_) | Node::ArrayQuery(_) => good("array"),
+        Node::Row(_) => good("row"),
+        Node::Cast { operand, ty } => match find(operand) {
+            Some((name, true)) => Some((name, true)),
+            _ => ty.path.last().map(|name| (name.clone(), false)),
+        },
+        Node::Case { otherwise, .. } => match otherwise.as_deref().and_then(find) {
+            Some((name, true)) => Some((name, true)),
+            _ => Some(("case".to_owned(), false)),
+        },
+        Node::Subscript { operand, .. }
+        | Node::Slice { operand, .. }
+        | Node::Collate { operand, .. } => find(operand),
+        Node::Scalar(query) => match &query.body {
+            QueryBody::Select(select) => {
+                let target = select.targets.first()?;
+                match &target.alias {
+                    Some(alias) => good(&alias.text),
+                    None => find(&target.expr),
+                }
+            }
+            QueryBody::Values(_) => good("column1"),
+            QueryBody::SetOperation { .. } => None,
+        },
+        _ => None,
+    }
+}

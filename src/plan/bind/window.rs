@@ -1,0 +1,213 @@
+//! Window functions and their windows.
+
+use super::Binder;
+use super::scope::Clause;
+use crate::error::{Result, SqlState};
+use crate::plan::expression::{Expression, ExpressionKind, Frame, FrameBound, FrameUnits, Window};
+use crate::plan::syntax::{Call, Over, Place, WindowBound, WindowFrame, WindowSpec};
+
+impl Binder<'_> {
+    pub(super) fn window_call(
+        &mut self,
+        name: &str,
+        call: &Call,
+        over: &Over,
+        place: Place,
+    ) -> Result<Expression> {
+        let Some(scope) = self.scopes.last() else {
+            return self.unsupported("a window function here", place);
+        };
+        if let Some(what) = scope.clause.forbids_windows() {
+            return Err(self.error(
+                SqlState::WINDOWING_ERROR,
+                place,
+                format!("window functions are not allowed in {what}"),
+            ));
+        }
+        if scope.in_aggregate || scope.in_window {
+            let outer = if scope.in_aggregate {
+                "aggregate function calls cannot contain window function calls"
+            } else {
+                "window function calls cannot be nested"
+            };
+            let state = if scope.in_aggregate {
+                SqlState::GROUPING_ERROR
+            } else {
+                SqlState::WINDOWING_ERROR
+            };
+            return Err(self.error(state, place, outer));
+        }
+        if call.distinct {
+            return self.unsupported("DISTINCT in a window function", place);
+        }
+        if !call.order_by.is_empty() {
+            return self.unsupported("ORDER BY in a window aggregate's arguments", place);
+        }
+        self.set_in_window(true);
+        let bound = self.window_parts(name, call, over, place);
+        self.set_in_window(false);
+        bound
+    }
+
+    fn set_in_window(&mut self, inside: bool) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.in_window = inside;
+        }
+    }
+
+    fn window_parts(
+        &mut self,
+        name: &str,
+        call: &Call,
+        over: &Over,
+        place: Place,
+    ) -> Result<Expression> {
+        let arguments = self.expressions(&call.arguments)?;
+        let resolved = self.resolve(name, call, &arguments, place)?;
+        if !resolved.function.is_window() && !resolved.function.is_aggregate() {
+            return Err(self.error(
+                SqlState::WRONG_OBJECT_TYPE,
+                place,
+                format!(
+                    "OVER specified, but {name} is not a window function nor an aggregate function"
+                ),
+            ));
+        }
+        if call.filter.is_some() && !resolved.function.is_aggregate() {
+            return Err(self.error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                place,
+                "FILTER is not implemented for non-aggregate window functions",
+            ));
+        }
+        let arguments = self.call_arguments(&resolved.arguments, arguments, place)?;
+        let arguments = arguments
+            .into_iter()
+            .map(|argument| self.resolve_unknown(argument, place))
+            .collect::<Result<Vec<_>>>()?;
+        let filter = match &call.filter {
+            Some(filter) => Some(self.condition(filter, "FILTER")?),
+            None => None,
+        };
+        let spec = match over {
+            Over::Inline(spec) => self.merged_window(spec)?,
+            Over::Named(name) => self.named_window(&name.text, name.place)?,
+        };
+        let window = Window {
+            function: resolved.function,
+            arguments,
+            filter,
+            partition_by: self.partition(&spec)?,
+            order_by: self.sort_keys(&spec.order_by)?,
+            frame: match &spec.frame {
+                Some(frame) => Some(self.frame(frame, &spec, place)?),
+                None => None,
+            },
+        };
+        Ok(Expression {
+            kind: ExpressionKind::Window(Box::new(window)),
+            ty: resolved.result,
+        })
+    }
+
+    fn partition(&mut self, spec: &WindowSpec) -> Result<Vec<Expression>> {
+        let mut keys = Vec::with_capacity(spec.partition_by.len());
+        for expr in &spec.partition_by {
+            let key = self.expression(expr)?;
+            let key = self.resolve_unknown(key, expr.place)?;
+            self.groupable(&key.ty, expr.place)?;
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn named_window(&self, name: &str, place: Place) -> Result<WindowSpec> {
+        let scope = self.scopes.last();
+        let mut windows = scope.iter().flat_map(|scope| &scope.windows);
+        match windows.find(|(known, _)| known == name) {
+            Some((_, spec)) => self.merged_window(spec),
+            None => Err(self.error(
+                SqlState::UNDEFINED_OBJECT,
+                place,
+                format!("window \"{name}\" does not exist"),
+            )),
+        }
+    }
+
+    /// A window that builds on a named one.
+    fn merged_window(&self, spec: &WindowSpec) -> Result<WindowSpec> {
+        let Some(base) = &spec.base else {
+            return Ok(spec.clone());
+        };
+        let mut merged = self.named_window(&base.text, base.place)?;
+        let refused = |message: String| self.error(SqlState::WINDOWING_ERROR, base.place, message);
+        if !spec.partition_by.is_empty() {
+            return Err(refused(format!(
+                "cannot override PARTITION BY clause of window \"{}\"",
+                base.text
+            )));
+        }
+        if !spec.order_by.is_empty() {
+            if !merged.order_by.is_empty() {
+                return Err(refused(format!(
+                    "cannot override ORDER BY clause of window \"{}\"",
+                    base.text
+                )));
+            }
+            merged.order_by.clone_from(&spec.order_by);
+        }
+        if merged.frame.is_some() {
+            return Err(refused(format!(
+                "cannot copy window \"{}\" because it has a frame clause",
+                base.text
+            )));
+        }
+        merged.frame.clone_from(&spec.frame);
+        merged.base = None;
+        Ok(merged)
+    }
+
+    fn frame(&mut self, frame: &WindowFrame, spec: &WindowSpec, place: Place) -> Result<Frame> {
+        let offsets = [&frame.start, &frame.end]
+            .into_iter()
+            .any(|bound| matches!(bound, WindowBound::Preceding(_) | WindowBound::Following(_)));
+        if frame.units == FrameUnits::Range && offsets {
+            return self.unsupported("RANGE with an offset", place);
+        }
+        if frame.units == FrameUnits::Groups && spec.order_by.is_empty() {
+            return Err(self.error(
+                SqlState::WINDOWING_ERROR,
+                place,
+                "GROUPS mode requires an ORDER BY clause",
+            ));
+        }
+        let what = match frame.units {
+            FrameUnits::Rows => "ROWS",
+            FrameUnits::Range => "RANGE",
+            FrameUnits::Groups => "GROUPS",
+        };
+        let before = self.enter_clause(Clause::Window);
+        let start = self.bound(&frame.start, what);
+        let end = self.bound(&frame.end, what);
+        self.enter_clause(before);
+        Ok(Frame {
+            units: frame.units,
+            start: start?,
+            end: end?,
+        })
+    }
+
+    fn bound(&mut self, bound: &WindowBound, what: &str) -> Result<FrameBound> {
+        Ok(match bound {
+            WindowBound::UnboundedPreceding => FrameBound::UnboundedPreceding,
+            WindowBound::CurrentRow => FrameBound::CurrentRow,
+            WindowBound::UnboundedFollowing => FrameBound::UnboundedFollowing,
+            WindowBound::Preceding(offset) => {
+                FrameBound::Preceding(self.whole_number(offset, what)?)
+            }
+            WindowBound::Following(offset) => {
+                FrameBound::Following(self.whole_number(offset, what)?)
+            }
+        })
+    }
+}

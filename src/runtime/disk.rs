@@ -1,0 +1,87 @@
+//! The few file operations that the log and the replicas need, durable where they say so.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Files and directories.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk(());
+
+/// Keeps other processes out of a directory until it is dropped.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl Disk {
+    pub(super) fn new() -> Disk {
+        Disk(())
+    }
+
+    pub fn create_directory(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    pub fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    pub fn length(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
+    pub fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    /// Replaces a file by these bytes at once and durably: after a crash it
+    /// holds the old or the new ones.
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        self.sync_parent(path)
+    }
+
+    /// Renames durably.
+    pub fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)?;
+        self.sync_parent(to)
+    }
+
+    /// Removes a file if it is there.
+    pub fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in a file's directory durable.
+    pub fn sync_parent(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Claims a directory for this process: fails with `WouldBlock` while another holds it.
+    pub fn lock(&self, directory: &Path) -> io::Result<DirectoryLock> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(directory.join("lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DirectoryLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "the data directory is in use by another process",
+            )),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
