@@ -77,7 +77,7 @@ impl Reader<'_> {
             let symbol = self.word(is_symbol);
             let operand = self.operand()?;
             return self.build(
-                resolve::operator(&symbol, &[operand.ty.clone()])?,
+                resolve::operator(&symbol, std::slice::from_ref(&operand.ty))?,
                 vec![operand],
             );
         }
