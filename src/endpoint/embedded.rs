@@ -13,6 +13,7 @@ mod keeper;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -125,6 +126,12 @@ impl Embedded {
     /// How far it has applied the log, by the incarnation that did.
     pub fn applied(&self) -> Index {
         self.gate.applied()
+    }
+
+    /// A count that moves while a delivery is being applied: a replica that
+    /// works long is not a silent one.
+    pub fn work_done(&self) -> u64 {
+        self.gate.work().load(Ordering::Relaxed)
     }
 
     /// Ends both threads; what is queued is done first.

@@ -4,20 +4,29 @@
 //! a literal or parameter is, and which text an error has. Pure: the same text
 //! against the same schema gives the same plan.
 
+mod alter;
+mod alter_constraint;
 mod call;
 mod column;
+mod constraint;
+mod define;
+mod drop;
 mod expression;
 mod from;
 mod grouping;
+mod index;
 mod insert;
 mod literal;
+mod naming;
 mod operator;
 mod output;
 mod query;
 mod returning;
 mod scope;
 mod select;
+mod sequence;
 mod subquery;
+mod table;
 mod typename;
 mod update;
 mod utility;
@@ -28,11 +37,12 @@ use std::sync::Arc;
 use super::coerce::{self, Strength};
 use super::context::Context;
 use super::expression::{Expression, ExpressionKind};
+use super::function::{Volatility, resolve};
 use super::parse::{self, Parsed};
 use super::query::{CommonTableId, OutputColumn, RelationId};
 use super::statement::Statement as Planned;
 use super::syntax::{Path, Place, Statement};
-use super::{Plan, function::resolve};
+use super::{Plan, evaluate};
 use crate::catalog::schema::{Namespace, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Type;
@@ -135,7 +145,7 @@ impl<'a> Binder<'a> {
             Statement::Maintenance { tag, tables } => self.maintenance(tag, tables),
             Statement::Nothing { tag } => Ok((Planned::Nothing { tag, notice: None }, Vec::new())),
             Statement::Empty => Ok((Planned::Empty, Vec::new())),
-            _ => Err(Error::unsupported("this statement")),
+            _ => self.define(statement),
         }
     }
 
@@ -317,13 +327,20 @@ impl<'a> Binder<'a> {
         }
         let coerced = coerce::coerce(expression, to, strength, self.io());
         coerced
-            .map(Self::fold)
+            .map(|expression| self.fold_cast(expression))
             .map_err(|error| error.at(self.position(place)))
     }
 
     /// A cast of a constant becomes a constant, so that it is converted once.
-    fn fold(expression: Expression) -> Expression {
-        expression
+    fn fold_cast(&self, expression: Expression) -> Expression {
+        match &expression.kind {
+            ExpressionKind::Cast { operand, .. }
+                if matches!(operand.kind, ExpressionKind::Constant(_)) =>
+            {
+                evaluate::fold(expression, Volatility::Immutable, self.binding.context)
+            }
+            _ => expression,
+        }
     }
 
     /// Gives a parameter of unknown type the type that its surroundings want.

@@ -405,6 +405,22 @@ fn foreign_keys_come_and_go() {
         not_null: true,
     }]);
     assert_eq!(file.delete(1), referenced);
+    file.change(vec![
+        SchemaChange::RenameTable {
+            table: TABLE,
+            name: "parents".to_owned(),
+        },
+        SchemaChange::RenameColumn {
+            table: TABLE,
+            column: ColumnId(1),
+            name: "key".to_owned(),
+        },
+    ]);
+    assert_eq!(file.delete(1), referenced.replace("(id)", "(key)"));
+    assert_eq!(
+        file.write(other(2)),
+        "23503 o_id_fkey Key (id)=(2) is not present in table \"parents\"."
+    );
     file.change(vec![SchemaChange::DropConstraint {
         table: OTHER,
         constraint: ObjectId(400),
