@@ -45,7 +45,7 @@ views are for admins | user | GET /cluster/pyql/table/auth | 404 warning |
 where as text | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": "id=1"}
 an empty where | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": {}}
 a foreign key | user | POST /cluster/company/table/employees | 400 details | {"id": 7, "position_id": 1}
-a key of many digits | user | GET /cluster/company/table/employees/99999999999999999999 | 200 data |
+a key of many digits | user | GET /cluster/company/table/employees/99999999999999999999 | 400 message |
 "#;
 
 /// Replays everything against a fresh node at `base` (`http://host:port`),
