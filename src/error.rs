@@ -226,6 +226,8 @@ pub struct Report {
     pub table: Option<String>,
     pub column: Option<String>,
     pub constraint: Option<String>,
+    /// What was being done, e.g. `COPY t, line 3, column a: "x"`.
+    pub context: Option<String>,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -241,6 +243,7 @@ impl Error {
             table: None,
             column: None,
             constraint: None,
+            context: None,
         }))
     }
 
@@ -278,6 +281,12 @@ impl Error {
         self
     }
 
+    /// Sets the position whatever it was: its statement stands in a longer string.
+    pub fn moved_to(mut self, position: u32) -> Error {
+        self.0.position = Some(position);
+        self
+    }
+
     pub fn table(mut self, name: impl Into<String>) -> Error {
         self.0.table = Some(name.into());
         self
@@ -290,6 +299,11 @@ impl Error {
 
     pub fn constraint(mut self, name: impl Into<String>) -> Error {
         self.0.constraint = Some(name.into());
+        self
+    }
+
+    pub fn context(mut self, context: impl Into<String>) -> Error {
+        self.0.context = Some(context.into());
         self
     }
 

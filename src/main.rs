@@ -1,1 +1,5 @@
-fn main() {}
+//! The `pyql` program.
+
+fn main() -> std::process::ExitCode {
+    pyql::run()
+}

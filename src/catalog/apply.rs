@@ -1,120 +1,80 @@
-//! A schema and its changes → the next version. Pure and deterministic: the
-//! log's state machine and every replica do this alike.
+//! How a schema becomes the next: pure, and the same on every node and replica.
+//!
+//! Names, numbers and texts were resolved by the planner against the very
+//! version that is changed, so a step that does not fit means that the entry
+//! and the schema do not belong together; nothing of it is taken.
+//!
+//! Not handled: texts that name a renamed column. The planner drops and adds
+//! the constraints and indexes that hold them around the renaming.
 
 use std::sync::Arc;
 
 use super::change::SchemaChange;
-use super::schema::{Column, ForeignKey, IndexKey, PrimaryKey, Schema, Sequence, Table};
-use crate::error::{Error, Result, SqlState};
-use crate::types::id::{ColumnId, ObjectId, SchemaVersion, TableId};
+use super::schema::{Column, Index, PrimaryKey, Schema, Sequence, Table};
+use crate::error::{Error, Result};
+use crate::types::id::{ColumnId, ObjectId, TableId};
 
 impl Schema {
-    /// The schema after these changes, one version later. Changes that do not
-    /// fit this schema are refused as a whole.
+    /// The schema after these changes: one version later, however many they are.
     pub fn apply(&self, changes: &[SchemaChange]) -> Result<Schema> {
-        let mut next = self.clone();
+        let mut after = self.clone();
         for change in changes {
-            next.change(change)?;
+            after.step(change)?;
         }
-        next.version = SchemaVersion(self.version.0 + 1);
-        Ok(next)
+        after.version.0 += 1;
+        Ok(after)
     }
 
-    fn change(&mut self, change: &SchemaChange) -> Result<()> {
+    fn step(&mut self, change: &SchemaChange) -> Result<()> {
         match change {
             SchemaChange::CreateTable(table) => self.create_table(table),
-            SchemaChange::DropTable(table) => self.drop_table(*table),
+            SchemaChange::DropTable(id) => {
+                self.tables
+                    .remove(id)
+                    .ok_or_else(|| misfit("table", id.0))?;
+                self.sequences
+                    .retain(|_, sequence| sequence.owner.is_none_or(|(table, _)| table != *id));
+                Ok(())
+            }
             SchemaChange::RenameTable { table, name } => {
                 self.table_mut(*table)?.name.clone_from(name);
                 Ok(())
             }
-            SchemaChange::CreateSequence(sequence) => self.create_sequence(sequence),
-            SchemaChange::AlterSequence(sequence) => match self.sequences.get_mut(&sequence.id) {
-                Some(known) => {
-                    *known = Arc::new(sequence.clone());
-                    Ok(())
-                }
-                None => Err(missing("sequence", sequence.id)),
-            },
-            SchemaChange::DropSequence(id) => match self.sequences.remove(id) {
-                Some(_) => Ok(()),
-                None => Err(missing("sequence", *id)),
-            },
-            SchemaChange::RenameColumn { .. }
-            | SchemaChange::AddColumn { .. }
-            | SchemaChange::DropColumn { .. }
-            | SchemaChange::SetType { .. }
-            | SchemaChange::SetDefault { .. }
-            | SchemaChange::SetNotNull { .. }
-            | SchemaChange::SetIdentity { .. } => self.change_column(change),
-            _ => self.change_constraint(change),
+            SchemaChange::DropColumn { table, column } => self.drop_column(*table, *column),
+            SchemaChange::AddPrimaryKey {
+                table,
+                id,
+                name,
+                columns,
+            } => self.add_primary_key(*table, *id, name, columns),
+            SchemaChange::DropPrimaryKey {
+                table,
+                hidden,
+                sequence,
+            } => {
+                self.put_sequence(sequence);
+                let table = self.table_mut(*table)?;
+                table.next_column = table.next_column.max(hidden.id.0 + 1);
+                table.key = PrimaryKey::Hidden {
+                    column: hidden.id,
+                    sequence: sequence.id,
+                };
+                table.columns.push(hidden.clone());
+                Ok(())
+            }
+            SchemaChange::CreateSequence(sequence) | SchemaChange::AlterSequence(sequence) => {
+                self.put_sequence(sequence);
+                Ok(())
+            }
+            SchemaChange::DropSequence(id) => {
+                let dropped = self.sequences.remove(id);
+                dropped.map(drop).ok_or_else(|| misfit("sequence", id.0))
+            }
+            of_column => self.column_step(of_column),
         }
     }
 
-    fn create_table(&mut self, table: &Table) -> Result<()> {
-        if self.tables.contains_key(&table.id) {
-            return Err(Error::internal(format!("table {} exists", table.id)));
-        }
-        self.note(table.id.0);
-        if let PrimaryKey::Declared { id, .. } = &table.key {
-            self.note(id.0);
-        }
-        let indexes = table.indexes.iter().map(|index| index.id);
-        let keys = table.foreign_keys.iter().map(|key| key.id);
-        let checks = table.checks.iter().map(|check| check.id);
-        for id in indexes.chain(keys).chain(checks) {
-            self.note(id.0);
-        }
-        self.tables.insert(table.id, Arc::new(table.clone()));
-        Ok(())
-    }
-
-    /// Numbers are never used twice.
-    fn note(&mut self, used: u32) {
-        self.next_object = self.next_object.max(used.saturating_add(1));
-    }
-
-    fn drop_table(&mut self, id: TableId) -> Result<()> {
-        let Some(table) = self.tables.remove(&id) else {
-            return Err(missing("table", id));
-        };
-        let hidden = match table.key {
-            PrimaryKey::Hidden { sequence, .. } => Some(sequence),
-            _ => None,
-        };
-        self.sequences.retain(|sequence, definition| {
-            Some(*sequence) != hidden && definition.owner.is_none_or(|(owner, _)| owner != id)
-        });
-        Ok(())
-    }
-
-    fn create_sequence(&mut self, sequence: &Sequence) -> Result<()> {
-        self.note(sequence.id.0);
-        let before = self
-            .sequences
-            .insert(sequence.id, Arc::new(sequence.clone()));
-        match before {
-            None => Ok(()),
-            Some(_) => Err(Error::internal(format!("sequence {} exists", sequence.id))),
-        }
-    }
-
-    fn table_mut(&mut self, id: TableId) -> Result<&mut Table> {
-        match self.tables.get_mut(&id) {
-            Some(table) => Ok(Arc::make_mut(table)),
-            None => Err(missing("table", id)),
-        }
-    }
-
-    fn column_mut(&mut self, table: TableId, id: ColumnId) -> Result<&mut Column> {
-        let columns = &mut self.table_mut(table)?.columns;
-        match columns.iter_mut().find(|column| column.id == id) {
-            Some(column) => Ok(column),
-            None => Err(missing("column", id)),
-        }
-    }
-
-    fn change_column(&mut self, change: &SchemaChange) -> Result<()> {
+    fn column_step(&mut self, change: &SchemaChange) -> Result<()> {
         match change {
             SchemaChange::RenameColumn {
                 table,
@@ -122,14 +82,8 @@ impl Schema {
                 name,
             } => self.column_mut(*table, *column)?.name.clone_from(name),
             SchemaChange::AddColumn { table, column, .. } => {
-                let table = self.table_mut(*table)?;
-                table.next_column = table.next_column.max(column.id.0 + 1);
-                // A hidden key stays last in the row.
-                let hidden = table.columns.last().is_some_and(|last| last.hidden);
-                let place = table.columns.len() - usize::from(hidden);
-                table.columns.insert(place, column.clone());
+                self.table_mut(*table)?.add_column(column);
             }
-            SchemaChange::DropColumn { table, column } => self.drop_column(*table, *column)?,
             SchemaChange::SetType {
                 table, column, ty, ..
             } => self.column_mut(*table, *column)?.ty = ty.clone(),
@@ -154,102 +108,76 @@ impl Schema {
                 .column_mut(*table, *column)?
                 .identity
                 .clone_from(identity),
-            _ => return Err(Error::internal("not a change of a column")),
+            of_constraint => return self.constraint_step(of_constraint),
         }
         Ok(())
     }
 
-    fn drop_column(&mut self, table: TableId, column: ColumnId) -> Result<()> {
-        let definition = self.table_mut(table)?;
-        let used = definition.indexes.iter().any(|index| {
-            let mut keys = index.columns.iter().map(|column| &column.key);
-            keys.any(|key| *key == IndexKey::Column(column))
-        });
-        let referring = |key: &ForeignKey| key.columns.contains(&column);
-        if used || definition.foreign_keys.iter().any(referring) {
-            return Err(Error::internal("a dropped column still has constraints"));
-        }
-        let before = definition.columns.len();
-        definition.columns.retain(|known| known.id != column);
-        if definition.columns.len() == before {
-            return Err(missing("column", column));
-        }
-        self.sequences
-            .retain(|_, sequence| sequence.owner != Some((table, column)));
-        Ok(())
-    }
-
-    fn change_constraint(&mut self, change: &SchemaChange) -> Result<()> {
+    fn constraint_step(&mut self, change: &SchemaChange) -> Result<()> {
         match change {
-            SchemaChange::AddPrimaryKey {
-                table,
-                id,
-                name,
-                columns,
-            } => self.add_primary_key(*table, *id, name, columns),
-            SchemaChange::DropPrimaryKey {
-                table,
-                hidden,
-                sequence,
-            } => {
-                self.create_sequence(sequence)?;
-                let table = self.table_mut(*table)?;
-                table.next_column = table.next_column.max(hidden.id.0 + 1);
-                table.key = PrimaryKey::Hidden {
-                    column: hidden.id,
-                    sequence: sequence.id,
-                };
-                table.columns.push(hidden.clone());
-                Ok(())
-            }
             SchemaChange::AddIndex { table, index } => {
-                self.note(index.id.0);
+                self.use_object(index.id);
                 self.table_mut(*table)?.indexes.push(index.clone());
                 Ok(())
             }
             SchemaChange::DropIndex { table, index } => {
                 let indexes = &mut self.table_mut(*table)?.indexes;
-                let before = indexes.len();
-                indexes.retain(|known| known.id != *index);
-                if indexes.len() == before {
-                    return Err(missing("index", *index));
-                }
-                Ok(())
+                remove_one(indexes, |found| found.id == *index)
             }
-            SchemaChange::RenameIndex { table, index, name } => {
-                let table = self.table_mut(*table)?;
-                let mut indexes = table.indexes.iter_mut();
-                match indexes.find(|known| known.id == *index) {
-                    Some(known) => {
-                        known.name.clone_from(name);
-                        Ok(())
-                    }
-                    None => table.rename_key(*index, name),
-                }
-            }
+            SchemaChange::RenameIndex { table, index, name }
+            | SchemaChange::RenameConstraint {
+                table,
+                constraint: index,
+                name,
+            } => self.table_mut(*table)?.rename_object(*index, name),
             SchemaChange::AddForeignKey { table, key } => {
-                self.note(key.id.0);
+                self.use_object(key.id);
                 self.table_mut(*table)?.foreign_keys.push(key.clone());
                 Ok(())
             }
             SchemaChange::AddCheck { table, check } => {
-                self.note(check.id.0);
+                self.use_object(check.id);
                 self.table_mut(*table)?.checks.push(check.clone());
                 Ok(())
             }
             SchemaChange::DropConstraint { table, constraint } => {
-                self.table_mut(*table)?.drop_constraint(*constraint)
+                let table = self.table_mut(*table)?;
+                remove_one(&mut table.foreign_keys, |key| key.id == *constraint)
+                    .or_else(|_| remove_one(&mut table.checks, |check| check.id == *constraint))
             }
-            SchemaChange::RenameConstraint {
-                table,
-                constraint,
-                name,
-            } => self.table_mut(*table)?.rename_constraint(*constraint, name),
-            _ => Err(Error::internal("not a change of a constraint")),
+            _ => Err(Error::internal("a schema change of an unknown kind")),
         }
     }
 
-    /// The declared key takes the place of a hidden one, whose column goes.
+    fn create_table(&mut self, table: &Table) -> Result<()> {
+        let taken = self.tables.contains_key(&table.id)
+            || self.table_named(table.namespace, &table.name).is_some();
+        if taken {
+            return Err(misfit("table", table.id.0));
+        }
+        self.use_object(ObjectId(table.id.0));
+        match table.key {
+            PrimaryKey::Declared { id, .. } => self.use_object(id),
+            PrimaryKey::Hidden { sequence, .. } => self.use_object(sequence),
+            PrimaryKey::None => {}
+        }
+        let ids = table.indexes.iter().map(|index| index.id);
+        let ids = ids.chain(table.foreign_keys.iter().map(|key| key.id));
+        for id in ids.chain(table.checks.iter().map(|check| check.id)) {
+            self.use_object(id);
+        }
+        self.tables.insert(table.id, Arc::new(table.clone()));
+        Ok(())
+    }
+
+    fn drop_column(&mut self, table: TableId, column: ColumnId) -> Result<()> {
+        let columns = &mut self.table_mut(table)?.columns;
+        remove_one(columns, |found| found.id == column)?;
+        let owner = Some((table, column));
+        self.sequences.retain(|_, sequence| sequence.owner != owner);
+        Ok(())
+    }
+
     fn add_primary_key(
         &mut self,
         id: TableId,
@@ -257,156 +185,217 @@ impl Schema {
         name: &str,
         columns: &[ColumnId],
     ) -> Result<()> {
-        self.note(key.0);
+        self.use_object(key);
         let table = self.table_mut(id)?;
-        let declared = PrimaryKey::Declared {
-            id: key,
-            name: name.to_owned(),
-            columns: columns.to_vec(),
-        };
-        match std::mem::replace(&mut table.key, declared) {
+        let replaced = std::mem::replace(
+            &mut table.key,
+            PrimaryKey::Declared {
+                id: key,
+                name: name.to_owned(),
+                columns: columns.to_vec(),
+            },
+        );
+        for column in &mut table.columns {
+            column.not_null |= columns.contains(&column.id);
+        }
+        match replaced {
             PrimaryKey::Hidden { column, sequence } => {
-                table.columns.retain(|known| known.id != column);
+                self.drop_column(id, column)?;
                 self.sequences.remove(&sequence);
                 Ok(())
             }
-            PrimaryKey::None => Ok(()),
-            PrimaryKey::Declared { .. } => Err(Error::internal("the table has a primary key")),
+            _ => Err(misfit("hidden key of table", id.0)),
         }
+    }
+
+    fn put_sequence(&mut self, sequence: &Sequence) {
+        self.use_object(sequence.id);
+        self.sequences
+            .insert(sequence.id, Arc::new(sequence.clone()));
+    }
+
+    /// Numbers are never used twice.
+    fn use_object(&mut self, id: ObjectId) {
+        self.next_object = self.next_object.max(id.0 + 1);
+    }
+
+    fn table_mut(&mut self, id: TableId) -> Result<&mut Table> {
+        let table = self.tables.get_mut(&id);
+        table
+            .map(Arc::make_mut)
+            .ok_or_else(|| misfit("table", id.0))
+    }
+
+    fn column_mut(&mut self, table: TableId, id: ColumnId) -> Result<&mut Column> {
+        let mut columns = self.table_mut(table)?.columns.iter_mut();
+        columns
+            .find(|column| column.id == id)
+            .ok_or_else(|| misfit("column", u32::from(id.0)))
     }
 }
 
 impl Table {
-    fn rename_key(&mut self, key: ObjectId, to: &str) -> Result<()> {
-        match &mut self.key {
-            PrimaryKey::Declared { id, name, .. } if *id == key => {
-                to.clone_into(name);
-                Ok(())
-            }
-            _ => Err(missing("index", key)),
-        }
+    /// After the others, before a hidden key.
+    fn add_column(&mut self, column: &Column) {
+        self.next_column = self.next_column.max(column.id.0 + 1);
+        let hidden = self.columns.iter().position(|found| found.hidden);
+        let place = hidden.unwrap_or(self.columns.len());
+        self.columns.insert(place, column.clone());
     }
 
-    fn drop_constraint(&mut self, constraint: ObjectId) -> Result<()> {
-        let before = self.foreign_keys.len() + self.checks.len();
-        self.foreign_keys.retain(|key| key.id != constraint);
-        self.checks.retain(|check| check.id != constraint);
-        if before == self.foreign_keys.len() + self.checks.len() {
-            return Err(missing("constraint", constraint));
-        }
-        Ok(())
-    }
-
-    fn rename_constraint(&mut self, constraint: ObjectId, to: &str) -> Result<()> {
-        let mut keys = self.foreign_keys.iter_mut();
-        if let Some(key) = keys.find(|key| key.id == constraint) {
-            to.clone_into(&mut key.name);
-            return Ok(());
-        }
-        let mut checks = self.checks.iter_mut();
-        if let Some(check) = checks.find(|check| check.id == constraint) {
-            to.clone_into(&mut check.name);
-            return Ok(());
-        }
+    fn rename_object(&mut self, id: ObjectId, name: &str) -> Result<()> {
         let mut indexes = self.indexes.iter_mut();
-        if let Some(index) = indexes.find(|index| index.id == constraint) {
-            to.clone_into(&mut index.name);
-            return Ok(());
-        }
-        self.rename_key(constraint, to)
+        let index = indexes.find(|index: &&mut Index| index.id == id);
+        let mut keys = self.foreign_keys.iter_mut();
+        let mut checks = self.checks.iter_mut();
+        let found = match &mut self.key {
+            PrimaryKey::Declared { id: key, name, .. } if *key == id => Some(name),
+            _ => None,
+        };
+        let found = found
+            .or(index.map(|index| &mut index.name))
+            .or_else(|| keys.find(|key| key.id == id).map(|key| &mut key.name))
+            .or_else(|| checks.find(|c| c.id == id).map(|check| &mut check.name));
+        let found = found.ok_or_else(|| misfit("constraint", id.0))?;
+        name.clone_into(found);
+        Ok(())
     }
 }
 
-fn missing(what: &str, id: impl std::fmt::Display) -> Error {
-    Error::new(
-        SqlState::UNDEFINED_OBJECT,
-        format!("{what} {id} is not in the schema"),
-    )
+fn remove_one<T>(list: &mut Vec<T>, is_it: impl FnMut(&T) -> bool) -> Result<()> {
+    let place = list.iter().position(is_it);
+    let place = place.ok_or_else(|| misfit("object", 0))?;
+    list.remove(place);
+    Ok(())
+}
+
+fn misfit(what: &str, id: u32) -> Error {
+    Error::internal(format!("a schema change does not fit: {what} {id}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::schema::Namespace;
-    use crate::types::Type;
+    use crate::catalog::schema::{Check, IndexColumn, IndexKey, Namespace};
+    use crate::types::{Type, Value};
 
-    fn table() -> Table {
-        let column = |id: u16, name: &str, hidden| Column {
+    const TABLE: TableId = TableId(16384);
+
+    fn column(id: u16, name: &str, hidden: bool) -> Column {
+        Column {
             id: ColumnId(id),
             name: name.to_owned(),
-            ty: Type::Int8,
+            ty: Type::Int4,
             not_null: hidden,
             default: None,
             identity: None,
             hidden,
+        }
+    }
+
+    /// `t(a int)` with a hidden key.
+    fn create() -> Vec<SchemaChange> {
+        let sequence = Sequence {
+            id: ObjectId(16385),
+            name: "t__pyql_key_seq".to_owned(),
+            ty: Type::Int8,
+            start: 1,
+            increment: 1,
+            min: 1,
+            max: i64::MAX,
+            cycle: false,
+            owner: Some((TABLE, ColumnId(2))),
+            hidden: true,
         };
-        Table {
-            id: TableId(20_000),
+        let table = Table {
+            id: TABLE,
             namespace: Namespace::Public,
             name: "t".to_owned(),
             columns: vec![column(1, "a", false), column(2, "_pyql_key", true)],
             next_column: 3,
             key: PrimaryKey::Hidden {
                 column: ColumnId(2),
-                sequence: ObjectId(20_001),
+                sequence: sequence.id,
             },
             indexes: Vec::new(),
             foreign_keys: Vec::new(),
             checks: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn versions_and_numbers_grow() {
-        let schema = Schema::empty();
-        let made = schema.apply(&[SchemaChange::CreateTable(table())]).unwrap();
-        assert_eq!(made.version.0, 1);
-        assert_eq!(made.next_object, 20_001);
-        let column = Column {
-            id: ColumnId(3),
-            name: "b".to_owned(),
-            hidden: false,
-            ..table().columns[0].clone()
         };
-        let added = made
-            .apply(&[SchemaChange::AddColumn {
-                table: TableId(20_000),
-                column,
-                fill: crate::types::Value::Null,
-            }])
-            .unwrap();
-        let names: Vec<_> = added.tables[&TableId(20_000)]
-            .columns
-            .iter()
-            .map(|column| column.name.as_str())
-            .collect();
-        assert_eq!(names, ["a", "b", "_pyql_key"]);
-        let keyed = added
-            .apply(&[SchemaChange::AddPrimaryKey {
-                table: TableId(20_000),
-                id: ObjectId(20_005),
-                name: "t_pkey".to_owned(),
-                columns: vec![ColumnId(1)],
-            }])
-            .unwrap();
-        assert_eq!(keyed.tables[&TableId(20_000)].key_positions(), [0]);
-        assert_eq!(keyed.tables[&TableId(20_000)].columns.len(), 2);
-        assert_eq!(keyed.next_object, 20_006);
+        vec![
+            SchemaChange::CreateSequence(sequence),
+            SchemaChange::CreateTable(table),
+        ]
+    }
+
+    fn names(schema: &Schema) -> Vec<&str> {
+        let columns = &schema.tables[&TABLE].columns;
+        columns.iter().map(|column| column.name.as_str()).collect()
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
-        let schema = Schema::empty();
-        assert!(
-            schema
-                .apply(&[SchemaChange::DropTable(TableId(7))])
-                .is_err()
-        );
-        let twice = [
-            SchemaChange::CreateTable(table()),
-            SchemaChange::CreateTable(table()),
-        ];
-        assert!(schema.apply(&twice).is_err());
-        assert_eq!(schema, Schema::empty());
+    fn a_list_of_changes_is_one_version() {
+        let first = Schema::empty().apply(&create()).unwrap();
+        assert_eq!((first.version.0, first.next_object), (1, 16386));
+        let add = SchemaChange::AddColumn {
+            table: TABLE,
+            column: column(3, "b", false),
+            fill: Value::Null,
+        };
+        let key = SchemaChange::AddPrimaryKey {
+            table: TABLE,
+            id: ObjectId(16390),
+            name: "t_pkey".to_owned(),
+            columns: vec![ColumnId(3)],
+        };
+        let second = first.apply(std::slice::from_ref(&add)).unwrap();
+        assert_eq!(names(&second), ["a", "b", "_pyql_key"]);
+        let both = first.apply(&[add, key]).unwrap();
+        assert_eq!((both.version.0, both.next_object), (2, 16391));
+        assert_eq!(names(&both), ["a", "b"]);
+        assert!(both.tables[&TABLE].columns[1].not_null);
+        assert!(both.sequences.is_empty());
+        let none = both.apply(&[SchemaChange::DropTable(TABLE)]).unwrap();
+        assert!(none.tables.is_empty());
+    }
+
+    #[test]
+    fn constraints_come_and_go_by_number() {
+        let first = Schema::empty().apply(&create()).unwrap();
+        let index = Index {
+            id: ObjectId(16386),
+            name: "t_a_key".to_owned(),
+            columns: vec![IndexColumn {
+                key: IndexKey::Column(ColumnId(1)),
+                descending: false,
+                nulls_first: false,
+            }],
+            unique: true,
+            constraint: true,
+            nulls_not_distinct: false,
+            predicate: None,
+        };
+        let check = Check {
+            id: ObjectId(16387),
+            name: "t_a_check".to_owned(),
+            expression: "a > 0".to_owned(),
+        };
+        let (table, constraint) = (TABLE, check.id);
+        let with = first
+            .apply(&[
+                SchemaChange::AddIndex { table, index },
+                SchemaChange::AddCheck { table, check },
+                SchemaChange::RenameConstraint {
+                    table,
+                    constraint,
+                    name: "positive".to_owned(),
+                },
+            ])
+            .unwrap();
+        assert_eq!(with.tables[&table].checks[0].name, "positive");
+        let drop = SchemaChange::DropConstraint { table, constraint };
+        let without = with.apply(std::slice::from_ref(&drop)).unwrap();
+        assert!(without.tables[&table].checks.is_empty());
+        assert!(without.apply(&[drop]).is_err());
+        assert!(with.apply(&create()).is_err());
     }
 }

@@ -1,14 +1,75 @@
 //! Runs plans: reads on one replica, writes through the sequencer on all.
 
-use std::sync::Arc;
+pub mod admin;
+pub mod claim;
+pub mod cluster;
+mod constraint;
+pub mod copy;
+pub mod evaluate;
+pub mod explain;
+pub mod point;
+pub mod read;
+mod repair;
+pub mod rules;
+pub mod schema;
+pub mod sequence;
+pub mod transaction;
+pub mod write;
+pub mod written;
 
-use crate::catalog::{Catalog, UserKind};
-use crate::error::{Error, Result};
-use crate::types::id::{ClusterId, NodeId, UserId};
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+
+use crate::catalog::schema::Schema;
+use crate::catalog::{Catalog, Cluster, Place, Replica, User};
+use crate::endpoint::{Endpoint, Level, RowStream};
+use crate::error::{Error, Result, SqlState};
+use crate::log::Log;
+use crate::log::command::Command;
+use crate::plan::Plan;
+use crate::plan::context::Context;
+use crate::plan::evaluation;
+use crate::plan::query::Query;
+use crate::plan::statement::{CopyDirection, Isolation, Statement};
+use crate::replica::lease::Leadership;
+use crate::replica::Replicas;
+use crate::runtime::{Runtime, TaskSet};
+use crate::system::System;
+use crate::types::id::{Boot, ClusterId, NodeId, TransactionId};
+use crate::types::{Row, Value};
+use cluster::DataCluster;
+use evaluate::{Evaluator, Writing};
+use read::{Question, Refused};
+use transaction::{OpenTransaction, Patience};
+use write::Refusal;
+
+/// How long a clean end may take.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// Opens the endpoint of a replica that this node serves.
+pub type OpenEndpoint = Box<dyn Fn(&Cluster, &Replica) -> Opening + Send + Sync>;
+
+/// An endpoint on its way.
+pub type Opening = Pin<Box<dyn Future<Output = Result<Arc<dyn Endpoint>>> + Send>>;
 
 /// The node's entry to everything behind the front ends.
 pub struct Dispatch {
-    node: NodeId,
+    pub(crate) node: NodeId,
+    pub(crate) runtime: Runtime,
+    pub(crate) log: Arc<Log>,
+    pub(crate) embedded_replicas: usize,
+    leadership: Arc<Leadership>,
+    open_endpoint: OpenEndpoint,
+    clusters: DashMap<ClusterId, Arc<DataCluster>>,
+    system: Arc<System>,
+    boot: Boot,
+    numbers: AtomicU64,
+    tasks: TaskSet,
 }
 
 /// Where this node stands in the group, as `/cluster/pyql/ready` tells it.
@@ -24,72 +85,417 @@ pub struct Quorum {
     pub checked: f64,
 }
 
+/// A plan to run for a session.
+pub struct Call<'a> {
+    pub plan: &'a Arc<Plan>,
+    pub parameters: Arc<[Value]>,
+    pub context: Arc<Context>,
+    /// The schema it was planned against.
+    pub schema: Arc<Schema>,
+    pub level: Level,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    pub patience: Patience,
+    /// Set when the statement moves a sequence.
+    pub drew: Arc<AtomicBool>,
+    pub user: Arc<User>,
+    /// The session's settings, for the system's relations: name, value, description.
+    pub settings: Vec<(String, String, String)>,
+}
+
+impl Call<'_> {
+    fn again(&self) -> Call<'_> {
+        Call {
+            plan: self.plan,
+            parameters: self.parameters.clone(),
+            context: self.context.clone(),
+            schema: self.schema.clone(),
+            level: self.level,
+            isolation: self.isolation,
+            read_only: self.read_only,
+            patience: self.patience.clone(),
+            drew: self.drew.clone(),
+            user: self.user.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+}
+
+/// What running a plan gave.
+pub enum Ran {
+    Rows(RowStream),
+    /// A write: rows counted and returned.
+    Wrote { rows: u64, returning: Option<Vec<Row>> },
+    /// Lines of text, as EXPLAIN gives.
+    Lines(Vec<String>),
+}
+
 impl Dispatch {
+    /// Starts serving what the log says this node serves.
+    pub async fn start(
+        runtime: &Runtime,
+        log: Arc<Log>,
+        node: NodeId,
+        embedded_replicas: usize,
+        open_endpoint: OpenEndpoint,
+    ) -> Result<Arc<Dispatch>> {
+        let boot = log.boot();
+        let opened = log.propose(Command::Opened { node, boot }).await?;
+        let leadership = Leadership::new(runtime.clone());
+        leadership.opened(opened.index);
+        let tasks = TaskSet::new(runtime);
+        tasks.spawn("prove leadership", {
+            let (leadership, log) = (leadership.clone(), log.clone());
+            let stop = tasks.token().clone();
+            async move {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => {}
+                    () = leadership.prove(log) => {}
+                }
+            }
+        });
+        let dispatch = Arc::new(Dispatch {
+            node,
+            runtime: runtime.clone(),
+            log,
+            embedded_replicas,
+            leadership,
+            open_endpoint,
+            clusters: DashMap::new(),
+            system: Arc::new(System::new()),
+            boot,
+            numbers: AtomicU64::new(1),
+            tasks,
+        });
+        dispatch.open_clusters().await?;
+        Ok(dispatch)
+    }
+
     pub fn node(&self) -> NodeId {
         self.node
     }
 
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    pub fn system(&self) -> &Arc<System> {
+        &self.system
+    }
+
     /// The replicated state as this node has applied it.
     pub fn catalog(&self) -> Arc<Catalog> {
-        Arc::new(Catalog::default())
+        self.log.state().catalog.clone()
+    }
+
+    /// The data cluster as this node serves it.
+    pub fn cluster(&self, id: ClusterId) -> Result<Arc<DataCluster>> {
+        let served = self.clusters.get(&id).map(|cluster| cluster.clone());
+        served.ok_or_else(|| Error::unavailable("the data cluster is not served here yet"))
+    }
+
+    /// Opens data clusters that came, closes those that went.
+    pub(crate) async fn open_clusters(&self) -> Result<()> {
+        let state = self.log.state();
+        for (id, definition) in &state.catalog.clusters {
+            if Some(*id) != state.catalog.system_cluster && !self.clusters.contains_key(id) {
+                let cluster = self.open_cluster(definition).await?;
+                self.clusters.insert(*id, cluster);
+            }
+        }
+        self.clusters.retain(|id, _| state.catalog.clusters.contains_key(id));
+        Ok(())
+    }
+
+    async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
+        let (runtime, log) = (self.runtime.clone(), self.log.clone());
+        let leadership = self.leadership.clone();
+        let replicas =
+            Replicas::new(runtime, log, definition.id, leadership, self.tasks.clone());
+        for replica in definition.replicas.values() {
+            let Place::Embedded(node) = &replica.place else { continue };
+            if *node == self.node {
+                replicas.add(replica.id, (self.open_endpoint)(definition, replica).await?);
+            }
+        }
+        let tasks = self.tasks.clone();
+        Ok(DataCluster::new(&self.runtime, &self.log, replicas, definition, tasks))
+    }
+
+    /// Has some replica of it answered?
+    pub(crate) fn is_served(&self, id: ClusterId) -> bool {
+        let Some(cluster) = self.clusters.get(&id) else { return false };
+        let members = cluster.replicas.members();
+        !members.is_empty() && members.iter().all(|member| member.status().granted.is_some())
     }
 
     /// Checks with a majority of voters, at most a second.
     pub async fn quorum(&self) -> Quorum {
-        Quorum {
-            node: String::new(),
-            voters: Vec::new(),
-            missing: Vec::new(),
-            in_quorum: false,
-            ready: false,
-            checked: 0.0,
+        let in_quorum = self.log.prove_leadership().await.is_ok();
+        let voters: Vec<String> = self.log.voters().into_values().collect();
+        let catalog = self.catalog();
+        let name = |id: &NodeId| catalog.nodes.get(id).map(|node| node.name.clone());
+        let checked = self.runtime.unix_micros() as f64 / 1e6;
+        let node = name(&self.node).unwrap_or_default();
+        let missing = match in_quorum {
+            true => Vec::new(),
+            false => voters.iter().filter(|voter| **voter != node).map(|v| (v.clone(), checked)).collect(),
+        };
+        Quorum { node, voters, missing, in_quorum, ready: in_quorum, checked }
+    }
+
+    pub fn next_transaction(&self) -> TransactionId {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        TransactionId { node: self.node, boot: self.boot, number }
+    }
+
+    /// Ends all tasks; what was acknowledged is in the log.
+    pub async fn shutdown(&self) {
+        self.tasks.shutdown(SHUTDOWN_MAX).await;
+        self.log.shutdown().await;
+    }
+
+    /// Runs a plan, in the session's open transaction if it has one.
+    pub async fn run(
+        &self,
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+        transaction: Option<&mut OpenTransaction>,
+    ) -> Result<Ran, Refused> {
+        match &call.plan.statement {
+            Statement::Query(query) if call.plan.system => self.system_query(cluster, call, query),
+            Statement::Query(query) if query.locks.is_empty() => {
+                self.query(cluster, call, query, transaction).await
+            }
+            Statement::Copy(copy) => match &copy.direction {
+                CopyDirection::Out { query } if call.plan.system => self.system_query(cluster, call, query),
+                CopyDirection::Out { query } => self.query(cluster, call, query, transaction).await,
+                CopyDirection::In { .. } => Err(Error::internal("COPY FROM has no rows yet").into()),
+            },
+            Statement::Explain { plan, analyze, .. } => {
+                self.explain(cluster, call, plan, *analyze, transaction).await
+            }
+            Statement::Query(_)
+            | Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Truncate { .. }
+            | Statement::Schema(_) => match transaction {
+                Some(transaction) => self.write(call, transaction).await,
+                None => self.autocommit(cluster, call).await,
+            },
+            _ => Err(Error::internal("the session runs this statement itself").into()),
         }
     }
 
-    /// Makes a user and its service account; 42710 when the name or email is taken.
-    pub async fn create_user(
+    fn system_query(&self, cluster: &Arc<DataCluster>, call: &Call<'_>, query: &Query) -> Result<Ran, Refused> {
+        let view = explain::view(self, cluster, call)?;
+        let rows = self.system.read(&view, query, &call.parameters, &call.context)?;
+        Ok(Ran::Rows(RowStream::Ready(rows)))
+    }
+
+    async fn query(
         &self,
-        name: &str,
-        email: Option<&str>,
-        kind: UserKind,
-        password: Option<&str>,
-    ) -> Result<UserId> {
-        let _ = (name, email, kind, password);
-        Err(Error::unsupported("CREATE USER"))
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+        query: &Query,
+        transaction: Option<&mut OpenTransaction>,
+    ) -> Result<Ran, Refused> {
+        let shared = call.plan.shared_query(query);
+        let Some(transaction) = transaction else {
+            let question = question(call, shared);
+            let rows = read::read(cluster, &question).await?;
+            if call.drew.load(Ordering::Relaxed) {
+                self.keep_counters(cluster).await?;
+            }
+            return Ok(Ran::Rows(rows.stream));
+        };
+        if let Some(base) = &transaction.base {
+            let relaid = schema::relaid(base, &call.schema);
+            if call.plan.tables.iter().any(|table| relaid.contains(table)) {
+                return Err(Error::unsupported(RELAID).into());
+            }
+        }
+        let snapshot = transaction.snapshot().await?;
+        let mut question = question(call, shared);
+        question.schema = transaction.base.as_ref().unwrap_or(&call.schema).version;
+        question.overlay = transaction.written.overlay();
+        question.snapshot = snapshot;
+        let rows = read::read(cluster, &question).await?;
+        if transaction.isolation == Isolation::Serializable {
+            transaction.tables_read.extend(call.plan.tables.iter().copied());
+        }
+        transaction.drew |= call.drew.load(Ordering::Relaxed);
+        Ok(Ran::Rows(rows.stream))
     }
 
-    /// Changes a user's password or kind.
-    pub async fn alter_user(
+    /// Logs counters that moved without a write, so that their values stay given out.
+    async fn keep_counters(&self, cluster: &Arc<DataCluster>) -> Result<()> {
+        let id = self.next_transaction();
+        let mut transaction =
+            OpenTransaction::new(cluster.clone(), id, Isolation::ReadCommitted, false);
+        transaction.drew = true;
+        transaction.commit().await.map(|_| ())
+    }
+
+    /// A writing statement by itself: a point write, or a transaction of one statement.
+    async fn autocommit(&self, cluster: &Arc<DataCluster>, call: &Call<'_>) -> Result<Ran, Refused> {
+        let id = self.next_transaction();
+        let caller = point::Caller {
+            cluster,
+            schema: &call.schema,
+            context: &call.context,
+            parameters: &call.parameters,
+        };
+        if !call.read_only
+            && let Some(point) = caller.recognise(&call.plan.statement)?
+        {
+            let done = point::run(&caller, id, point, &call.patience).await;
+            let done = done.map_err(|refusal| match refusal {
+                Refusal::Replan => Refused::Replan,
+                Refusal::Error(error) => Refused::Error(error),
+            })?;
+            return Ok(wrote(call, done.rows, done.returning));
+        }
+        let mut transaction =
+            OpenTransaction::new(cluster.clone(), id, call.isolation, call.read_only);
+        let ran = match self.write(call, &mut transaction).await {
+            Ok(ran) => ran,
+            Err(refused) => {
+                transaction.rollback();
+                return Err(refused);
+            }
+        };
+        self.commit(transaction, &call.context, &call.schema, &call.patience).await?;
+        Ok(ran)
+    }
+
+    /// A writing statement inside an open transaction.
+    async fn write(&self, call: &Call<'_>, transaction: &mut OpenTransaction) -> Result<Ran, Refused> {
+        if transaction.read_only {
+            let message = format!("cannot execute {} in a read-only transaction", verb(&call.plan.statement));
+            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).into());
+        }
+        let relaid = match &transaction.base {
+            Some(base) => schema::relaid(base, &call.schema),
+            None => BTreeSet::new(),
+        };
+        if call.plan.tables.iter().any(|table| relaid.contains(table)) {
+            return Err(Error::unsupported(RELAID).into());
+        }
+        let mut evaluator = evaluator(call, transaction);
+        let done = match &call.plan.statement {
+            Statement::Query(query) => {
+                evaluator.note_reads();
+                let rows = evaluator.lock_rows(query).await?;
+                return Ok(Ran::Rows(RowStream::Ready(rows)));
+            }
+            Statement::Insert(insert) => evaluator.run(Writing::Insert(insert)).await?,
+            Statement::Update(update) => {
+                let evaluation = call.plan.evaluation(|| evaluation::of_update(update))?;
+                evaluator.run(Writing::Update(update, &evaluation)).await?
+            }
+            Statement::Delete(delete) => {
+                let evaluation = call.plan.evaluation(|| evaluation::of_delete(delete))?;
+                evaluator.run(Writing::Delete(delete, &evaluation)).await?
+            }
+            Statement::Truncate { tables, restart_identity } => {
+                evaluator.truncate(tables).await?;
+                if *restart_identity {
+                    restart_sequences(&evaluator, tables);
+                }
+                evaluate::Done::default()
+            }
+            Statement::Schema(statement) => {
+                let rows = evaluator.change_schema(statement).await?;
+                evaluate::Done { rows, returning: Vec::new() }
+            }
+            _ => return Err(Error::internal("no writing statement").into()),
+        };
+        transaction.drew |= call.drew.load(Ordering::Relaxed);
+        Ok(wrote(call, done.rows, done.returning))
+    }
+
+    /// Checks what was deferred and logs the transaction.
+    pub async fn commit(
         &self,
-        id: UserId,
-        password: Option<&str>,
-        kind: Option<UserKind>,
-    ) -> Result<()> {
-        let _ = (id, password, kind);
-        Err(Error::unsupported("ALTER USER"))
+        mut transaction: OpenTransaction,
+        context: &Arc<Context>,
+        schema: &Arc<Schema>,
+        patience: &Patience,
+    ) -> Result<(), Refused> {
+        if !transaction.deferred.is_empty() {
+            let mut evaluator = Evaluator {
+                transaction: &mut transaction,
+                schema: schema.clone(),
+                context: context.clone(),
+                parameters: Arc::from([]),
+                patience: patience.clone(),
+                reads: Vec::new(),
+                pending: Vec::new(),
+            };
+            if let Err(refused) = evaluator.check_deferred().await {
+                transaction.rollback();
+                return Err(refused);
+            }
+        }
+        transaction.commit().await?;
+        Ok(())
     }
+}
 
-    /// 2BP01 while the user owns data clusters.
-    pub async fn drop_user(&self, id: UserId) -> Result<()> {
-        let _ = id;
-        Err(Error::unsupported("DROP USER"))
+const RELAID: &str = "using a table after changing its columns in the same transaction";
+
+fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evaluator<'a> {
+    Evaluator {
+        transaction,
+        schema: call.schema.clone(),
+        context: call.context.clone(),
+        parameters: call.parameters.clone(),
+        patience: call.patience.clone(),
+        reads: call.plan.tables.clone(),
+        pending: Vec::new(),
     }
+}
 
-    /// Makes a data cluster with an embedded replica on every node; 42P04 when
-    /// the owner has one of this name.
-    pub async fn create_cluster(&self, name: &str, owner: UserId) -> Result<ClusterId> {
-        let _ = (name, owner);
-        Err(Error::unsupported("CREATE DATABASE"))
+fn question(call: &Call<'_>, query: Arc<Query>) -> Question {
+    Question {
+        query,
+        parameters: call.parameters.clone(),
+        context: call.context.clone(),
+        schema: call.schema.version,
+        level: call.level,
+        overlay: None,
+        snapshot: None,
+        cancel: call.patience.cancel.clone(),
     }
+}
 
-    pub async fn drop_cluster(&self, id: ClusterId) -> Result<()> {
-        let _ = id;
-        Err(Error::unsupported("DROP DATABASE"))
+fn wrote(call: &Call<'_>, rows: u64, returning: Vec<Row>) -> Ran {
+    let returns = !call.plan.columns.is_empty();
+    Ran::Wrote { rows, returning: returns.then_some(returning) }
+}
+
+/// What error messages call a statement.
+fn verb(statement: &Statement) -> &'static str {
+    match statement {
+        Statement::Query(_) => "SELECT FOR UPDATE",
+        Statement::Insert(_) => "INSERT",
+        Statement::Update(_) => "UPDATE",
+        Statement::Delete(_) => "DELETE",
+        Statement::Truncate { .. } => "TRUNCATE TABLE",
+        Statement::Schema(schema) => schema.tag,
+        _ => "COPY FROM",
     }
+}
 
-    /// Sets with whom a data cluster is shared.
-    pub async fn set_access(&self, cluster: ClusterId, access: Vec<UserId>) -> Result<()> {
-        let _ = (cluster, access);
-        Err(Error::unsupported("GRANT"))
+/// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again.
+fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::TableId]) {
+    let owned = evaluator.schema.sequences.values().filter(|sequence| {
+        sequence.owner.is_some_and(|(table, _)| tables.contains(&table))
+    });
+    for sequence in owned {
+        evaluator.transaction.cluster.counters.set(sequence.id, sequence.start, false);
     }
 }

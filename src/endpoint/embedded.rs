@@ -13,6 +13,7 @@ mod keeper;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,9 +24,12 @@ use super::{
     Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
     SnapshotId, TableHash,
 };
+use crate::catalog::EngineKind;
 use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::dialect::Overlaid;
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
 use crate::engine::sqlite::{StorageError, copy, dialect, hash};
+use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
 use crate::types::id::{ClusterId, Incarnation, Index, TableId};
 use gate::Gate;
@@ -124,6 +128,12 @@ impl Embedded {
         self.gate.applied()
     }
 
+    /// A count that moves while a delivery is being applied: a replica that
+    /// works long is not a silent one.
+    pub fn work_done(&self) -> u64 {
+        self.gate.work().load(Ordering::Relaxed)
+    }
+
     /// Ends both threads; what is queued is done first.
     pub async fn close(&self) {
         self.writer.close(&self.runtime).await;
@@ -171,6 +181,19 @@ fn failed(error: StorageError) -> Fault {
 impl Endpoint for Embedded {
     async fn position(&self) -> Result<Position, Fault> {
         self.ask(Job::Position).await
+    }
+
+    fn engine(&self) -> EngineKind {
+        EngineKind::Sqlite
+    }
+
+    async fn explain(&self, query: &Query) -> crate::error::Result<String> {
+        Ok(dialect::render(query, &Overlaid::new())?.sql)
+    }
+
+    /// Its thread lives as long as this process.
+    async fn alive(&self) -> Result<(), Fault> {
+        Ok(())
     }
 
     async fn apply(&self, request: Apply) -> Result<Applied, Fault> {

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::EngineKind;
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::log::command::{Batch, SchemaEntry};
@@ -29,6 +30,11 @@ use crate::types::{Row, Value};
 pub trait Endpoint: Send + Sync {
     /// Where the replica stands, read from its own database.
     async fn position(&self) -> Result<Position, Fault>;
+
+    /// A sign of life, even while it applies.
+    async fn alive(&self) -> Result<(), Fault> {
+        self.position().await.map(|_| ())
+    }
 
     /// Applies entries in order. See [`Apply`].
     async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
@@ -51,6 +57,17 @@ pub trait Endpoint: Send + Sync {
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// Gives up its lease now, so that nobody has to wait for its end.
+    async fn revoke(&self) -> Result<(), Fault> {
+        Err(Fault::Failed("revoking a lease is not offered".to_owned()))
+    }
+
+    /// What kind of database it is.
+    fn engine(&self) -> EngineKind;
+
+    /// What the engine would be asked for a query, as text.
+    async fn explain(&self, query: &Query) -> Result<String>;
 
     /// A hash over all rows of a table, the same on every engine, at one index.
     async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;

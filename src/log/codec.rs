@@ -43,10 +43,7 @@ impl std::error::Error for CodecError {}
 
 pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![0; HEADER_BYTES];
-    let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
-    value
-        .serialize(&mut serializer)
-        .map_err(|error| CodecError::Shape(error.to_string()))?;
+    append(value, &mut bytes)?;
     bytes[0] = VERSION;
     let checksum = xxh3_64(&bytes[HEADER_BYTES..]);
     bytes[1..HEADER_BYTES].copy_from_slice(&checksum.to_le_bytes());
@@ -64,7 +61,24 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>
     if header[1..] != xxh3_64(body).to_le_bytes() {
         return Err(CodecError::Damaged);
     }
-    rmp_serde::from_slice(body).map_err(|error| CodecError::Shape(error.to_string()))
+    decode_inner(body)
+}
+
+/// Encodes what goes inside of something encoded: no version, no checksum.
+pub(super) fn encode_inner<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::new();
+    append(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+pub(super) fn decode_inner<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    rmp_serde::from_slice(bytes).map_err(|error| CodecError::Shape(error.to_string()))
+}
+
+fn append<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    let mut serializer = rmp_serde::Serializer::new(bytes).with_struct_map();
+    let done = value.serialize(&mut serializer);
+    done.map_err(|error| CodecError::Shape(error.to_string()))
 }
 
 #[cfg(test)]

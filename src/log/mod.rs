@@ -19,21 +19,22 @@ mod codec;
 mod network;
 mod raft;
 mod snapshot;
+mod start;
 mod state_machine;
 mod store;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::error::{ClientWriteError, RaftError};
-use openraft::{BasicNode, Config, Raft, ServerState, SnapshotPolicy};
+use openraft::{BasicNode, Raft};
 use tokio::sync::watch;
 
 use self::command::{Answer, Batch, Command};
 use self::network::Network;
 use self::raft::{Group, Proposal};
+use self::start::{identify, raft_config, watch_leadership};
 use self::state_machine::StateMachine;
 use self::store::{Identity, Store};
 use crate::error::{Error, Result, SqlState};
@@ -42,18 +43,11 @@ use crate::types::id::{Boot, Index, NodeId, Term, TransactionId};
 
 pub use apply::{Opening, State};
 pub use network::{Answering, Call, Transport, no_transport};
+pub use start::{Leadership, LogConfig};
 
-/// The leader's beat; also the time limit of a message with entries.
-const HEARTBEAT: Duration = Duration::from_millis(100);
-
-/// A follower that hears nothing for a time drawn from this range stands for election.
-const ELECTION: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(450));
-
-/// The time limit of one piece of a snapshot.
-const SNAPSHOT_PIECE_LIMIT: Duration = Duration::from_secs(5);
-
-/// Bytes of one piece of a snapshot.
-const SNAPSHOT_PIECE_BYTES: u64 = 1 << 20;
+/// The largest command: far above what a sequencer gathers, yet little enough
+/// to reach a follower within the time limit of a message.
+const MAX_COMMAND_BYTES: usize = 8 << 20;
 
 /// How long a proof of leadership may take.
 const PROOF_LIMIT: Duration = Duration::from_secs(1);
@@ -64,23 +58,6 @@ const FIRST_LEAD_LIMIT: Duration = Duration::from_secs(10);
 /// How long tasks of the log may take to end.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(5);
 
-/// How a node's log is opened.
-#[derive(Clone)]
-pub struct LogConfig {
-    /// The log's own directory.
-    pub directory: PathBuf,
-    pub node: NodeId,
-    /// The node's name over REST: a uuid in text.
-    pub name: String,
-    /// Host and port at which other nodes reach this one.
-    pub address: String,
-    /// Makes a new group with this node as its only voter, unless there is one.
-    pub single_voter_init: bool,
-    /// The group to join; `None` when the directory knows it or a new one is made.
-    pub group: Option<uuid::Uuid>,
-    pub transport: Transport,
-}
-
 /// This node's part of the group's log.
 pub struct Log {
     runtime: Runtime,
@@ -90,15 +67,6 @@ pub struct Log {
     machine: StateMachine,
     leadership: watch::Receiver<Leadership>,
     tasks: TaskSet,
-}
-
-/// Who leads, as this node knows; may be out of date. See [`Log::prove_leadership`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Leadership {
-    pub term: Term,
-    pub leader: Option<NodeId>,
-    /// This node leads.
-    pub leads: bool,
 }
 
 /// A proposal that is in the log and applied on this node.
@@ -175,10 +143,18 @@ impl Log {
 
     /// Puts a command into the log and waits until it is applied here. An
     /// error of kind `Unavailable` has done nothing; `OutcomeUnknown` (08007)
-    /// may yet take effect. A refusal is no error here: see [`Answer`].
+    /// may yet take effect; one that is too large is 54000 and not done. A
+    /// refusal is no error here: see [`Answer`].
     /// Dropping the future does not take the proposal back.
     pub async fn propose(&self, command: Command) -> Result<Proposed> {
-        let proposal = Proposal::new(command);
+        let proposal =
+            Proposal::new(command).map_err(|error| Error::internal(error.to_string()))?;
+        if proposal.size() > MAX_COMMAND_BYTES {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                format!("one log entry holds at most {MAX_COMMAND_BYTES} bytes"),
+            ));
+        }
         let appended = proposal.appended.clone();
         match self.raft.client_write(proposal).await {
             Ok(done) => Ok(Proposed {
@@ -465,75 +441,6 @@ impl Log {
         let store = self.machine.store();
         store.forget_before(floor.0 + 1).await.map_err(fatal)
     }
-}
-
-/// Which log this is: as stored, else as configured, else a new one.
-fn identify(
-    stored: Option<Identity>,
-    node: u64,
-    group: Option<uuid::Uuid>,
-    fresh: Option<uuid::Uuid>,
-) -> Result<Identity, String> {
-    match (stored, group.or(fresh)) {
-        (Some(stored), _) if stored.node != node => Err(format!(
-            "the log belongs to node {}, not {node}",
-            stored.node
-        )),
-        (Some(stored), _) if group.is_some_and(|group| group != stored.group) => {
-            Err("the log belongs to another group".to_owned())
-        }
-        (Some(stored), _) => Ok(stored),
-        (None, Some(group)) => Ok(Identity { group, node }),
-        (None, None) => Err("there is no log here, and no group was named to join".to_owned()),
-    }
-}
-
-fn raft_config(identity: Identity) -> Result<Config> {
-    let millis = |duration: Duration| duration.as_millis() as u64;
-    let config = Config {
-        cluster_name: identity.group.to_string(),
-        heartbeat_interval: millis(HEARTBEAT),
-        election_timeout_min: millis(ELECTION.0),
-        election_timeout_max: millis(ELECTION.1),
-        install_snapshot_timeout: millis(SNAPSHOT_PIECE_LIMIT),
-        snapshot_max_chunk_size: SNAPSHOT_PIECE_BYTES,
-        // We snapshot and purge by our own floor.
-        snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: u64::MAX,
-        // A follower that the log still reaches gets the log.
-        replication_lag_threshold: u64::MAX,
-        ..Config::default()
-    };
-    config
-        .validate()
-        .map_err(|error| Error::internal(error.to_string()))
-}
-
-fn watch_leadership(raft: &Raft<Group>, tasks: &TaskSet) -> watch::Receiver<Leadership> {
-    let mut metrics = raft.server_metrics();
-    let read = |metrics: &openraft::metrics::RaftServerMetrics<u64, BasicNode>| Leadership {
-        term: Term(metrics.vote.leader_id.term),
-        leader: metrics.current_leader.map(NodeId),
-        leads: metrics.state == ServerState::Leader,
-    };
-    let (sender, receiver) = watch::channel(read(&metrics.borrow_and_update()));
-    let token = tasks.token().clone();
-    tasks.spawn("log-leadership", async move {
-        loop {
-            let changed = tokio::select! {
-                biased;
-                () = token.cancelled() => false,
-                changed = metrics.changed() => changed.is_ok(),
-            };
-            if !changed {
-                break;
-            }
-            let now = read(&metrics.borrow_and_update());
-            sender.send_if_modified(|known| std::mem::replace(known, now) != now);
-        }
-        sender.send_modify(|known| *known = Leadership::default());
-    });
-    receiver
 }
 
 /// What a failed proposal is told.

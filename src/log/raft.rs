@@ -10,6 +10,7 @@ use std::time::Duration;
 use openraft::{AsyncRuntime, BasicNode, OptionalSend};
 use serde::{Deserialize, Serialize};
 
+use super::codec::{self, CodecError};
 use super::command::{Answer, Command};
 use crate::runtime::{Elapsed, Moment, Runtime, Sleep, Timeout};
 
@@ -32,21 +33,46 @@ pub(super) type Membership = openraft::StoredMembership<u64, BasicNode>;
 pub(super) type SnapshotMeta = openraft::SnapshotMeta<u64, BasicNode>;
 pub(super) type StorageError = openraft::StorageError<u64>;
 
-/// A command on its way into the log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// A command on its way into the log. It is encoded once, where it is
+/// proposed; disk and wire take these bytes over.
+#[derive(Clone, Debug)]
 pub(super) struct Proposal {
     pub(super) command: Arc<Command>,
+    encoded: Arc<[u8]>,
     /// Set once an entry of it may exist: from then on a failure may yet take effect.
-    #[serde(skip)]
     pub(super) appended: Appended,
 }
 
 impl Proposal {
-    pub(super) fn new(command: Command) -> Proposal {
-        Proposal {
+    pub(super) fn new(command: Command) -> Result<Proposal, CodecError> {
+        Ok(Proposal {
+            encoded: codec::encode_inner(&command)?.into(),
             command: Arc::new(command),
             appended: Appended::default(),
-        }
+        })
+    }
+
+    /// Bytes of the encoded command.
+    pub(super) fn size(&self) -> usize {
+        self.encoded.len()
+    }
+}
+
+impl Serialize for Proposal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.encoded)
+    }
+}
+
+impl<'de> Deserialize<'de> for Proposal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Proposal, D::Error> {
+        let encoded = serde_bytes::ByteBuf::deserialize(deserializer)?.into_vec();
+        let command = codec::decode_inner(&encoded).map_err(serde::de::Error::custom)?;
+        Ok(Proposal {
+            command: Arc::new(command),
+            encoded: encoded.into(),
+            appended: Appended::default(),
+        })
     }
 }
 

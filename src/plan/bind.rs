@@ -4,20 +4,29 @@
 //! a literal or parameter is, and which text an error has. Pure: the same text
 //! against the same schema gives the same plan.
 
+mod alter;
+mod alter_constraint;
 mod call;
 mod column;
+mod constraint;
+mod define;
+mod drop;
 mod expression;
 mod from;
 mod grouping;
+mod index;
 mod insert;
 mod literal;
+mod naming;
 mod operator;
 mod output;
 mod query;
 mod returning;
 mod scope;
 mod select;
+mod sequence;
 mod subquery;
+mod table;
 mod typename;
 mod update;
 mod utility;
@@ -28,11 +37,12 @@ use std::sync::Arc;
 use super::coerce::{self, Strength};
 use super::context::Context;
 use super::expression::{Expression, ExpressionKind};
+use super::function::{Volatility, resolve};
 use super::parse::{self, Parsed};
 use super::query::{CommonTableId, OutputColumn, RelationId};
 use super::statement::Statement as Planned;
 use super::syntax::{Path, Place, Statement};
-use super::{Plan, function::resolve};
+use super::{Plan, evaluate};
 use crate::catalog::schema::{Namespace, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Type;
@@ -135,7 +145,7 @@ impl<'a> Binder<'a> {
             Statement::Maintenance { tag, tables } => self.maintenance(tag, tables),
             Statement::Nothing { tag } => Ok((Planned::Nothing { tag, notice: None }, Vec::new())),
             Statement::Empty => Ok((Planned::Empty, Vec::new())),
-            _ => Err(Error::unsupported("this statement")),
+            _ => self.define(statement),
         }
     }
 
@@ -162,6 +172,8 @@ impl<'a> Binder<'a> {
             tables: self.tables,
             system: self.system,
             schema_version: self.binding.schema.version,
+            text: Arc::from(""),
+            derived: super::Derived::default(),
         })
     }
 
@@ -315,13 +327,20 @@ impl<'a> Binder<'a> {
         }
         let coerced = coerce::coerce(expression, to, strength, self.io());
         coerced
-            .map(Self::fold)
+            .map(|expression| self.fold_cast(expression))
             .map_err(|error| error.at(self.position(place)))
     }
 
     /// A cast of a constant becomes a constant, so that it is converted once.
-    fn fold(expression: Expression) -> Expression {
-        expression
+    fn fold_cast(&self, expression: Expression) -> Expression {
+        match &expression.kind {
+            ExpressionKind::Cast { operand, .. }
+                if matches!(operand.kind, ExpressionKind::Constant(_)) =>
+            {
+                evaluate::fold(expression, Volatility::Immutable, self.binding.context)
+            }
+            _ => expression,
+        }
     }
 
     /// Gives a parameter of unknown type the type that its surroundings want.
@@ -409,4 +428,31 @@ impl<'a> Binder<'a> {
 fn dotted(path: &Path) -> String {
     let names: Vec<&str> = path.iter().map(|name| name.text.as_str()).collect();
     names.join(".")
+}
+
+/// A stored expression over a table's own columns: a check, an index key.
+pub fn table_expression(
+    text: &str,
+    table: &Arc<Table>,
+    binding: &Binding<'_>,
+) -> Result<(Expression, RelationId)> {
+    let syntax = parse::parse_expression(text)?;
+    let mut binder = Binder::new(binding, text, &[]);
+    let relation = binder.relation();
+    binder.scopes.push(Scope {
+        items: vec![scope::Item::table(table, relation, None)],
+        relations: vec![relation],
+        clause: scope::Clause::Check,
+        ..Scope::default()
+    });
+    Ok((binder.expression(&syntax)?, relation))
+}
+
+/// An argument of EXECUTE: an expression without columns, as a parameter of a type.
+pub fn argument(text: &str, ty: &Type, binding: &Binding<'_>) -> Result<Expression> {
+    let syntax = parse::parse_expression(text)?;
+    let mut binder = Binder::new(binding, text, &[]);
+    binder.scopes.push(Scope { clause: scope::Clause::Values, ..Scope::default() });
+    let value = binder.expression(&syntax)?;
+    binder.coerce(value, ty, Strength::Assignment, Place(0))
 }

@@ -6,23 +6,35 @@
 pub mod bind;
 pub mod coerce;
 pub mod context;
+pub mod deparse;
 pub mod evaluate;
+pub mod evaluation;
 pub mod expression;
 pub mod function;
 pub mod parse;
+pub mod point;
+pub mod pin;
+pub mod pyql;
 pub mod query;
 pub mod statement;
 pub mod syntax;
 pub mod visit;
 
+use std::sync::{Arc, OnceLock};
+
+use crate::error::Result;
 use crate::types::Type;
 use crate::types::id::{SchemaVersion, TableId};
-use query::OutputColumn;
+use evaluation::Evaluation;
+use query::{OutputColumn, Query};
 use statement::Statement;
 
 /// One planned statement.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The SQL it was made from, to plan again when the schema moves; empty
+    /// for PYQL.
+    pub text: Arc<str>,
     pub statement: Statement,
     /// Types of `$1…`, inferred or given.
     pub parameters: Vec<Type>,
@@ -34,4 +46,42 @@ pub struct Plan {
     pub system: bool,
     /// The schema it was planned against.
     pub schema_version: SchemaVersion,
+    pub derived: Derived,
+}
+
+/// What is worked out from a plan once, when first asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Derived {
+    query: OnceLock<Arc<Query>>,
+    evaluation: OnceLock<Arc<Evaluation>>,
+}
+
+impl Plan {
+    /// A plan that does nothing: an empty statement.
+    pub fn empty() -> Plan {
+        Plan {
+            text: Arc::from(""),
+            statement: Statement::Empty,
+            parameters: Vec::new(),
+            columns: Vec::new(),
+            tables: Vec::new(),
+            system: false,
+            schema_version: SchemaVersion::default(),
+            derived: Derived::default(),
+        }
+    }
+
+    /// The statement's query as one shared value, so that engines can know it again.
+    pub fn shared_query(&self, query: &Query) -> Arc<Query> {
+        self.derived.query.get_or_init(|| Arc::new(query.clone())).clone()
+    }
+
+    /// How the statement is evaluated.
+    pub fn evaluation(&self, make: impl FnOnce() -> Result<Evaluation>) -> Result<Arc<Evaluation>> {
+        if let Some(made) = self.derived.evaluation.get() {
+            return Ok(made.clone());
+        }
+        let made = Arc::new(make()?);
+        Ok(self.derived.evaluation.get_or_init(|| made).clone())
+    }
 }

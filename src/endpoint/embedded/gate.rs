@@ -33,6 +33,8 @@ pub(super) struct Gate {
     applied: watch::Sender<Index>,
     stable: watch::Sender<Index>,
     durable: AtomicU64,
+    /// Grows while the writer's database is at work.
+    work: Arc<AtomicU64>,
     changes: RwLock<Changes>,
 }
 
@@ -60,6 +62,7 @@ impl Gate {
             applied: watch::Sender::new(born),
             stable: watch::Sender::new(Index(0)),
             durable: AtomicU64::new(0),
+            work: Arc::default(),
             changes: RwLock::default(),
         }
     }
@@ -80,6 +83,10 @@ impl Gate {
 
     pub(super) fn durable(&self) -> Index {
         Index(self.durable.load(Ordering::Acquire))
+    }
+
+    pub(super) fn work(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.work)
     }
 
     /// Forgets whatever the old life allowed.

@@ -291,8 +291,20 @@ async fn a_restart_keeps_rows_and_changes_the_incarnation() {
 async fn commits_become_durable() {
     let replica = Replica::new().await;
     replica.apply(vec![schema(5), insert(6)]).await.unwrap();
+    let worked = replica.embedded.work_done();
+    let many = (1000..4000).map(|n| vec![Value::Int(n)]).collect();
+    let mut large = insert(7);
+    if let DeliveryContent::Batch(batch) = &mut large.content {
+        let rows = Write::Insert {
+            table: TABLE,
+            rows: many,
+        };
+        Arc::make_mut(batch).transactions[0].writes.push(rows);
+    }
+    replica.apply(vec![large]).await.unwrap();
+    assert!(replica.embedded.work_done() > worked);
     for _ in 0..100 {
-        if replica.position().await.durable == Index(6) {
+        if replica.position().await.durable == Index(7) {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -25,6 +26,9 @@ const STATEMENT_CACHE: usize = 512;
 
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 65_536;
+
+/// Steps of SQLite's machine, about 0.2 ms, between two counts of its work.
+const STEPS_PER_COUNT: i32 = 10_000;
 
 /// Pages in the write-ahead log at which the writer itself stops to move them.
 const MAX_LOG_PAGES: u64 = 16_384;
@@ -332,6 +336,17 @@ impl Writer {
             self.take_schema(schema);
         }
         Ok(())
+    }
+
+    /// Counts on while the database works, so that a long delivery can be told
+    /// from a hung one. Never interrupts.
+    pub fn count_work(&mut self, counter: Arc<AtomicU64>) -> Result<(), StorageError> {
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let connection = self.database.connection_mut();
+        Ok(connection.progress_handler(STEPS_PER_COUNT, Some(count))?)
     }
 
     /// Moves the log into the file if it has grown past all measure: beside a

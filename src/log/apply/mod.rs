@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use self::recent::{Recent, Seen};
 use super::command::{Answer, Batch, Command, SchemaEntry};
+use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, Settled};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::{Boot, ClusterId, Index, NodeId, Term, TransactionId};
@@ -221,12 +222,12 @@ impl Machine {
         answer
     }
 
-    fn next_schema(&self, entry: &SchemaEntry) -> Result<crate::catalog::schema::Schema> {
+    fn next_schema(&self, entry: &SchemaEntry) -> Result<Schema> {
         let cluster = self.cluster(entry.cluster)?;
         if cluster.schema.version != entry.before {
             return Err(stale_schema());
         }
-        evolve(&cluster.schema, entry)
+        cluster.schema.apply(&entry.changes)
     }
 
     fn void(
@@ -333,15 +334,6 @@ fn stale_schema() -> Error {
         SqlState::SERIALIZATION_FAILURE,
         "could not apply the transaction because the schema has changed",
     )
-}
-
-/// The schema after an entry.
-fn evolve(
-    schema: &crate::catalog::schema::Schema,
-    entry: &SchemaEntry,
-) -> Result<crate::catalog::schema::Schema> {
-    let _ = (schema, entry);
-    Err(Error::unsupported("a schema change"))
 }
 
 #[cfg(test)]

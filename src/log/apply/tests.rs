@@ -1,3 +1,5 @@
+//! What each command does to the state, and that a snapshot changes nothing.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -248,6 +250,61 @@ fn counters_and_agreements_are_taken_over() {
     let old = held.catalog.cluster(CLUSTER).expect("it was made").clone();
     assert_eq!(old.counters[&ObjectId(1)], counter(5));
     assert!(Arc::ptr_eq(&old.schema, &cluster.schema));
+}
+
+#[test]
+fn a_schema_change_fits_one_version_and_comes_once() {
+    use crate::catalog::change::SchemaChange;
+    use crate::catalog::schema::Sequence;
+    let sequence = |number| Sequence {
+        id: ObjectId(number),
+        name: format!("s{number}"),
+        ty: crate::types::Type::Int8,
+        start: 1,
+        increment: 1,
+        min: 1,
+        max: i64::MAX,
+        cycle: false,
+        owner: None,
+        hidden: false,
+    };
+    let counter = Counter {
+        last_value: 1,
+        is_called: false,
+    };
+    let entry = |number, before, changes| {
+        Command::Schema(Arc::new(SchemaEntry {
+            cluster: CLUSTER,
+            id: id(number),
+            before: SchemaVersion(before),
+            changes,
+            writes: Vec::new(),
+            counters: Vec::new(),
+            settled: None,
+        }))
+    };
+    let create = |number| vec![SchemaChange::CreateSequence(sequence(number))];
+    let first = crate::catalog::schema::FIRST_USER_OID;
+    let mut run = Run::ready();
+    let made = entry(1, 0, create(first));
+    assert_eq!(run.apply(&made), Answer::default());
+    assert_eq!(run.cluster().schema.version, SchemaVersion(1));
+    assert_eq!(run.apply(&made).repeated, [id(1)]);
+    assert_eq!(run.skipped(4, &made), [id(1)]);
+    let stale = entry(2, 0, create(first + 1));
+    assert_eq!(run.refusal(&stale), "40001");
+    assert_eq!(run.skipped(5, &stale), [id(2)]);
+    let mut counted = batch(&[3]);
+    counted.schema = SchemaVersion(1);
+    counted.counters = vec![(ObjectId(first), counter)];
+    assert_eq!(run.apply(&write(counted)), Answer::default());
+    assert_eq!(run.cluster().counters.len(), 1);
+    let dropped = vec![SchemaChange::DropSequence(ObjectId(first))];
+    assert_eq!(run.apply(&entry(4, 1, dropped)), Answer::default());
+    assert_eq!(run.cluster().counters.len(), 0, "its counter went too");
+    let missing = vec![SchemaChange::DropSequence(ObjectId(first))];
+    run.refusal(&entry(5, 2, missing));
+    assert_eq!(run.refusal(&write(batch(&[6]))), "40001");
 }
 
 fn part(number: u64) -> Command {

@@ -1,3 +1,5 @@
+//! openraft's own suite, removal a few at a time, and what damage is told.
+
 use std::time::Duration;
 
 use openraft::testing::{StoreBuilder, Suite, blank_ent};
@@ -139,6 +141,11 @@ fn opening_after(damage: impl FnOnce(&Path)) -> Result<(), String> {
     opened.expect("simulations start")
 }
 
+/// Makes every later write to the log in this directory fail.
+pub(in crate::log) fn take_entries_away(directory: &Path) {
+    sql("ALTER TABLE entries RENAME TO elsewhere")(&directory.join(FILE));
+}
+
 fn sql(statement: &'static str) -> impl FnOnce(&Path) {
     move |path| {
         let connection = Connection::open(path).expect("the file is a database");
@@ -151,7 +158,8 @@ fn sql(statement: &'static str) -> impl FnOnce(&Path) {
 #[test]
 fn damage_is_told_at_opening_or_reading() {
     assert_eq!(opening_after(|_| ()), Ok(()));
-    let cases: [(Box<dyn FnOnce(&Path)>, &str); 8] = [
+    type Damage = Box<dyn FnOnce(&Path)>;
+    let cases: [(Damage, &str); 8] = [
         (
             Box::new(sql("DELETE FROM entries WHERE idx > 40")),
             "entry 49 was committed and is not there",

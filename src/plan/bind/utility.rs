@@ -33,9 +33,10 @@ impl Binder<'_> {
             tables: self.tables.clone(),
             system: self.system,
             schema_version: self.binding.schema.version,
+            ..Plan::empty()
         };
         let planned = PlannedStatement::Explain {
-            plan: Box::new(plan),
+            plan: std::sync::Arc::new(plan),
             analyze,
             format,
         };

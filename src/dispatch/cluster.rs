@@ -1,0 +1,85 @@
+//! One data cluster as its leader runs it: replicas, sequencer, claims, counters.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::claim::Claims;
+use super::rules::Rules;
+use super::sequence::Counters;
+use super::write::Sequencer;
+use crate::catalog::Cluster;
+use crate::catalog::schema::{Schema, Table};
+use crate::error::{Error, Result, SqlState};
+use crate::log::Log;
+use crate::plan::context::Context;
+use crate::replica::Replicas;
+use crate::runtime::{Runtime, TaskSet};
+use crate::types::id::{ClusterId, SchemaVersion, TableId};
+
+/// Everything the leader keeps for one data cluster.
+pub struct DataCluster {
+    pub id: ClusterId,
+    pub runtime: Runtime,
+    pub log: Arc<Log>,
+    pub replicas: Arc<Replicas>,
+    pub sequencer: Sequencer,
+    pub claims: Arc<Claims>,
+    pub counters: Arc<Counters>,
+    /// Owns the waits that outlive their clients.
+    pub tasks: TaskSet,
+    rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+}
+
+impl DataCluster {
+    pub fn new(
+        runtime: &Runtime,
+        log: &Arc<Log>,
+        replicas: Arc<Replicas>,
+        definition: &Cluster,
+        tasks: TaskSet,
+    ) -> Arc<DataCluster> {
+        let counters = Arc::new(Counters::new(definition.counters.clone()));
+        let id = definition.id;
+        let sequencer =
+            Sequencer::start(log.clone(), replicas.clone(), counters.clone(), id, &tasks);
+        Arc::new(DataCluster {
+            id,
+            runtime: runtime.clone(),
+            log: log.clone(),
+            replicas,
+            sequencer,
+            claims: Arc::default(),
+            counters,
+            tasks,
+            rules: Mutex::default(),
+        })
+    }
+
+    /// The cluster as the log has it; 57P04 once it is dropped.
+    pub fn definition(&self) -> Result<Arc<Cluster>> {
+        self.replicas.definition().ok_or_else(|| {
+            Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped")
+        })
+    }
+
+    /// The compiled constraints of a table at a schema version.
+    pub fn rules(&self, schema: &Arc<Schema>, table: &Arc<Table>, context: &Arc<Context>) -> Result<Arc<Rules>> {
+        {
+            let mut cached = self.rules.lock();
+            if cached.0 != schema.version {
+                *cached = (schema.version, HashMap::new());
+            }
+            if let Some(rules) = cached.1.get(&table.id) {
+                return Ok(rules.clone());
+            }
+        }
+        let rules = Arc::new(Rules::compile(schema, table, context)?);
+        let mut cached = self.rules.lock();
+        if cached.0 == schema.version {
+            cached.1.insert(table.id, rules.clone());
+        }
+        Ok(rules)
+    }
+}

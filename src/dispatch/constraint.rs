@@ -1,0 +1,445 @@
+//! Rows into an open transaction: claims, unique keys, foreign keys and their actions.
+//!
+//! Everything is looked up after its key was claimed, on the latest state, so
+//! what is found stays true until the transaction ends. A lookup asks the
+//! transaction's own rows first, then a replica.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::claim::{ClaimKey, Contended, Mode};
+use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
+use super::read::{self, Question};
+use super::rules::{Reference, Rules, Unique};
+use super::transaction::{Claim, Deferred};
+use super::written::Known;
+use crate::catalog::schema::{Action, Table};
+use crate::endpoint::Level;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::bind::{self, Binding};
+use crate::plan::evaluate::{NoScope, evaluate};
+use crate::plan::query::Query;
+use crate::plan::statement::{Insert, OnConflict};
+use crate::types::id::Index;
+use crate::types::{Row, Value, compare, encode};
+
+/// How deep foreign-key actions may follow each other.
+const CASCADE_DEPTH_MAX: usize = 100;
+
+impl Evaluator<'_> {
+    /// Inserts a row or fails with its constraint's error.
+    pub(super) async fn insert_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
+        rules.check(&row, &self.context)?;
+        for (place, claim) in rules.unique_claims(&row)? {
+            self.claim_key(claim, Mode::Update, None).await?;
+            let unique = &rules.uniques[place];
+            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+            if self.find_unique(rules, unique, claim, &values).await?.is_some() {
+                return Err(rules.duplicate(unique, &values, &self.context).into());
+            }
+        }
+        self.put_inserted(rules, row).await
+    }
+
+    /// Adds a row to a table that is claimed as a whole and was empty.
+    pub(super) async fn add_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<()> {
+        rules.check(&row, &self.context)?;
+        for (place, claim) in rules.unique_claims(&row)? {
+            if self.transaction.written.row_with(rules.table.id, claim).is_some() {
+                let unique = &rules.uniques[place];
+                let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+                return Err(rules.duplicate(unique, &values, &self.context).into());
+            }
+        }
+        self.put_inserted(rules, row).await.map(|_| ())
+    }
+
+    async fn put_inserted(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
+        self.claim_parents(rules, None, &row).await?;
+        self.transaction.written.put(rules, rules.key_of(&row), None, Some(row.clone()))?;
+        Ok(row)
+    }
+
+    /// INSERT … ON CONFLICT for one row; `None` when nothing was written.
+    pub(super) async fn insert_or(
+        &mut self,
+        rules: &Arc<Rules>,
+        insert: &Insert,
+        conflict: &OnConflict,
+        row: Row,
+        touched: &mut HashSet<Vec<u8>>,
+    ) -> Attempt<Option<Row>> {
+        rules.check(&row, &self.context)?;
+        for (place, claim) in rules.unique_claims(&row)? {
+            let unique = &rules.uniques[place];
+            self.claim_key(claim, Mode::Update, None).await?;
+            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+            let Some(existing) = self.find_unique(rules, unique, claim, &values).await? else { continue };
+            let arbiter = conflict.target.as_ref().is_none_or(|target| target.contains(&unique.object));
+            if !arbiter {
+                return Err(rules.duplicate(unique, &values, &self.context).into());
+            }
+            let Some(update) = &conflict.update else { return Ok(None) };
+            let key = encode::encode_key(&rules.key_of(&existing));
+            if !touched.insert(key) {
+                let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+                return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message)
+                    .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+                    .into());
+            }
+            let relations = [(insert.relation, existing.as_slice()), (update.excluded, row.as_slice())];
+            let parameters = self.parameters.clone();
+            let scope = Relations { relations: &relations, others: &[], parameters: &parameters };
+            if let Some(filter) = &update.filter
+                && evaluate(filter, &scope, &self.context)? != Value::Bool(true)
+            {
+                return Ok(None);
+            }
+            let mut new = existing.clone();
+            for (place, expression) in &update.set {
+                new[*place] = evaluate(expression, &scope, &self.context)?;
+            }
+            rules.check(&new, &self.context)?;
+            self.change_rows(rules, vec![(existing, Some(new.clone()))], None).await?;
+            return Ok(Some(new));
+        }
+        touched.insert(encode::encode_key(&rules.key_of(&row)));
+        self.put_inserted(rules, row).await.map(Some)
+    }
+
+    /// Changes (or, with `None`, deletes) rows as one statement: all old keys
+    /// go before new ones are looked up, so that rows may swap their keys.
+    pub(super) async fn change_rows(
+        &mut self,
+        rules: &Arc<Rules>,
+        changes: Vec<(Row, Option<Row>)>,
+        read_at: Option<Index>,
+    ) -> Attempt<()> {
+        self.change_rows_at(rules, changes, read_at, 0).await
+    }
+
+    async fn change_rows_at(
+        &mut self,
+        rules: &Arc<Rules>,
+        changes: Vec<(Row, Option<Row>)>,
+        read_at: Option<Index>,
+        depth: usize,
+    ) -> Attempt<()> {
+        if depth > CASCADE_DEPTH_MAX {
+            let message = "foreign key actions follow each other too deeply";
+            return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message).into());
+        }
+        let mut new_keys: Vec<(usize, ClaimKey, Row)> = Vec::new();
+        for (old, new) in &changes {
+            self.claim_change(rules, old, new.as_ref(), read_at, &mut new_keys).await?;
+        }
+        for (old, new) in &changes {
+            let key = rules.key_of(old);
+            let stays = new.as_ref().filter(|new| same_values(&rules.key_of(new), &key));
+            self.transaction.written.put(rules, key, Some(old), stays.cloned())?;
+        }
+        for (old, new) in &changes {
+            if let Some(new) = new
+                && !same_values(&rules.key_of(new), &rules.key_of(old))
+            {
+                let key = rules.key_of(new);
+                if matches!(self.transaction.written.row(rules.table.id, &key), Known::Row(_)) {
+                    let unique = &rules.uniques[0];
+                    return Err(rules.duplicate(unique, &key, &self.context).into());
+                }
+                self.transaction.written.put(rules, key, None, Some(new.clone()))?;
+            }
+        }
+        self.check_new_keys(rules, new_keys).await?;
+        for (old, new) in &changes {
+            if let Some(new) = new {
+                self.claim_parents(rules, Some(old), new).await?;
+            }
+            Box::pin(self.act_on_children(rules, old, new.as_ref(), depth)).await?;
+        }
+        Ok(())
+    }
+
+    /// Claims what one row's change needs and collects the unique keys it gains.
+    async fn claim_change(
+        &mut self,
+        rules: &Arc<Rules>,
+        old: &Row,
+        new: Option<&Row>,
+        read_at: Option<Index>,
+        new_keys: &mut Vec<(usize, ClaimKey, Row)>,
+    ) -> Attempt<()> {
+        let before = rules.unique_claims(old)?;
+        let after = new.map(|new| rules.unique_claims(new)).transpose()?.unwrap_or_default();
+        let keys_stay = new.is_some() && before == after;
+        let mode = if keys_stay { Mode::NoKeyUpdate } else { Mode::Update };
+        let mut primary = before.iter().filter(|(place, _)| *place == 0);
+        if let Some((_, claim)) = primary.next() {
+            self.claim_key(*claim, mode, read_at).await?;
+        }
+        if keys_stay {
+            return Ok(());
+        }
+        for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
+            self.claim_key(*claim, Mode::Update, None).await?;
+        }
+        let gained = after.into_iter().filter(|claim| !before.contains(claim));
+        for (place, claim) in gained {
+            self.claim_key(claim, Mode::Update, None).await?;
+            if let Some(new) = new {
+                new_keys.push((place, claim, new.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails if a gained unique key belongs to another row.
+    async fn check_new_keys(
+        &mut self,
+        rules: &Arc<Rules>,
+        new_keys: Vec<(usize, ClaimKey, Row)>,
+    ) -> Attempt<()> {
+        let mut seen = HashSet::new();
+        for (place, claim, row) in new_keys {
+            let unique = &rules.uniques[place];
+            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+            let other = match seen.insert(claim) {
+                false => true,
+                true => {
+                    let found = self.find_unique(rules, unique, claim, &values).await?;
+                    found.is_some_and(|found| !same_values(&rules.key_of(&found), &rules.key_of(&row)))
+                }
+            };
+            if other {
+                return Err(rules.duplicate(unique, &values, &self.context).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Claims the parents that a row newly refers to and remembers to look for them.
+    async fn claim_parents(&mut self, rules: &Arc<Rules>, old: Option<&Row>, new: &Row) -> Attempt<()> {
+        for reference in &rules.parents {
+            let Some(values) = reference.child_values(new)? else { continue };
+            let before = old.map(|old| reference.child_values(old)).transpose()?.flatten();
+            if before.is_some_and(|before| same_values(&before, &values)) {
+                continue;
+            }
+            self.claim_key(reference.parent_claim(&values), Mode::KeyShare, None).await?;
+            self.remember(reference.clone(), values, true);
+        }
+        Ok(())
+    }
+
+    /// Carries out what foreign keys ask when their parent row loses its key.
+    async fn act_on_children(
+        &mut self,
+        rules: &Arc<Rules>,
+        old: &Row,
+        new: Option<&Row>,
+        depth: usize,
+    ) -> Attempt<()> {
+        for reference in &rules.children {
+            let values = reference.parent_values(old);
+            if values.iter().any(Value::is_null) {
+                continue;
+            }
+            let gained = new.map(|new| reference.parent_values(new));
+            if gained.as_ref().is_some_and(|gained| same_values(gained, &values)) {
+                continue;
+            }
+            let action = match new {
+                None => reference.key.on_delete,
+                Some(_) => reference.key.on_update,
+            };
+            match action {
+                Action::NoAction => self.remember(reference.clone(), values, false),
+                Action::Restrict => {
+                    if !self.find_children(reference, &values).await?.is_empty() {
+                        return Err(reference.still_referenced(&values, &self.context).into());
+                    }
+                }
+                _ => self.follow(reference, action, values, gained, depth).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn follow(
+        &mut self,
+        reference: &Reference,
+        action: Action,
+        values: Vec<Value>,
+        gained: Option<Vec<Value>>,
+        depth: usize,
+    ) -> Attempt<()> {
+        let children = self.find_children(reference, &values).await?;
+        if children.is_empty() {
+            return Ok(());
+        }
+        let rules = self.rules(&reference.child)?;
+        self.claim_table(reference.child.id, Mode::Intent).await?;
+        let mut changes = Vec::with_capacity(children.len());
+        for child in children {
+            let new = match (action, &gained) {
+                (Action::Cascade, None) => None,
+                (Action::Cascade, Some(gained)) => {
+                    let mut new = child.clone();
+                    for (place, value) in reference.child_places.iter().zip(gained) {
+                        new[*place] = value.clone();
+                    }
+                    Some(new)
+                }
+                _ => Some(self.released(reference, action, &child)?),
+            };
+            if let Some(new) = &new {
+                rules.check(new, &self.context)?;
+            }
+            changes.push((child, new));
+        }
+        let stable = self.transaction.cluster.replicas.stable();
+        Box::pin(self.change_rows_at(&rules, changes, Some(stable), depth + 1)).await
+    }
+
+    /// A child row whose reference is set to null or its default.
+    fn released(&self, reference: &Reference, action: Action, child: &Row) -> Result<Row> {
+        let mut new = child.clone();
+        for place in &reference.child_places {
+            new[*place] = match (action, &reference.child.columns[*place].default) {
+                (Action::SetDefault, Some(text)) => {
+                    let context = &self.context;
+                    let binding = Binding { schema: &self.schema, system: &context.system, context };
+                    let (default, _) = bind::table_expression(text, &reference.child, &binding)?;
+                    evaluate(&default, &NoScope, context)?
+                }
+                _ => Value::Null,
+            };
+        }
+        Ok(new)
+    }
+
+    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+        let key = &reference.key;
+        let deferred = key.deferrable
+            && self.transaction.constraints_deferred.unwrap_or(key.initially_deferred);
+        let check = Deferred { reference, values, of_child };
+        match deferred {
+            true => self.transaction.deferred.push(check),
+            false => self.pending.push(check),
+        }
+    }
+
+    /// Looks at the foreign keys that this statement touched.
+    pub(super) async fn check_references(&mut self) -> Attempt<()> {
+        let pending = std::mem::take(&mut self.pending);
+        self.check_all(pending).await
+    }
+
+    /// Looks at the foreign keys that were put off until the end.
+    pub async fn check_deferred(&mut self) -> Result<(), read::Refused> {
+        let deferred = std::mem::take(&mut self.transaction.deferred);
+        match self.check_all(deferred).await {
+            Ok(()) => Ok(()),
+            Err(Interrupted::Refused(refused)) => Err(refused),
+            Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
+        }
+    }
+
+    async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
+        let mut seen = HashSet::new();
+        for check in checks {
+            let Deferred { reference, values, of_child } = check;
+            let name = (reference.key.id, of_child, encode::encode_key(&values));
+            if !seen.insert(name) {
+                continue;
+            }
+            if self.find_parent(&reference, &values).await?.is_some() {
+                continue;
+            }
+            if self.find_children(&reference, &values).await?.is_empty() {
+                continue;
+            }
+            return Err(match of_child {
+                true => reference.no_parent(&values, &self.context).into(),
+                false => reference.still_referenced(&values, &self.context).into(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn claim_key(&mut self, key: ClaimKey, mode: Mode, read_at: Option<Index>) -> Attempt<()> {
+        let claim = self.transaction.claim(key, mode, read_at, Contended::Wait, &self.patience);
+        match claim.await? {
+            Claim::Stale => Err(Interrupted::Stale),
+            Claim::Held | Claim::Skipped => Ok(()),
+        }
+    }
+
+    /// The row that has a unique key now.
+    async fn find_unique(
+        &mut self,
+        rules: &Arc<Rules>,
+        unique: &Unique,
+        claim: ClaimKey,
+        values: &[Value],
+    ) -> Attempt<Option<Row>> {
+        if let Some(row) = self.transaction.written.row_with(rules.table.id, claim) {
+            return Ok(Some(row.clone()));
+        }
+        let committed = self.committed(&rules.table, &unique.lookup, values).await?;
+        Ok(committed.into_iter().next())
+    }
+
+    async fn find_parent(&mut self, reference: &Reference, values: &[Value]) -> Attempt<Option<Row>> {
+        let claim = reference.parent_claim(values);
+        if let Some(row) = self.transaction.written.row_with(reference.parent.id, claim) {
+            return Ok(Some(row.clone()));
+        }
+        let committed = self.committed(&reference.parent, &reference.parents, values).await?;
+        Ok(committed.into_iter().next())
+    }
+
+    async fn find_children(&mut self, reference: &Reference, values: &[Value]) -> Attempt<Vec<Row>> {
+        let mut rows = self.committed(&reference.child, &reference.children, values).await?;
+        let written = self.transaction.written.rows(reference.child.id);
+        rows.extend(written.filter(|row| refers(reference, row, values)).cloned());
+        Ok(rows)
+    }
+
+    /// Committed rows as the replicas have them now, without those that the
+    /// transaction has written over.
+    async fn committed(&mut self, table: &Arc<Table>, query: &Arc<Query>, values: &[Value]) -> Attempt<Vec<Row>> {
+        if self.transaction.written.is_truncated(table.id) {
+            return Ok(Vec::new());
+        }
+        let cluster = &self.transaction.cluster;
+        let question = Question {
+            query: query.clone(),
+            parameters: values.to_vec().into(),
+            context: self.context.clone(),
+            schema: self.schema.version,
+            level: Level::Evaluate(cluster.replicas.stable()),
+            overlay: None,
+            snapshot: None,
+            cancel: self.patience.cancel.clone(),
+        };
+        let (_, rows) = read::read_all(cluster, &question).await?;
+        let rules = self.rules(table)?;
+        let written = &self.transaction.written;
+        let current = |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
+        Ok(rows.into_iter().filter(current).collect())
+    }
+}
+
+fn refers(reference: &Reference, row: &Row, values: &[Value]) -> bool {
+    let own = reference.child_places.iter().map(|place| &row[*place]);
+    own.zip(values).all(|(own, value)| !own.is_null() && compare::same(own, value))
+}
+
+fn same_values(a: &[Value], b: &[Value]) -> bool {
+    a.iter().zip(b).all(|(a, b)| match (a.is_null(), b.is_null()) {
+        (true, true) => true,
+        (false, false) => compare::same(a, b),
+        _ => false,
+    })
+}

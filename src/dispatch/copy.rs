@@ -1,0 +1,90 @@
+//! COPY FROM STDIN: rows in bulk into an open transaction.
+//!
+//! It claims the whole table. Into an empty one nothing has to be looked up on
+//! a replica but parents: the rows only have to agree with each other.
+
+use std::sync::Arc;
+
+use super::claim::Mode;
+use super::evaluate::{Evaluator, Interrupted};
+use super::read::{self, Refused};
+use crate::catalog::schema::Table;
+use crate::error::{Error, Result};
+use crate::plan::evaluate::evaluate;
+use crate::plan::evaluation::{of_select, plain};
+use crate::plan::expression::Expression;
+use crate::plan::query::{From, RelationId};
+use crate::types::{Row, Type, Value};
+
+/// A COPY under way.
+pub struct Copying {
+    pub table: Arc<Table>,
+    pub columns: Vec<usize>,
+    pub defaults: Vec<(usize, Expression)>,
+    /// The table held no row when it was claimed.
+    pub empty: Option<bool>,
+    pub rows: u64,
+}
+
+impl Evaluator<'_> {
+    /// Takes the next rows: values of the COPY's columns in order.
+    pub async fn copy_rows(&mut self, copying: &mut Copying, rows: Vec<Row>) -> Result<(), Refused> {
+        if copying.empty.is_none() {
+            self.claim_table(copying.table.id, Mode::Update).await?;
+            copying.empty = Some(self.is_empty(&copying.table).await?);
+        }
+        let rules = self.rules(&copying.table)?;
+        let empty = copying.empty == Some(true);
+        for values in rows {
+            let row = self.complete(copying, values)?;
+            copying.rows += 1;
+            let line = copying.rows;
+            let inserted = match empty {
+                true => self.add_row(&rules, row).await,
+                false => self.insert_row(&rules, row).await.map(|_| ()),
+            };
+            inserted.map_err(|interrupted| match interrupted {
+                Interrupted::Refused(refused) => refused,
+                Interrupted::Stale => Error::internal("a key of a claimed table changed").into(),
+            })?;
+            if line % 4096 == 0 && self.patience.cancel.is_cancelled() {
+                return Err(read::cancelled().into());
+            }
+        }
+        self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+        Ok(())
+    }
+
+    /// Looks at the foreign keys of all rows.
+    pub async fn copy_end(&mut self) -> Result<(), Refused> {
+        self.check_references().await.map_err(|interrupted| match interrupted {
+            Interrupted::Refused(refused) => refused,
+            Interrupted::Stale => Error::internal("a claimed key changed").into(),
+        })
+    }
+
+    fn complete(&self, copying: &Copying, values: Row) -> Result<Row> {
+        let mut row = vec![Value::Null; copying.table.columns.len()];
+        for (place, value) in copying.columns.iter().zip(values) {
+            row[*place] = value;
+        }
+        for (place, default) in &copying.defaults {
+            row[*place] = evaluate(default, &*self.parameters, &self.context)?;
+        }
+        Ok(row)
+    }
+
+    async fn is_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
+        if self.transaction.written.is_truncated(table.id) {
+            return Ok(self.transaction.written.rows(table.id).next().is_none());
+        }
+        let relation = RelationId(0);
+        let from = From::Table { relation, table: table.clone(), alias: table.name.clone() };
+        let one = Expression::constant(Value::Int(1), Type::Int4);
+        let mut query = of_select(plain(vec![one.clone()], vec![from], None));
+        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
+        let question = self.question(Arc::new(query)).await?;
+        let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
+        Ok(rows.is_empty())
+    }
+}

@@ -1,0 +1,424 @@
+//! A writing statement inside an open transaction: evaluated as a query,
+//! claimed, checked, and kept as rows.
+//!
+//! A statement that finds a key changed between its reading and its claiming
+//! is taken back and evaluated again; its claims stay, so it gets there.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::claim::{ClaimKey, Contended, Mode};
+use super::read::{self, Question, Refused};
+use super::rules::Rules;
+use super::transaction::{Claim, OpenTransaction, Patience};
+use crate::catalog::schema::{Schema, Table};
+use crate::endpoint::Level;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::context::Context;
+use crate::plan::evaluate::{Scope, evaluate, is_evaluable};
+use crate::plan::evaluation::{self, Evaluation};
+use crate::plan::expression::Expression;
+use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RelationId, RowLock};
+use crate::plan::statement::{
+    Delete, Insert, InsertColumn, InsertSource, Isolation, Returning, Update,
+};
+use crate::types::id::{Index, ObjectId, TableId};
+use crate::types::{Row, Value};
+
+/// How often a statement is evaluated again before it claims its whole table.
+const ATTEMPTS_BEFORE_TABLE: usize = 20;
+
+/// How often at all.
+const ATTEMPTS_MAX: usize = 100;
+
+/// One statement at work in a transaction.
+pub struct Evaluator<'a> {
+    pub transaction: &'a mut OpenTransaction,
+    pub schema: Arc<Schema>,
+    pub context: Arc<Context>,
+    pub parameters: Arc<[Value]>,
+    pub patience: Patience,
+    /// The tables the statement reads, for SERIALIZABLE.
+    pub reads: Vec<TableId>,
+    /// Foreign keys to look at when the statement ends.
+    pub pending: Vec<super::transaction::Deferred>,
+}
+
+/// What a writing statement did.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub rows: u64,
+    pub returning: Vec<Row>,
+}
+
+/// Why an attempt ended early.
+pub(super) enum Interrupted {
+    /// Something changed since it was read: evaluate again.
+    Stale,
+    Refused(Refused),
+}
+
+impl From<Error> for Interrupted {
+    fn from(error: Error) -> Interrupted {
+        Interrupted::Refused(Refused::Error(error))
+    }
+}
+
+impl From<Refused> for Interrupted {
+    fn from(refused: Refused) -> Interrupted {
+        Interrupted::Refused(refused)
+    }
+}
+
+pub(super) type Attempt<T> = Result<T, Interrupted>;
+
+/// A statement that writes rows.
+#[derive(Clone, Copy)]
+pub enum Writing<'a> {
+    Insert(&'a Insert),
+    Update(&'a Update, &'a Evaluation),
+    Delete(&'a Delete, &'a Evaluation),
+}
+
+impl Writing<'_> {
+    fn table(&self) -> &Arc<Table> {
+        match self {
+            Writing::Insert(insert) => &insert.table,
+            Writing::Update(update, _) => &update.table,
+            Writing::Delete(delete, _) => &delete.table,
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    /// Runs the statement; on an error everything it wrote is taken back.
+    pub async fn run(&mut self, writing: Writing<'_>) -> Result<Done, Refused> {
+        let place = self.transaction.place();
+        for attempt in 0..ATTEMPTS_MAX {
+            let outcome = self.attempt(writing, attempt).await;
+            if let Ok(done) = outcome {
+                self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+                return Ok(done);
+            }
+            self.transaction.return_to(&place);
+            self.pending.clear();
+            match outcome {
+                Err(Interrupted::Refused(refused)) => return Err(refused),
+                _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
+                _ => {}
+            }
+        }
+        let message = "could not serialize access: the rows change too fast";
+        Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
+    }
+
+    async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
+        let table = writing.table().id;
+        let mode = if attempt >= ATTEMPTS_BEFORE_TABLE { Mode::Update } else { Mode::Intent };
+        self.claim_table(table, mode).await?;
+        // What changes from here on is remembered until the keys are claimed.
+        let claims = self.transaction.cluster.claims.clone();
+        let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
+        let done = match writing {
+            Writing::Insert(insert) => self.insert(insert).await?,
+            Writing::Update(update, evaluation) => self.update(update, evaluation).await?,
+            Writing::Delete(delete, evaluation) => self.delete(delete, evaluation).await?,
+        };
+        self.check_references().await?;
+        Ok(done)
+    }
+
+    /// Claims a table: `Intent` to write rows, `Update` for all of it.
+    pub async fn claim_table(&mut self, table: TableId, mode: Mode) -> Result<()> {
+        let key = ClaimKey::table(table);
+        self.transaction.claim(key, mode, None, Contended::Wait, &self.patience).await.map(|_| ())
+    }
+
+    pub fn rules(&self, table: &Arc<Table>) -> Result<Arc<Rules>> {
+        self.transaction.cluster.rules(&self.schema, table, &self.context)
+    }
+
+    /// A question on the transaction's own view: its snapshot and its rows.
+    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question> {
+        let snapshot = self.transaction.snapshot().await?;
+        let level = match &snapshot {
+            Some(held) => Level::Evaluate(held.index),
+            None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
+        };
+        Ok(Question {
+            query,
+            parameters: self.parameters.clone(),
+            context: self.context.clone(),
+            schema: self.schema.version,
+            level,
+            overlay: self.transaction.written.overlay(),
+            snapshot,
+            cancel: self.patience.cancel.clone(),
+        })
+    }
+
+    async fn rows_of(&mut self, query: Arc<Query>) -> Result<(Index, Vec<Row>), Refused> {
+        let question = self.question(query).await?;
+        read::read_all(&self.transaction.cluster, &question).await
+    }
+
+    async fn insert(&mut self, insert: &Insert) -> Attempt<Done> {
+        let rows = self.proposed(insert).await?;
+        let rules = self.rules(&insert.table)?;
+        let mut done = Done::default();
+        let mut touched = HashSet::new();
+        for row in rows {
+            let inserted = match &insert.on_conflict {
+                None => Some(self.insert_row(&rules, row).await?),
+                Some(conflict) => {
+                    self.insert_or(&rules, insert, conflict, row, &mut touched).await?
+                }
+            };
+            let Some(row) = inserted else { continue };
+            done.rows += 1;
+            self.return_row(&insert.returning, insert.relation, &row, &[], &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// The complete rows that an INSERT proposes.
+    async fn proposed(&mut self, insert: &Insert) -> Attempt<Vec<Row>> {
+        match &insert.source {
+            InsertSource::Values(rows) if rows.iter().flatten().all(is_evaluable) => {
+                let mut values = Vec::with_capacity(rows.len());
+                for row in rows {
+                    let row = row.iter().map(|e| evaluate(e, &*self.parameters, &self.context));
+                    values.push(row.collect::<Result<Row>>()?);
+                }
+                Ok(values)
+            }
+            InsertSource::Values(rows) => {
+                let columns = insert.table.columns.iter().map(|column| {
+                    let ty = column.ty.clone();
+                    OutputColumn { name: column.name.clone(), ty, origin: None }
+                });
+                let query = Query {
+                    with: insert.with.clone(),
+                    body: Body::Values(rows.clone()),
+                    order_by: Vec::new(),
+                    limit: None,
+                    offset: None,
+                    columns: columns.collect(),
+                    locks: Vec::new(),
+                };
+                Ok(self.rows_of(Arc::new(query)).await?.1)
+            }
+            InsertSource::Query { query, columns } => {
+                let mut query = Query::clone(query);
+                let mut with = insert.with.clone();
+                with.append(&mut query.with);
+                query.with = with;
+                self.note_reads();
+                let (_, results) = self.rows_of(Arc::new(query)).await?;
+                let mut rows = Vec::with_capacity(results.len());
+                for result in results {
+                    let row = columns.iter().map(|column| match column {
+                        InsertColumn::Result(place) => Ok(result[*place].clone()),
+                        InsertColumn::Default(expression) => {
+                            evaluate(expression, &*self.parameters, &self.context)
+                        }
+                    });
+                    rows.push(row.collect::<Result<Row>>()?);
+                }
+                Ok(rows)
+            }
+        }
+    }
+
+    async fn update(&mut self, update: &Update, evaluation: &Evaluation) -> Attempt<Done> {
+        let rules = self.rules(&update.table)?;
+        self.note_reads();
+        let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
+        let width = update.table.columns.len();
+        let mut seen = HashSet::new();
+        let mut found = Vec::with_capacity(rows.len());
+        for mut result in rows {
+            let rest = result.split_off(width);
+            if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
+                found.push((result, rest));
+            }
+        }
+        let mut changes = Vec::with_capacity(found.len());
+        for (old, rest) in found {
+            let new = self.updated(update, evaluation, &old, &rest)?;
+            rules.check(&new, &self.context)?;
+            changes.push((old, new, rest));
+        }
+        let pairs: Vec<(Row, Option<Row>)> =
+            changes.iter().map(|(old, new, _)| (old.clone(), Some(new.clone()))).collect();
+        self.change_rows(&rules, pairs, Some(index)).await?;
+        let mut done = Done { rows: changes.len() as u64, returning: Vec::new() };
+        for (_, new, rest) in &changes {
+            let others = others(evaluation, rest);
+            self.return_row(&update.returning, update.relation, new, &others, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// The new row of an UPDATE.
+    fn updated(&self, update: &Update, evaluation: &Evaluation, old: &Row, rest: &[Value]) -> Result<Row> {
+        let mut new = old.clone();
+        for (place, expression) in &update.set {
+            let computed = evaluation.computed.iter().position(|computed| computed == place);
+            new[*place] = match computed {
+                Some(number) => rest[number].clone(),
+                None => {
+                    let relations = [(update.relation, old.as_slice())];
+                    let scope = Relations { relations: &relations, others: &[], parameters: &self.parameters };
+                    evaluate(expression, &scope, &self.context)?
+                }
+            };
+        }
+        Ok(new)
+    }
+
+    async fn delete(&mut self, delete: &Delete, evaluation: &Evaluation) -> Attempt<Done> {
+        let rules = self.rules(&delete.table)?;
+        self.note_reads();
+        let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
+        let width = delete.table.columns.len();
+        let mut seen = HashSet::new();
+        let mut found = Vec::with_capacity(rows.len());
+        for mut result in rows {
+            let rest = result.split_off(width);
+            if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
+                found.push((result, rest));
+            }
+        }
+        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
+        self.change_rows(&rules, pairs, Some(index)).await?;
+        let mut done = Done { rows: found.len() as u64, returning: Vec::new() };
+        for (old, rest) in &found {
+            let others = others(evaluation, rest);
+            self.return_row(&delete.returning, delete.relation, old, &others, &mut done)?;
+        }
+        Ok(done)
+    }
+
+    /// Empties tables; the caller has found that no others refer to them.
+    pub async fn truncate(&mut self, tables: &[TableId]) -> Result<(), Refused> {
+        for table in tables {
+            self.claim_table(*table, Mode::Update).await?;
+        }
+        for table in tables {
+            self.transaction.written.truncate(*table);
+        }
+        self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+        Ok(())
+    }
+
+    /// Runs FOR UPDATE and its like: claims the rows it yields.
+    pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
+        let (asked, keys) = evaluation::of_locks(query)?;
+        let width = query.columns.len();
+        'again: for _ in 0..ATTEMPTS_MAX {
+            let claims = self.transaction.cluster.claims.clone();
+            let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
+            let (index, rows) = self.rows_of(asked.clone()).await?;
+            let mut kept = Vec::with_capacity(rows.len());
+            for mut row in rows {
+                let mut keep = true;
+                for key in &keys {
+                    let values: Vec<Value> = key.places.iter().map(|place| row[*place].clone()).collect();
+                    if values.iter().any(Value::is_null) {
+                        continue;
+                    }
+                    let lock = &query.locks[key.lock];
+                    let (mode, contended) = lock_of(lock);
+                    let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
+                    let held = self.transaction.claim(claim, mode, Some(index), contended, &self.patience);
+                    match held.await? {
+                        Claim::Held => {}
+                        Claim::Stale => continue 'again,
+                        Claim::Skipped => keep = false,
+                    }
+                }
+                if keep {
+                    row.truncate(width);
+                    kept.push(row);
+                }
+            }
+            return Ok(kept);
+        }
+        let message = "could not serialize access: the rows change too fast";
+        Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
+    }
+
+    /// Remembers what a serializable transaction has read.
+    pub fn note_reads(&mut self) {
+        if self.transaction.isolation == Isolation::Serializable {
+            self.transaction.tables_read.extend(self.reads.iter().copied());
+        }
+    }
+
+    fn return_row(
+        &self,
+        returning: &Option<Returning>,
+        relation: RelationId,
+        row: &Row,
+        others: &[((RelationId, usize), Value)],
+        done: &mut Done,
+    ) -> Result<()> {
+        let Some(returning) = returning else { return Ok(()) };
+        let relations = [(relation, row.as_slice())];
+        let scope = Relations { relations: &relations, others, parameters: &self.parameters };
+        let values = returning.expressions.iter().map(|e: &Expression| {
+            if !is_evaluable(e) {
+                return Err(Error::unsupported("a subquery or aggregate in RETURNING"));
+            }
+            evaluate(e, &scope, &self.context)
+        });
+        done.returning.push(values.collect::<Result<Row>>()?);
+        Ok(())
+    }
+}
+
+/// How a row lock claims.
+fn lock_of(lock: &RowLock) -> (Mode, Contended) {
+    let mode = match lock.strength {
+        LockStrength::KeyShare => Mode::KeyShare,
+        LockStrength::Share => Mode::Share,
+        LockStrength::NoKeyUpdate => Mode::NoKeyUpdate,
+        LockStrength::Update => Mode::Update,
+    };
+    let contended = match lock.wait {
+        LockWait::Wait => Contended::Wait,
+        LockWait::NoWait => Contended::Fail,
+        LockWait::SkipLocked => Contended::Skip,
+    };
+    (mode, contended)
+}
+
+fn others(evaluation: &Evaluation, rest: &[Value]) -> Vec<((RelationId, usize), Value)> {
+    let values = rest.iter().skip(evaluation.computed.len()).cloned();
+    evaluation.others.iter().copied().zip(values).collect()
+}
+
+/// Rows of several relations, single values of others, and parameters.
+pub(super) struct Relations<'a> {
+    pub relations: &'a [(RelationId, &'a [Value])],
+    pub others: &'a [((RelationId, usize), Value)],
+    pub parameters: &'a [Value],
+}
+
+impl Scope for Relations<'_> {
+    fn column(&self, relation: RelationId, column: usize) -> Option<&Value> {
+        let own = self.relations.iter().find(|(id, _)| *id == relation);
+        match own {
+            Some((_, row)) => row.get(column),
+            None => {
+                let other = self.others.iter().find(|(place, _)| *place == (relation, column));
+                other.map(|(_, value)| value)
+            }
+        }
+    }
+
+    fn parameter(&self, index: usize) -> Option<&Value> {
+        self.parameters.get(index)
+    }
+}

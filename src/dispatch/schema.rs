@@ -1,0 +1,391 @@
+//! Schema changes: checked on a replica, kept in the transaction, logged alone in their entry.
+//!
+//! One transaction changes the schema at a time; it claims the schema and the
+//! tables it changes, so open transactions that write to them go first. The
+//! changed schema shows in the transaction at once. A table whose rows lie
+//! otherwise than on the replicas cannot be used again before COMMIT: 0A000.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::claim::{ClaimKey, Contended, Mode};
+use super::evaluate::Evaluator;
+use super::read::{self, Question, Refused};
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::{Schema, Table};
+use crate::endpoint::Level;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::evaluate::{NoScope, evaluate};
+use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::expression::{Expression, ExpressionKind};
+use crate::plan::function::resolve;
+use crate::plan::query::{From, JoinKind, Query, RelationId};
+use crate::plan::statement::{ColumnFill, SchemaCheck, SchemaStatement};
+use crate::types::id::TableId;
+use crate::types::{Row, Type, Value};
+
+/// The relations of the queries that check rows.
+const CHILD: RelationId = RelationId(u32::MAX - 1);
+const PARENT: RelationId = RelationId(u32::MAX - 2);
+
+impl Evaluator<'_> {
+    /// Takes a schema statement into the transaction.
+    pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
+        let schema_claim = ClaimKey::table(TableId(0));
+        let patience = self.patience.clone();
+        let claim = self.transaction.claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
+        claim.await?;
+        for table in tables_changed(&statement.changes) {
+            self.claim_table(table, Mode::Update).await?;
+        }
+        let current = self.transaction.cluster.definition()?.schema.clone();
+        if self.transaction.changes.is_empty() && current.version != self.schema.version {
+            return Err(Refused::Replan);
+        }
+        for check in &statement.checks {
+            self.check_rows(check).await?;
+        }
+        let filling = match &statement.fill {
+            Some(query) => Some(self.fill_rows(query).await?),
+            None => None,
+        };
+        let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        let transaction = &mut *self.transaction;
+        transaction.base.get_or_insert_with(|| self.schema.clone());
+        transaction.changes.extend(statement.changes.iter().cloned());
+        transaction.schema = Some(changed.clone());
+        for table in created(&statement.changes) {
+            // Nothing of it is on a replica: what is written is all there is.
+            transaction.written.truncate(table.id);
+        }
+        for (sequence, next) in &statement.restarts {
+            transaction.cluster.counters.set(*sequence, *next, false);
+            transaction.drew = true;
+        }
+        if !statement.column_fills.is_empty() {
+            self.fill_columns(&statement.column_fills, &changed).await?;
+        }
+        let count = filling.as_ref().map_or(0, |rows| rows.len() as u64);
+        if let Some(rows) = filling {
+            self.schema = changed;
+            self.fill(&statement.changes, rows).await?;
+        }
+        Ok(count)
+    }
+
+    async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
+        let question = self.question(Arc::new(query.clone())).await?;
+        Ok(read::read_all(&self.transaction.cluster, &question).await?.1)
+    }
+
+    /// CREATE TABLE AS: the rows get hidden keys and go in as written rows.
+    async fn fill(&mut self, changes: &[SchemaChange], rows: Vec<Row>) -> Result<(), Refused> {
+        let Some(created) = created(changes).next() else { return Ok(()) };
+        let Some(table) = self.schema.table(created.id).cloned() else { return Ok(()) };
+        let rules = self.rules(&table)?;
+        for (number, mut row) in rows.into_iter().enumerate() {
+            // Only a hidden key is not in the query's result.
+            row.resize(table.columns.len(), Value::Int(number as i64 + 1));
+            self.transaction.written.put(&rules, rules.key_of(&row), None, Some(row))?;
+        }
+        if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
+            let count = self.transaction.written.rows(table.id).count() as i64;
+            self.transaction.cluster.counters.set(*sequence, count.max(1), count > 0);
+        }
+        Ok(())
+    }
+
+    /// Added columns whose values differ from row to row: each existing row is
+    /// written anew as it lies after the change.
+    async fn fill_columns(&mut self, fills: &[ColumnFill], changed: &Arc<Schema>) -> Result<(), Refused> {
+        let Some(first) = fills.first() else { return Ok(()) };
+        let (old, new) = (self.table(first.table)?, changed.table(first.table).cloned());
+        let new = new.ok_or_else(|| Error::internal("a filled table is gone"))?;
+        let from = vec![table_item(&old, CHILD)];
+        let rows = self.look(of_select(plain(whole_row(&old, CHILD), from, None))).await?;
+        let rules = self.transaction.cluster.rules(changed, &new, &self.context)?;
+        for row in rows {
+            let laid = new.columns.iter().map(|column| match old.position(column.id) {
+                Some(place) => row[place].clone(),
+                None => Value::Null,
+            });
+            let before: Row = laid.collect();
+            let mut after = before.clone();
+            for fill in fills {
+                if let Some(place) = new.position(fill.column) {
+                    after[place] = evaluate(&fill.value, &NoScope, &self.context)?;
+                }
+            }
+            rules.check(&after, &self.context)?;
+            self.transaction.written.put(&rules, rules.key_of(&before), Some(&before), Some(after))?;
+        }
+        Ok(())
+    }
+
+    async fn check_rows(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
+        match check {
+            SchemaCheck::NotNull { table, column } => {
+                let table = self.table(*table)?;
+                let column = &table.columns[*column];
+                let place = table.position(column.id).unwrap_or_default();
+                let operand = Expression::column(CHILD, place, column.ty.clone());
+                let null = is_null(operand);
+                if self.any_row(&table, CHILD, null).await?.is_some() {
+                    let message =
+                        format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
+                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                }
+                Ok(())
+            }
+            SchemaCheck::NoRows { table, column } => {
+                let table = self.table(*table)?;
+                let any = Expression::constant(Value::Bool(true), Type::Bool);
+                if self.any_row(&table, CHILD, any).await?.is_some() {
+                    let message =
+                        format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
+                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                }
+                Ok(())
+            }
+            SchemaCheck::Holds { table, relation, condition, constraint } => {
+                let table = self.table(*table)?;
+                let violated = Expression {
+                    kind: ExpressionKind::IsTruth {
+                        operand: Box::new(condition.clone()),
+                        value: Some(false),
+                        negated: false,
+                    },
+                    ty: Type::Bool,
+                };
+                if self.any_row(&table, *relation, violated).await?.is_some() {
+                    let message = format!(
+                        "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
+                        table.name
+                    );
+                    return Err(Error::new(SqlState::CHECK_VIOLATION, message).into());
+                }
+                Ok(())
+            }
+            SchemaCheck::Unique { table, columns, relation, filter, name } => {
+                let table = self.table(*table)?;
+                self.check_unique(&table, columns, *relation, filter.as_ref(), name).await
+            }
+            SchemaCheck::ForeignKey { table, columns, parent, parent_columns, constraint } => {
+                let child = self.table(*table)?;
+                let parent = self.table(*parent)?;
+                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint).await
+            }
+        }
+    }
+
+    fn table(&self, id: TableId) -> Result<Arc<Table>> {
+        self.schema.table(id).cloned().ok_or_else(|| Error::internal("a check names no table"))
+    }
+
+    /// Rows of a query over committed tables, or over the transaction's own.
+    async fn look(&mut self, query: Query) -> Result<Vec<Row>, Refused> {
+        let cluster = self.transaction.cluster.clone();
+        let question = Question {
+            query: Arc::new(query),
+            parameters: Arc::from([]),
+            context: self.context.clone(),
+            schema: self.transaction.base.as_ref().unwrap_or(&self.schema).version,
+            level: Level::Evaluate(cluster.replicas.stable()),
+            overlay: self.transaction.written.overlay(),
+            snapshot: None,
+            cancel: self.patience.cancel.clone(),
+        };
+        Ok(read::read_all(&cluster, &question).await?.1)
+    }
+
+    async fn any_row(
+        &mut self,
+        table: &Arc<Table>,
+        relation: RelationId,
+        condition: Expression,
+    ) -> Result<Option<Row>, Refused> {
+        let from = vec![table_item(table, relation)];
+        let one = Expression::constant(Value::Int(1), Type::Int4);
+        let mut query = of_select(plain(vec![one.clone()], from, Some(condition)));
+        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
+        Ok(self.look(query).await?.into_iter().next())
+    }
+
+    async fn check_unique(
+        &mut self,
+        table: &Arc<Table>,
+        columns: &[Expression],
+        relation: RelationId,
+        filter: Option<&Expression>,
+        name: &str,
+    ) -> Result<(), Refused> {
+        let from = vec![table_item(table, relation)];
+        let mut conditions: Vec<Expression> =
+            columns.iter().map(|column| not(is_null(column.clone()))).collect();
+        conditions.extend(filter.cloned());
+        let mut select = plain(columns.to_vec(), from, Some(and(conditions)));
+        let count = resolve::function("count", &[])?.function;
+        let counted = Expression {
+            kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
+                function: count,
+                arguments: Vec::new(),
+                distinct: false,
+                filter: None,
+                order_by: Vec::new(),
+            })),
+            ty: Type::Int8,
+        };
+        let more = resolve::operator(">", &[Type::Int8, Type::Int8])?.function;
+        let one = Expression::constant(Value::Int(1), Type::Int8);
+        select.group_by = columns.to_vec();
+        select.grouped = true;
+        select.having = Some(Expression {
+            kind: ExpressionKind::Call { function: more, arguments: vec![counted, one] },
+            ty: Type::Bool,
+        });
+        let mut query = of_select(select);
+        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
+        let Some(row) = self.look(query).await?.into_iter().next() else { return Ok(()) };
+        let values = columns.iter().zip(&row).map(|(column, value)| {
+            let mut out = String::new();
+            crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
+            out
+        });
+        let values = values.collect::<Vec<_>>().join(", ");
+        let names = columns.iter().map(|column| match &column.kind {
+            ExpressionKind::Column { column, .. } => table.columns[*column].name.clone(),
+            _ => "expression".to_owned(),
+        });
+        let names = names.collect::<Vec<_>>().join(", ");
+        let message = format!("could not create unique index \"{name}\"");
+        Err(Error::new(SqlState::UNIQUE_VIOLATION, message)
+            .detail(format!("Key ({names})=({values}) is duplicated."))
+            .table(&table.name)
+            .constraint(name)
+            .into())
+    }
+
+    /// Looks for a child without a parent by an outer join.
+    async fn check_foreign_key(
+        &mut self,
+        child: &Arc<Table>,
+        columns: &[usize],
+        parent: &Arc<Table>,
+        parent_columns: &[usize],
+        constraint: &str,
+    ) -> Result<(), Refused> {
+        let mut matches = Vec::with_capacity(columns.len());
+        let mut conditions = Vec::with_capacity(columns.len() + 1);
+        let mut shown = Vec::with_capacity(columns.len());
+        for (column, parent_column) in columns.iter().zip(parent_columns) {
+            let left = Expression::column(CHILD, *column, child.columns[*column].ty.clone());
+            let right = Expression::column(PARENT, *parent_column, parent.columns[*parent_column].ty.clone());
+            let types = [left.ty.without_modifier(), right.ty.without_modifier()];
+            let equal = resolve::operator("=", &types)?.function;
+            conditions.push(not(is_null(left.clone())));
+            shown.push(left.clone());
+            matches.push(Expression {
+                kind: ExpressionKind::Call { function: equal, arguments: vec![left, right] },
+                ty: Type::Bool,
+            });
+        }
+        let missing = Expression::column(PARENT, parent_columns[0], parent.columns[parent_columns[0]].ty.clone());
+        conditions.push(is_null(missing));
+        let join = From::Join {
+            kind: JoinKind::Left,
+            left: Box::new(table_item(child, CHILD)),
+            right: Box::new(table_item(parent, PARENT)),
+            on: Some(and(matches)),
+        };
+        let mut query = of_select(plain(shown.clone(), vec![join], Some(and(conditions))));
+        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
+        let Some(row) = self.look(query).await?.into_iter().next() else { return Ok(()) };
+        let names: Vec<&str> = columns.iter().map(|place| child.columns[*place].name.as_str()).collect();
+        let values = shown.iter().zip(&row).map(|(column, value)| {
+            let mut out = String::new();
+            crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
+            out
+        });
+        let values = values.collect::<Vec<_>>().join(", ");
+        let (child, parent) = (&child.name, &parent.name);
+        let message = format!(
+            "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
+        );
+        Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
+            .detail(format!("Key ({})=({values}) is not present in table \"{parent}\".", names.join(", ")))
+            .table(child)
+            .constraint(constraint)
+            .into())
+    }
+}
+
+fn table_item(table: &Arc<Table>, relation: RelationId) -> From {
+    From::Table { relation, table: table.clone(), alias: table.name.clone() }
+}
+
+fn is_null(operand: Expression) -> Expression {
+    let kind = ExpressionKind::IsNull { operand: Box::new(operand), negated: false };
+    Expression { kind, ty: Type::Bool }
+}
+
+fn not(operand: Expression) -> Expression {
+    Expression { kind: ExpressionKind::Not(Box::new(operand)), ty: Type::Bool }
+}
+
+fn and(conditions: Vec<Expression>) -> Expression {
+    Expression { kind: ExpressionKind::And(conditions), ty: Type::Bool }
+}
+
+fn created(changes: &[SchemaChange]) -> impl Iterator<Item = &Table> {
+    changes.iter().filter_map(|change| match change {
+        SchemaChange::CreateTable(table) => Some(table),
+        _ => None,
+    })
+}
+
+/// The existing tables that changes are about.
+pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
+    let new: BTreeSet<TableId> = created(changes).map(|table| table.id).collect();
+    let table = |change: &SchemaChange| match change {
+        SchemaChange::CreateTable(_)
+        | SchemaChange::CreateSequence(_)
+        | SchemaChange::AlterSequence(_)
+        | SchemaChange::DropSequence(_) => None,
+        SchemaChange::DropTable(table)
+        | SchemaChange::RenameTable { table, .. }
+        | SchemaChange::RenameColumn { table, .. }
+        | SchemaChange::AddColumn { table, .. }
+        | SchemaChange::DropColumn { table, .. }
+        | SchemaChange::SetType { table, .. }
+        | SchemaChange::SetDefault { table, .. }
+        | SchemaChange::SetNotNull { table, .. }
+        | SchemaChange::SetIdentity { table, .. }
+        | SchemaChange::AddPrimaryKey { table, .. }
+        | SchemaChange::AddIndex { table, .. }
+        | SchemaChange::DropIndex { table, .. }
+        | SchemaChange::RenameIndex { table, .. }
+        | SchemaChange::AddForeignKey { table, .. }
+        | SchemaChange::AddCheck { table, .. }
+        | SchemaChange::DropConstraint { table, .. }
+        | SchemaChange::RenameConstraint { table, .. }
+        | SchemaChange::DropPrimaryKey { table, .. } => Some(*table),
+    };
+    let referenced = |change: &SchemaChange| match change {
+        SchemaChange::AddForeignKey { key, .. } => vec![key.parent],
+        SchemaChange::CreateTable(table) => table.foreign_keys.iter().map(|key| key.parent).collect(),
+        _ => Vec::new(),
+    };
+    let own = changes.iter().filter_map(table);
+    let others = changes.iter().flat_map(referenced);
+    own.chain(others).filter(|table| !new.contains(table)).collect()
+}
+
+/// Existing tables whose rows lie otherwise after the changes than on the replicas.
+pub fn relaid(base: &Schema, now: &Schema) -> BTreeSet<TableId> {
+    let same = |a: &Table, b: &Table| a.name == b.name && a.columns == b.columns && a.key == b.key;
+    base.tables
+        .iter()
+        .filter(|(id, table)| now.tables.get(*id).is_none_or(|changed| !same(table, changed)))
+        .map(|(id, _)| *id)
+        .collect()
+}

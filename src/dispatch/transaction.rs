@@ -1,0 +1,372 @@
+//! Open transactions: their claims and their written rows, kept at the leader.
+//!
+//! No engine holds a transaction open for a client. Statements evaluate
+//! (`evaluate`), rows gather in [`Written`], and COMMIT logs them at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::claim::{Claimed, ClaimKey, Contended, Mode, Owner, Watch};
+use super::cluster::DataCluster;
+use super::read::{self, Held, Refused};
+use super::rules::Reference;
+use super::write::{Content, ReadSet, Refusal};
+use super::written::Written;
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::Schema;
+use crate::endpoint::Level;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::statement::Isolation;
+use crate::types::Value;
+use crate::types::id::{Index, TableId, TransactionId};
+use crate::log::command::SchemaEntry;
+use crate::types::write::Outcome;
+
+/// A transaction between its first statement and its end.
+pub struct OpenTransaction {
+    pub cluster: Arc<DataCluster>,
+    pub id: TransactionId,
+    pub owner: Owner,
+    pub isolation: Isolation,
+    pub read_only: bool,
+    /// The schema its written rows are laid out by; set by the first write.
+    pub schema: Option<Arc<Schema>>,
+    /// Schema changes to be logged with it, and the schema before them.
+    pub changes: Vec<SchemaChange>,
+    pub base: Option<Arc<Schema>>,
+    pub written: Written,
+    /// Foreign keys to look at when the transaction ends.
+    pub deferred: Vec<Deferred>,
+    /// SET CONSTRAINTS: all deferrable keys, or by name.
+    pub constraints_deferred: Option<bool>,
+    /// The tables a serializable transaction has read.
+    pub tables_read: BTreeSet<TableId>,
+    /// It drew from a sequence.
+    pub drew: bool,
+    snapshot: Option<Snapshot>,
+    savepoints: Vec<Savepoint>,
+}
+
+/// A foreign key to check at the end: of a child's values, or of values a parent lost.
+#[derive(Clone)]
+pub struct Deferred {
+    pub reference: Reference,
+    pub values: Vec<Value>,
+    pub of_child: bool,
+}
+
+struct Snapshot {
+    held: Held,
+    /// Keeps changed keys remembered.
+    _watch: Watch,
+    closer: Closer,
+}
+
+/// Closes a snapshot on its replica when the transaction is gone.
+struct Closer {
+    cluster: Arc<DataCluster>,
+    held: Held,
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        let held = self.held.clone();
+        self.cluster.tasks.spawn("close snapshot", async move {
+            held.member.endpoint.close_snapshot(held.id).await;
+        });
+    }
+}
+
+struct Savepoint {
+    name: String,
+    place: Place,
+    claims: usize,
+}
+
+/// What a failed statement or ROLLBACK TO takes a transaction back to.
+pub struct Place {
+    written: usize,
+    deferred: usize,
+    changes: usize,
+    schema: Option<Arc<Schema>>,
+}
+
+/// How a claim may wait.
+#[derive(Clone)]
+pub struct Patience {
+    pub cancel: CancellationToken,
+    /// `lock_timeout`; `None`: as long as the statement may.
+    pub lock_timeout: Option<Duration>,
+}
+
+impl OpenTransaction {
+    pub fn new(cluster: Arc<DataCluster>, id: TransactionId, isolation: Isolation, read_only: bool) -> OpenTransaction {
+        OpenTransaction {
+            cluster,
+            id,
+            owner: Owner(id.number),
+            isolation,
+            read_only,
+            schema: None,
+            changes: Vec::new(),
+            base: None,
+            written: Written::default(),
+            deferred: Vec::new(),
+            constraints_deferred: None,
+            tables_read: BTreeSet::new(),
+            drew: false,
+            snapshot: None,
+            savepoints: Vec::new(),
+        }
+    }
+
+    /// The snapshot that all its statements read, opened by the first;
+    /// `None` under READ COMMITTED.
+    pub async fn snapshot(&mut self) -> Result<Option<Held>> {
+        if self.isolation == Isolation::ReadCommitted {
+            return Ok(None);
+        }
+        if self.snapshot.is_none() {
+            let watch = self.cluster.claims.watch_from(self.cluster.replicas.stable());
+            let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
+            let closer = Closer { cluster: self.cluster.clone(), held: held.clone() };
+            self.snapshot = Some(Snapshot { held, _watch: watch, closer });
+        }
+        Ok(self.snapshot.as_ref().map(|snapshot| snapshot.held.clone()))
+    }
+
+    pub fn snapshot_index(&self) -> Option<Index> {
+        self.snapshot.as_ref().map(|snapshot| snapshot.closer.held.index)
+    }
+
+    /// Claims a key for this transaction. `read_at` is the index of the
+    /// snapshot on which the caller found it; `true` when it changed since, so
+    /// that the caller must look again. Under a transaction-wide snapshot that
+    /// is 40001 instead.
+    pub async fn claim(
+        &self,
+        key: ClaimKey,
+        mode: Mode,
+        read_at: Option<Index>,
+        contended: Contended,
+        patience: &Patience,
+    ) -> Result<Claim> {
+        let claims = &self.cluster.claims;
+        let claim = claims.claim(self.owner, key, mode, contended);
+        let claimed = tokio::select! {
+            biased;
+            claimed = claim => claimed?,
+            () = patience.cancel.cancelled() => return Err(read::cancelled()),
+            () = lock_timeout(&self.cluster, patience.lock_timeout) => {
+                let message = "canceling statement due to lock timeout";
+                return Err(Error::new(SqlState::LOCK_NOT_AVAILABLE, message));
+            }
+        };
+        if claimed == Claimed::Skipped {
+            return Ok(Claim::Skipped);
+        }
+        let fixed = self.snapshot_index();
+        let stale = fixed.or(read_at).is_some_and(|index| claims.changed_since(key, index));
+        match (stale, fixed) {
+            (true, Some(_)) if mode != Mode::KeyShare => Err(Error::new(
+                SqlState::SERIALIZATION_FAILURE,
+                "could not serialize access due to concurrent update",
+            )),
+            (true, None) => Ok(Claim::Stale),
+            _ => Ok(Claim::Held),
+        }
+    }
+
+    pub fn savepoint(&mut self, name: String) {
+        let claims = self.cluster.claims.mark(self.owner);
+        self.savepoints.push(Savepoint { name, place: self.place(), claims });
+    }
+
+    pub fn place(&self) -> Place {
+        Place {
+            written: self.written.mark(),
+            deferred: self.deferred.len(),
+            changes: self.changes.len(),
+            schema: self.schema.clone(),
+        }
+    }
+
+    /// Takes back what was written after a place; claims stay.
+    pub fn return_to(&mut self, place: &Place) {
+        self.written.undo_to(place.written);
+        self.deferred.truncate(place.deferred);
+        self.changes.truncate(place.changes);
+        self.schema = place.schema.clone();
+        if self.changes.is_empty() {
+            self.base = None;
+        }
+    }
+
+    pub fn release_savepoint(&mut self, name: &str) -> Result<()> {
+        let place = self.savepoint_place(name)?;
+        self.savepoints.truncate(place);
+        Ok(())
+    }
+
+    pub fn rollback_to(&mut self, name: &str) -> Result<()> {
+        let place = self.savepoint_place(name)?;
+        self.savepoints.truncate(place + 1);
+        if let Some(savepoint) = self.savepoints.pop() {
+            self.return_to(&savepoint.place);
+            self.cluster.claims.release_after(self.owner, savepoint.claims);
+            self.savepoints.push(savepoint);
+        }
+        Ok(())
+    }
+
+    pub fn has_savepoint(&self, name: &str) -> bool {
+        self.savepoint_place(name).is_ok()
+    }
+
+    fn savepoint_place(&self, name: &str) -> Result<usize> {
+        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
+            let message = format!("savepoint \"{name}\" does not exist");
+            Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
+        })
+    }
+
+    /// Gives up everything.
+    pub fn rollback(mut self) {
+        self.snapshot = None;
+        self.cluster.claims.release(self.owner, None);
+    }
+
+    /// Logs what was written and waits until every in-sync replica has it.
+    /// Deferred constraints have been checked by the caller.
+    pub async fn commit(mut self) -> Result<Option<Index>> {
+        let read = self.read_set();
+        let written = std::mem::take(&mut self.written);
+        let writes = written.into_writes();
+        if writes.is_empty() && self.changes.is_empty() && !self.drew {
+            self.rollback();
+            return Ok(None);
+        }
+        let schema = match self.base.take().or(self.schema.take()) {
+            Some(schema) => schema,
+            None => self.cluster.definition()?.schema.clone(),
+        };
+        let changes = std::mem::take(&mut self.changes);
+        let content = match changes.is_empty() {
+            true => Content::Writes(writes),
+            false => Content::Schema(Box::new(SchemaEntry {
+                cluster: self.cluster.id,
+                id: self.id,
+                before: schema.version,
+                changes,
+                writes,
+                counters: Vec::new(),
+                settled: None,
+            })),
+        };
+        let decided = submit(&self.cluster, self.id, self.owner, content, schema, read).await;
+        self.snapshot = None;
+        match decided {
+            Ok((index, _)) => Ok(Some(index)),
+            Err(Refusal::Error(error)) => Err(error),
+            Err(Refusal::Replan) => Err(Refused::Replan.into_error()),
+        }
+    }
+
+    fn read_set(&self) -> Option<ReadSet> {
+        let snapshot = self.snapshot_index()?;
+        let serializable = self.isolation == Isolation::Serializable && !self.written.is_empty();
+        serializable.then(|| ReadSet { snapshot, tables: self.tables_read.iter().copied().collect() })
+    }
+}
+
+/// What came of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Held,
+    /// Held, but the key changed after it was read.
+    Stale,
+    Skipped,
+}
+
+async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
+    match limit {
+        Some(limit) => cluster.runtime.sleep(limit).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Submits writes whose claims `owner` holds, and lets go of them afterwards,
+/// even if the caller does not wait for the end.
+pub async fn submit(
+    cluster: &Arc<DataCluster>,
+    id: TransactionId,
+    owner: Owner,
+    content: Content,
+    schema: Arc<Schema>,
+    read: Option<ReadSet>,
+) -> Result<(Index, Outcome), Refusal> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let mut waiting = Waiting { cluster, pending: None };
+    let submitted = {
+        let cluster = cluster.clone();
+        let future = async move {
+            let decided = cluster.sequencer.submit(id, content, schema, read).await;
+            let written = decided.as_ref().ok().map(|(index, _)| *index);
+            cluster.claims.release(owner, written);
+            let _ = sender.send(decided);
+        };
+        waiting.pending = Some(Box::pin(future));
+        waiting.drive().await;
+        receiver.await
+    };
+    let decided = submitted.map_err(|_| Refusal::Error(Error::internal("submission lost")))??;
+    match &decided.1.result {
+        Ok(_) => Ok(decided),
+        Err(failure) => Err(Refusal::Error(error_of(failure))),
+    }
+}
+
+/// A submission under way; dropped early, it goes on in a task of the cluster.
+struct Waiting<'a> {
+    cluster: &'a Arc<DataCluster>,
+    pending: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Waiting<'_> {
+    async fn drive(&mut self) {
+        if let Some(pending) = self.pending.as_mut() {
+            pending.await;
+        }
+        self.pending = None;
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.take() {
+            self.cluster.tasks.spawn("submission", pending);
+        }
+    }
+}
+
+/// A replica's refusal as the client sees it.
+pub fn error_of(failure: &crate::types::write::Failure) -> Error {
+    let mut error = Error::new(failure.sql_state(), failure.message.clone());
+    if let Some(detail) = &failure.detail {
+        error = error.detail(detail.clone());
+    }
+    if let Some(table) = &failure.table {
+        error = error.table(table.clone());
+    }
+    if let Some(column) = &failure.column {
+        error = error.column(column.clone());
+    }
+    if let Some(constraint) = &failure.constraint {
+        error = error.constraint(constraint.clone());
+    }
+    error
+}
+

@@ -1,0 +1,151 @@
+//! The node: builds from the bottom up, owns every task, stops from the top down.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::Dispatch;
+use crate::endpoint::Endpoint;
+use crate::endpoint::embedded::{Embedded, EmbeddedConfig};
+use crate::error::{Error, Result, SqlState};
+use crate::frontend::{http, pg};
+use crate::log::command::Command;
+use crate::log::{Log, LogConfig, no_transport};
+use crate::runtime::{Runtime, TaskSet};
+use crate::tls::{Identity, ServerTls};
+use crate::types::id::{ClusterId, NodeId};
+
+/// How long front ends may take to let their clients go.
+const DRAIN_MAX: Duration = Duration::from_secs(12);
+
+/// Connections that each front end takes at once.
+const SESSIONS_MAX: usize = 2048;
+
+/// What a node needs to know to start.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub data: PathBuf,
+    pub pg: SocketAddr,
+    pub http: SocketAddr,
+    /// Embedded replicas of each data cluster.
+    pub replicas: usize,
+    /// Certificate and key files; without them a certificate is made.
+    pub tls: Option<(PathBuf, PathBuf)>,
+}
+
+/// A running node.
+pub struct Node {
+    pub dispatch: Arc<Dispatch>,
+    pub pg: SocketAddr,
+    pub http: SocketAddr,
+    shutdown: CancellationToken,
+    tasks: TaskSet,
+    /// Held so that no other process opens the same directory.
+    _lock: crate::runtime::DirectoryLock,
+}
+
+impl Node {
+    /// Starts a node with a group of its own, or resumes it.
+    pub async fn start(config: &NodeConfig, runtime: &Runtime) -> Result<Node> {
+        let refused = |what: &str, error: std::io::Error| {
+            Error::new(SqlState::IO_ERROR, format!("{what}: {error}"))
+        };
+        std::fs::create_dir_all(config.data.join("replicas"))
+            .map_err(|error| refused("the data directory cannot be made", error))?;
+        let lock = runtime
+            .disk()
+            .lock(&config.data)
+            .map_err(|error| refused("the data directory is in use", error))?;
+        let pg_listener = TcpListener::bind(config.pg)
+            .await
+            .map_err(|error| refused(&format!("cannot listen on {}", config.pg), error))?;
+        let http_listener = TcpListener::bind(config.http)
+            .await
+            .map_err(|error| refused(&format!("cannot listen on {}", config.http), error))?;
+        let address = |listener: &TcpListener| {
+            listener.local_addr().map_err(|error| refused("no local address", error))
+        };
+        let (pg_address, http_address) = (address(&pg_listener)?, address(&http_listener)?);
+        let tls = tls(config)?;
+        let node = NodeId(1);
+        let log = Log::open(log_config(config, node, http_address, runtime), runtime.clone()).await?;
+        let dispatch = Dispatch::start(
+            runtime,
+            log,
+            node,
+            config.replicas,
+            open_embedded(config.data.join("replicas"), runtime.clone()),
+        )
+        .await?;
+        prepare(&dispatch, runtime).await?;
+        let shutdown = CancellationToken::new();
+        let tasks = TaskSet::new(runtime);
+        let served = pg::serve(pg_listener, dispatch.clone(), Some(tls), SESSIONS_MAX, shutdown.clone());
+        tasks.spawn("pg", served);
+        tasks.spawn("http", http::serve(http_listener, dispatch.clone(), shutdown.clone()));
+        Ok(Node { dispatch, pg: pg_address, http: http_address, shutdown, tasks, _lock: lock })
+    }
+
+    /// Lets clients finish, then stops everything, the log last.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.tasks.shutdown(DRAIN_MAX).await;
+        self.dispatch.shutdown().await;
+    }
+}
+
+fn log_config(config: &NodeConfig, node: NodeId, http: SocketAddr, runtime: &Runtime) -> LogConfig {
+    LogConfig {
+        directory: config.data.join("log"),
+        node,
+        name: runtime.random_uuid().to_string(),
+        address: http.to_string(),
+        single_voter_init: true,
+        group: None,
+        transport: no_transport(),
+    }
+}
+
+fn tls(config: &NodeConfig) -> Result<ServerTls> {
+    let identity = match &config.tls {
+        Some((certificate, key)) => Identity::from_files(certificate, key),
+        None => Identity::self_signed(vec!["localhost".to_owned()]),
+    };
+    let server = identity.and_then(Identity::server);
+    server.map_err(|error| Error::new(SqlState::INVALID_PARAMETER_VALUE, error.to_string()))
+}
+
+/// Opens a replica's file under the data directory, named by cluster and replica.
+fn open_embedded(directory: PathBuf, runtime: Runtime) -> crate::dispatch::OpenEndpoint {
+    Box::new(move |cluster, replica| {
+        let config = EmbeddedConfig {
+            path: directory.join(format!("{}-{}.db", cluster.id, replica.id)),
+            cluster: cluster.id,
+            born: cluster.born,
+        };
+        let runtime = runtime.clone();
+        Box::pin(async move {
+            let opened = Embedded::open(config, &runtime).await;
+            let endpoint = opened.map_err(|fault| Error::new(SqlState::IO_ERROR, fault.to_string()))?;
+            Ok(Arc::new(endpoint) as Arc<dyn Endpoint>)
+        })
+    })
+}
+
+/// Agrees, once, on what every group has: the key of its tokens, its own cluster's id.
+async fn prepare(dispatch: &Arc<Dispatch>, runtime: &Runtime) -> Result<()> {
+    let catalog = dispatch.catalog();
+    if catalog.token_key.is_none() {
+        let mut key = vec![0; 32];
+        runtime.random_bytes(&mut key);
+        dispatch.agree(Command::SetTokenKey(crate::catalog::TokenKey(key))).await?;
+    }
+    if catalog.system_cluster.is_none() {
+        dispatch.agree(Command::SetSystemCluster(ClusterId(runtime.random_uuid()))).await?;
+    }
+    Ok(())
+}

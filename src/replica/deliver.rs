@@ -1,0 +1,358 @@
+//! Brings agreed entries to one replica, in log order.
+//!
+//! One delivery is under way at a time. A repeat is harmless: the replica
+//! returns the stored outcomes. A replica that hangs, fails for good, falls
+//! far behind the others or comes back as another is taken out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::repair::Poison;
+use super::{Member, Replicas};
+use crate::catalog::{Replica, ReplicaState};
+use crate::endpoint::{Applied, Apply, Delivery, DeliveryContent, Fault, Position};
+use crate::log::LogEntry;
+use crate::log::command::Command;
+use crate::runtime::Moment;
+use crate::types::id::Index;
+
+/// How often an idle replica hears of us, and asks for its lease.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A delivery's entries, in bytes of their log form.
+const DELIVERY_BYTES_MAX: usize = 4 << 20;
+
+/// A replica at work must show a sign of life this often.
+const SILENT_MAX: Duration = Duration::from_millis(500);
+
+/// A delivery may take so long, or [`SLOWER_MAX`] times as long as the fastest replica's.
+const SLOW_MIN: Duration = Duration::from_secs(2);
+const SLOWER_MAX: f64 = 3.0;
+
+/// A failing delivery is tried so often, with [`RETRY_WAIT`] in between, doubling.
+const TRIES_MAX: u32 = 5;
+const RETRY_WAIT: Duration = Duration::from_millis(20);
+
+/// The last in-sync replica is tried again for ever, this often.
+const STALLED_WAIT: Duration = Duration::from_millis(500);
+
+/// An idle replica's index is moved on once the log is so far ahead of it.
+const IDLE_ENTRIES_MAX: u64 = 4096;
+
+impl Replicas {
+    /// The life of one replica; ends when the cluster is dropped or the node stops.
+    pub(super) async fn serve(self: Arc<Self>, member: Arc<Member>) {
+        let mut applied = self.log.applied();
+        let stopped = self.stopped().clone();
+        loop {
+            let busy = self.step(&member).await;
+            if busy {
+                continue;
+            }
+            tokio::select! {
+                biased;
+                () = stopped.cancelled() => return,
+                changed = applied.changed() => if changed.is_err() { return },
+                () = self.runtime.sleep(TICK) => {}
+            }
+            if self.replica(member.id).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Does what the replica's state asks for; `true` when there may be more to do.
+    async fn step(self: &Arc<Self>, member: &Arc<Member>) -> bool {
+        let Some(replica) = self.replica(member.id) else { return false };
+        if self.leadership.opening().is_none() {
+            return false;
+        }
+        match replica.state {
+            ReplicaState::InSync => self.keep_in_sync(member, &replica).await,
+            ReplicaState::Barred => false,
+            _ => self.repair(member, &replica).await,
+        }
+    }
+
+    async fn keep_in_sync(self: &Arc<Self>, member: &Arc<Member>, replica: &Replica) -> bool {
+        let position = match self.known_position(member).await {
+            Ok(position) => position,
+            Err(fault) => return self.failed_for_good(member, fault.to_string(), true).await,
+        };
+        if replica.incarnation != Some(position.incarnation) {
+            return self.welcome_back(member, &position).await;
+        }
+        let more = self.deliver(member, &position, replica).await;
+        if member.status().position.is_some() {
+            self.set_recovered(member);
+        }
+        more
+    }
+
+    /// An in-sync replica with a new life: its log says how far it got, and the
+    /// entries after that still reach it, or it needs repair.
+    async fn welcome_back(self: &Arc<Self>, member: &Arc<Member>, position: &Position) -> bool {
+        let replayable = position.applied.0 + 1 >= self.log.first_index().0;
+        let must_copy = member.status().must_copy;
+        if replayable && !must_copy {
+            let state = ReplicaState::InSync;
+            return self.log_state(member.id, state, Some(position.incarnation), false, None).await;
+        }
+        self.failed_for_good(member, "its database went back or was changed".to_owned(), true).await
+    }
+
+    /// The position as last reported, or as the replica tells it now.
+    pub(super) async fn known_position(&self, member: &Member) -> Result<Position, Fault> {
+        if let Some(position) = member.status().position {
+            return Ok(position);
+        }
+        let asked = self.runtime.timeout(SILENT_MAX, member.endpoint.position()).await;
+        let position = asked.map_err(|_| Fault::Failed("it does not answer".to_owned()))??;
+        self.note_position(member, position.clone());
+        Ok(position)
+    }
+
+    pub(super) fn note_position(&self, member: &Member, position: Position) {
+        let now = self.runtime.now();
+        self.with_tally(|tally| tally.chain(member.id, position.applied, position.chain));
+        member.update(|status| {
+            status.position = Some(position);
+            status.moved = Some(now);
+        });
+    }
+
+    /// Sends what the replica lacks, or just a grant; `true` when it lacks more.
+    pub(super) async fn deliver(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        position: &Position,
+        replica: &Replica,
+    ) -> bool {
+        let (request, more) = match self.request(member, position, replica).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(cluster = %self.cluster, %error, "entries cannot be read");
+                return false;
+            }
+        };
+        let mut wait = RETRY_WAIT;
+        for attempt in 1.. {
+            match self.attempt(member, &request).await {
+                Ok(applied) => {
+                    self.accept(member, &request, applied);
+                    return more;
+                }
+                Err(fault) => {
+                    if !self.is_transient(member, &fault) || attempt >= TRIES_MAX {
+                        return self.give_up(member, &request, fault).await;
+                    }
+                    self.runtime.sleep(wait).await;
+                    wait *= 2;
+                }
+            }
+        }
+        false
+    }
+
+    /// The next delivery after a position.
+    async fn request(
+        &self,
+        member: &Member,
+        position: &Position,
+        replica: &Replica,
+    ) -> crate::error::Result<(Apply, bool)> {
+        let target = *self.log.applied().borrow();
+        let (entries, upto) = self.entries_after(position.applied, target).await?;
+        let must_reach = self.leadership.opening().unwrap_or_default().max(replica.since);
+        let idle = entries.is_empty()
+            && position.applied >= must_reach
+            && upto.0.saturating_sub(position.applied.0) < IDLE_ENTRIES_MAX;
+        let upto = if idle { position.applied } else { upto };
+        let request = Apply {
+            cluster: self.cluster,
+            term: self.log.term(),
+            incarnation: position.incarnation,
+            after: position.applied,
+            upto,
+            entries,
+            grant: self.grant(member),
+            stable: self.stable(),
+        };
+        Ok((request, !idle && upto < target))
+    }
+
+    /// This cluster's entries after an index, parts joined, and how far they reach.
+    async fn entries_after(
+        &self,
+        after: Index,
+        target: Index,
+    ) -> crate::error::Result<(Vec<Delivery>, Index)> {
+        if after >= target {
+            return Ok((Vec::new(), after));
+        }
+        let read = self.log.entries(Index(after.0 + 1), DELIVERY_BYTES_MAX).await?;
+        let mut deliveries = Vec::with_capacity(read.len());
+        let mut upto = after;
+        for entry in read {
+            if entry.index > target {
+                break;
+            }
+            upto = entry.index;
+            if let Some(content) = self.content(&entry).await? {
+                deliveries.push(Delivery { index: entry.index, content, skip: entry.skip });
+            }
+        }
+        Ok((deliveries, upto))
+    }
+
+    async fn content(&self, entry: &LogEntry) -> crate::error::Result<Option<DeliveryContent>> {
+        Ok(match entry.command.as_deref() {
+            Some(Command::Batch(batch)) if batch.cluster == self.cluster && batch.part.is_none() => {
+                Some(DeliveryContent::Batch(self.log.joined(batch).await?))
+            }
+            Some(Command::Schema(schema)) if schema.cluster == self.cluster => {
+                Some(DeliveryContent::Schema(schema.clone()))
+            }
+            _ => None,
+        })
+    }
+
+    /// Applies once, with an eye on the clock.
+    async fn attempt(self: &Arc<Self>, member: &Arc<Member>, request: &Apply) -> Result<Applied, Fault> {
+        let began = self.runtime.now();
+        let apply = member.endpoint.apply(request.clone());
+        tokio::pin!(apply);
+        loop {
+            tokio::select! {
+                biased;
+                applied = &mut apply => return applied,
+                () = self.runtime.sleep(TICK) => {}
+            }
+            let alive = self.runtime.timeout(SILENT_MAX, member.endpoint.alive()).await;
+            if alive.is_err() {
+                return Err(Fault::Failed(SILENT.to_owned()));
+            }
+            if self.is_too_slow(member, request.upto, began) {
+                return Err(Fault::Failed(SLOW.to_owned()));
+            }
+        }
+    }
+
+    /// Far slower than the fastest of the others with the same entries?
+    fn is_too_slow(&self, member: &Member, upto: Index, began: Moment) -> bool {
+        let elapsed = self.runtime.now().since(began);
+        if elapsed < SLOW_MIN {
+            return false;
+        }
+        let others = self.members();
+        let others = others.iter().filter(|other| other.id != member.id);
+        let fastest = others
+            .filter_map(|other| {
+                let status = other.status();
+                let done = status.position.filter(|position| position.applied >= upto).is_some();
+                status.moved.filter(|_| done).map(|moved| moved.since(began))
+            })
+            .min();
+        fastest.is_some_and(|fastest| elapsed.as_secs_f64() > SLOWER_MAX * fastest.as_secs_f64())
+    }
+
+    fn accept(self: &Arc<Self>, member: &Member, request: &Apply, applied: Applied) {
+        let mut outcomes = applied.outcomes.into_iter();
+        let mut decidable = Vec::with_capacity(request.entries.len());
+        for entry in &request.entries {
+            let expected = match &entry.content {
+                DeliveryContent::Batch(batch) => {
+                    let sent = batch.transactions.iter();
+                    sent.filter(|t| !entry.skip.contains(&t.id)).count()
+                }
+                DeliveryContent::Schema(schema) => usize::from(!entry.skip.contains(&schema.id)),
+            };
+            decidable.push((entry.index, outcomes.by_ref().take(expected).collect::<Vec<_>>()));
+        }
+        self.with_tally(|tally| {
+            for (index, outcomes) in decidable {
+                tally.report(member.id, index, outcomes);
+            }
+        });
+        member.update(|status| status.asks = Some(applied.asks));
+        self.note_position(member, applied.position);
+        self.settle();
+    }
+
+    fn is_transient(&self, member: &Member, fault: &Fault) -> bool {
+        match fault {
+            Fault::Failed(reason) => reason != SILENT && reason != SLOW,
+            Fault::Poisoned { .. } => true,
+            Fault::NotThere(position) => {
+                // Someone moved it on: where it stands is asked again.
+                self.note_position(member, Position::clone(position));
+                false
+            }
+            Fault::Incarnation(_) | Fault::StaleTerm(_) | Fault::Tampered(_) => false,
+        }
+    }
+
+    async fn give_up(self: &Arc<Self>, member: &Arc<Member>, request: &Apply, fault: Fault) -> bool {
+        match fault {
+            Fault::StaleTerm(term) => {
+                tracing::warn!(cluster = %self.cluster, %term, "a later leader delivers");
+                false
+            }
+            Fault::NotThere(position) if position.applied >= request.after => true,
+            Fault::Incarnation(_) => {
+                member.update(|status| status.position = None);
+                true
+            }
+            Fault::Poisoned { index, transaction, ref message } => {
+                match self.note_poison(member, index, transaction) {
+                    Poison::Everywhere => {
+                        let cluster = self.cluster;
+                        let command = Command::Void { cluster, index, transaction };
+                        tracing::error!(%cluster, %index, %transaction, message, "voided");
+                        self.log.propose(command).await.is_ok()
+                    }
+                    Poison::Unknown => {
+                        self.runtime.sleep(TICK).await;
+                        true
+                    }
+                    Poison::Here => self.failed_for_good(member, fault.to_string(), false).await,
+                }
+            }
+            Fault::Tampered(_) | Fault::NotThere(_) => {
+                self.failed_for_good(member, fault.to_string(), true).await
+            }
+            Fault::Failed(_) => self.failed_for_good(member, fault.to_string(), false).await,
+        }
+    }
+
+    /// Takes the replica out, or waits if it is the last one.
+    async fn failed_for_good(self: &Arc<Self>, member: &Arc<Member>, reason: String, copy: bool) -> bool {
+        member.update(|status| {
+            status.must_copy |= copy;
+            status.position = None;
+        });
+        if self.replica(member.id).is_some_and(|replica| replica.state != ReplicaState::InSync) {
+            self.runtime.sleep(STALLED_WAIT).await;
+            return true;
+        }
+        if self.take_out(member, reason, false).await {
+            return true;
+        }
+        // The last one: its database is all there is, so it is used as it is.
+        self.set_stalled(true);
+        member.update(|status| status.must_copy = false);
+        self.runtime.sleep(STALLED_WAIT).await;
+        true
+    }
+
+    fn set_recovered(&self, member: &Member) {
+        let definition = self.definition();
+        let in_sync = definition.iter().flat_map(|cluster| cluster.in_sync());
+        if self.is_stalled() && in_sync.into_iter().any(|replica| replica.id == member.id) {
+            self.set_stalled(false);
+        }
+    }
+}
+
+const SILENT: &str = "it was silent for too long";
+const SLOW: &str = "it was much slower than the others";

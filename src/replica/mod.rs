@@ -1,0 +1,360 @@
+//! The node's side of the copies of one data cluster.
+//!
+//! One task per replica owns its life: it delivers agreed entries in log order,
+//! grants leases, and repairs the replica when it has fallen out. What the
+//! replicas answer meets in the [`tally`]; a write is answered once every
+//! in-sync replica has applied it and they agree. A failure here becomes a
+//! command in the log, never an error of a client.
+
+pub mod deliver;
+pub mod lease;
+pub mod repair;
+pub mod tally;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Cluster, Replica, ReplicaState, Settled};
+use crate::endpoint::{Endpoint, Position, Stamp};
+use crate::log::Log;
+use crate::log::command::Command;
+use crate::runtime::{Moment, Runtime, TaskSet};
+use crate::types::id::{ClusterId, Incarnation, Index, ReplicaId, TransactionId};
+use crate::types::write::Outcome;
+use lease::Leadership;
+use tally::{Tally, Voter};
+
+/// All replicas of one data cluster, as the leader serves them.
+pub struct Replicas {
+    pub(crate) runtime: Runtime,
+    pub(crate) log: Arc<Log>,
+    pub(crate) cluster: ClusterId,
+    pub(crate) leadership: Arc<Leadership>,
+    members: RwLock<BTreeMap<ReplicaId, Arc<Member>>>,
+    tally: Mutex<Tally>,
+    waiters: Mutex<HashMap<TransactionId, oneshot::Sender<Decided>>>,
+    stable: watch::Sender<Index>,
+    settled: Mutex<Option<Settled>>,
+    /// The last in-sync replica fails: no new write may enter the log.
+    stalled: AtomicBool,
+    tasks: TaskSet,
+}
+
+/// What became of a transaction: the entry it is in and its outcome there.
+pub type Decided = (Index, Outcome);
+
+/// One replica as its task sees it.
+pub struct Member {
+    pub id: ReplicaId,
+    pub endpoint: Arc<dyn Endpoint>,
+    /// Reads under way, for choosing the least busy.
+    pub in_flight: AtomicUsize,
+    status: Mutex<Status>,
+}
+
+/// Where a replica stands, to the node's knowledge.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// `None` until it has been asked.
+    pub position: Option<Position>,
+    /// When it last reported progress.
+    pub moved: Option<Moment>,
+    /// Its latest request for a lease.
+    pub asks: Option<Stamp>,
+    /// When the last lease was granted.
+    pub granted: Option<Moment>,
+    /// It is being taken out; until then it may still answer reads.
+    pub leaving: Option<Leaving>,
+    /// Only a fresh copy helps: it differs from the others.
+    pub must_copy: bool,
+    /// What a repair is doing, for people.
+    pub progress: Option<Progress>,
+    /// When it lost votes, within the last hour.
+    pub lost_votes: Vec<Moment>,
+    /// A transaction that it cannot apply.
+    pub poisoned: Option<(Index, TransactionId)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Leaving {
+    /// Its lease may last for an unknown time yet.
+    Held,
+    /// Its lease is void from this moment on.
+    Until(Moment),
+}
+
+/// How far a repair is.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    pub phase: &'static str,
+    pub began: Moment,
+    /// Entries left to replay.
+    pub behind: u64,
+}
+
+impl Member {
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Status) -> T) -> T {
+        change(&mut self.status.lock())
+    }
+
+    pub fn applied(&self) -> Index {
+        self.status.lock().position.as_ref().map_or(Index(0), |position| position.applied)
+    }
+
+    pub fn incarnation(&self) -> Option<Incarnation> {
+        self.status.lock().position.as_ref().map(|position| position.incarnation)
+    }
+}
+
+impl Replicas {
+    pub fn new(
+        runtime: Runtime,
+        log: Arc<Log>,
+        cluster: ClusterId,
+        leadership: Arc<Leadership>,
+        tasks: TaskSet,
+    ) -> Arc<Replicas> {
+        Arc::new(Replicas {
+            runtime,
+            log,
+            cluster,
+            leadership,
+            members: RwLock::default(),
+            tally: Mutex::default(),
+            waiters: Mutex::default(),
+            stable: watch::Sender::new(Index(0)),
+            settled: Mutex::default(),
+            stalled: AtomicBool::new(false),
+            tasks,
+        })
+    }
+
+    /// Adds a replica's endpoint and starts its task.
+    pub fn add(self: &Arc<Self>, id: ReplicaId, endpoint: Arc<dyn Endpoint>) {
+        let member = Arc::new(Member {
+            id,
+            endpoint,
+            in_flight: AtomicUsize::new(0),
+            status: Mutex::default(),
+        });
+        self.members.write().insert(id, member.clone());
+        let replicas = self.clone();
+        self.tasks.spawn("deliver", async move { replicas.serve(member).await });
+    }
+
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        self.members.read().values().cloned().collect()
+    }
+
+    pub fn member(&self, id: ReplicaId) -> Option<Arc<Member>> {
+        self.members.read().get(&id).cloned()
+    }
+
+    /// The cluster as the log has it now; `None` once it is dropped.
+    pub fn definition(&self) -> Option<Arc<Cluster>> {
+        self.log.state().catalog.cluster(self.cluster).cloned()
+    }
+
+    pub(crate) fn replica(&self, id: ReplicaId) -> Option<Replica> {
+        self.definition()?.replicas.get(&id).cloned()
+    }
+
+    /// The index up to which all in-sync replicas have applied the log.
+    pub fn stable(&self) -> Index {
+        *self.stable.borrow()
+    }
+
+    pub fn stable_watch(&self) -> watch::Receiver<Index> {
+        self.stable.subscribe()
+    }
+
+    /// What in-sync replicas last agreed on, for the next entry to carry.
+    pub fn settled(&self) -> Option<Settled> {
+        *self.settled.lock()
+    }
+
+    pub fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_stalled(&self, stalled: bool) {
+        if self.stalled.swap(stalled, Ordering::Relaxed) != stalled {
+            tracing::warn!(cluster = %self.cluster, stalled, "last in-sync replica");
+        }
+    }
+
+    /// Waits for what becomes of a transaction; to be called before it is proposed.
+    pub fn expect(&self, id: TransactionId) -> oneshot::Receiver<Decided> {
+        let (sender, receiver) = oneshot::channel();
+        self.waiters.lock().insert(id, sender);
+        receiver
+    }
+
+    /// The transaction never entered the log.
+    pub fn forget(&self, id: TransactionId) {
+        self.waiters.lock().remove(&id);
+    }
+
+    pub(crate) fn stopped(&self) -> &CancellationToken {
+        self.tasks.token()
+    }
+
+    pub(crate) fn with_tally<T>(&self, act: impl FnOnce(&mut Tally) -> T) -> T {
+        act(&mut self.tally.lock())
+    }
+
+    /// Decides what can be decided now: answers writes, moves the stable index,
+    /// starts taking out who answered differently.
+    pub(crate) fn settle(self: &Arc<Self>) {
+        let Some(definition) = self.definition() else { return };
+        let (voters, hold) = self.voters(&definition);
+        if voters.is_empty() {
+            return;
+        }
+        // Answers leave in log order: the lock is held while they do.
+        let mut tally = self.tally.lock();
+        let decision = tally.decide(&voters, hold);
+        if let Some((index, chain)) = decision.chain {
+            *self.settled.lock() = Some(Settled { index, chain });
+        }
+        if decision.losers.is_empty() {
+            let reached = voters.iter().map(|voter| voter.applied).chain(hold).min();
+            self.stable.send_if_modified(|stable| {
+                let moves = reached.is_some_and(|reached| reached > *stable);
+                *stable = reached.filter(|_| moves).unwrap_or(*stable);
+                moves
+            });
+        }
+        if !decision.settled.is_empty() {
+            let mut waiters = self.waiters.lock();
+            for (index, outcomes) in decision.settled {
+                for outcome in outcomes {
+                    if let Some(waiter) = waiters.remove(&outcome.id) {
+                        let _ = waiter.send((index, outcome));
+                    }
+                }
+            }
+        }
+        drop(tally);
+        for loser in decision.losers {
+            self.start_taking_out(loser, "its answer differs from the others'", true);
+        }
+    }
+
+    /// The in-sync replicas, and how far one has applied that is leaving.
+    fn voters(&self, definition: &Cluster) -> (Vec<Voter>, Option<Index>) {
+        let now = self.runtime.now();
+        let members = self.members.read();
+        let mut voters = Vec::with_capacity(members.len());
+        let mut hold: Option<Index> = None;
+        for (id, replica) in &definition.replicas {
+            let Some(member) = members.get(id) else { continue };
+            let status = member.status.lock();
+            let applied = status.position.as_ref().map_or(Index(0), |position| position.applied);
+            if replica.state == ReplicaState::InSync {
+                voters.push(Voter { replica: *id, applied, since: replica.since });
+            } else if status.leaving.is_some_and(|leaving| leaving.holds(now)) {
+                hold = Some(hold.map_or(applied, |hold| hold.min(applied)));
+            }
+        }
+        (voters, hold)
+    }
+
+    /// Takes a replica out in a task of its own, once.
+    pub(crate) fn start_taking_out(self: &Arc<Self>, id: ReplicaId, reason: &str, vote: bool) {
+        let Some(member) = self.member(id) else { return };
+        let first = member.update(|status| {
+            status.must_copy |= vote;
+            let first = status.leaving.is_none();
+            status.leaving.get_or_insert(Leaving::Held);
+            first
+        });
+        if first {
+            let (replicas, reason) = (self.clone(), reason.to_owned());
+            self.tasks.spawn("take out", async move {
+                replicas.take_out(&member, reason, vote).await;
+            });
+        }
+    }
+
+    /// Logs that a replica is out of sync and waits until its lease is void.
+    /// `false`: it is the last one and stays.
+    pub(crate) async fn take_out(self: &Arc<Self>, member: &Member, reason: String, vote: bool) -> bool {
+        let barred = vote && self.count_lost_vote(member);
+        let state = if barred { ReplicaState::Barred } else { ReplicaState::OutOfSync };
+        tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, barred, "out of sync");
+        member.update(|status| status.leaving.get_or_insert(Leaving::Held).to_owned());
+        let logged = self.log_state(member.id, state, None, vote, Some(reason)).await;
+        if !logged {
+            member.update(|status| status.leaving = None);
+            return false;
+        }
+        let void = self.lease_void(member).await;
+        member.update(|status| status.leaving = Some(Leaving::Until(void)));
+        let now = self.runtime.now();
+        if void > now {
+            self.runtime.sleep(void.since(now)).await;
+        }
+        member.update(|status| status.leaving = None);
+        self.settle();
+        true
+    }
+
+    /// Proposes a replica's state until it is logged; `false` when refused.
+    pub(crate) async fn log_state(
+        &self,
+        replica: ReplicaId,
+        state: ReplicaState,
+        incarnation: Option<Incarnation>,
+        lost_vote: bool,
+        reason: Option<String>,
+    ) -> bool {
+        let cluster = self.cluster;
+        let command = Command::Replica { cluster, replica, state, incarnation, lost_vote, reason };
+        match self.log.propose(command).await {
+            Ok(proposed) => match proposed.answer.refused {
+                None => true,
+                Some((_, message)) => {
+                    tracing::warn!(%cluster, %replica, message, "state of a replica refused");
+                    false
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%cluster, %replica, %error, "state of a replica not logged");
+                false
+            }
+        }
+    }
+
+    /// Notes a lost vote; `true` when it was one too many within the hour.
+    fn count_lost_vote(&self, member: &Member) -> bool {
+        let now = self.runtime.now();
+        member.update(|status| {
+            status.lost_votes.retain(|lost| now.since(*lost) < LOST_VOTES_WITHIN);
+            status.lost_votes.push(now);
+            status.lost_votes.len() >= LOST_VOTES_MAX
+        })
+    }
+}
+
+/// So many lost votes within [`LOST_VOTES_WITHIN`] keep a replica out for good.
+const LOST_VOTES_MAX: usize = 3;
+const LOST_VOTES_WITHIN: std::time::Duration = std::time::Duration::from_secs(3600);
+
+impl Leaving {
+    fn holds(self, now: Moment) -> bool {
+        match self {
+            Leaving::Held => true,
+            Leaving::Until(void) => void > now,
+        }
+    }
+}

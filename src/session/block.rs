@@ -1,0 +1,380 @@
+//! Transaction blocks: BEGIN to COMMIT, implicit blocks, savepoints, failure.
+
+use std::sync::Arc;
+
+use super::variables::SessionVariables;
+use super::{Reply, Session, TransactionStatus, done};
+use crate::catalog::schema::Schema;
+use crate::dispatch::transaction::OpenTransaction;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::statement::{Isolation, Statement, TransactionModes, TransactionStatement};
+
+/// Where a session stands between transactions.
+#[derive(Default)]
+pub(super) struct Block {
+    kind: Kind,
+    failed: bool,
+    modes: TransactionModes,
+    /// `now()` of the transaction.
+    time: Option<i64>,
+    transaction: Option<OpenTransaction>,
+    constraints_deferred: Option<bool>,
+    /// Savepoints defined before anything was written.
+    early_savepoints: Vec<String>,
+    /// The settings at its start, and those with what was SET but not SET LOCAL.
+    outside: Option<(SessionVariables, SessionVariables)>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    None,
+    /// Several statements in one message or pipeline.
+    Implicit,
+    Explicit,
+}
+
+impl Block {
+    pub(super) fn is_failed(&self) -> bool {
+        self.failed
+    }
+
+    pub(super) fn fail(&mut self) {
+        if self.kind != Kind::None {
+            self.failed = true;
+        }
+    }
+
+    pub(super) fn status(&self) -> TransactionStatus {
+        match (self.kind, self.failed) {
+            (Kind::Explicit, true) => TransactionStatus::Failed,
+            (Kind::Explicit, false) => TransactionStatus::InTransaction,
+            _ => TransactionStatus::Idle,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.kind != Kind::None
+    }
+
+    pub(super) fn time(&self) -> Option<i64> {
+        self.time
+    }
+
+    /// The schema as the open transaction has changed it.
+    pub(super) fn schema(&self) -> Option<Arc<Schema>> {
+        let transaction = self.transaction.as_ref().filter(|open| !open.changes.is_empty())?;
+        transaction.schema.clone()
+    }
+
+    pub(super) fn changes_schema(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|open| !open.changes.is_empty())
+    }
+
+    pub(super) fn open_transaction(&mut self) -> Option<&mut OpenTransaction> {
+        self.transaction.as_mut()
+    }
+
+    pub(super) fn isolation(&self, variables: &SessionVariables) -> Isolation {
+        self.modes.isolation.unwrap_or_else(|| variables.isolation("default_transaction_isolation"))
+    }
+
+    pub(super) fn is_read_only(&self, variables: &SessionVariables) -> bool {
+        self.modes.read_only.unwrap_or_else(|| variables.flag("default_transaction_read_only"))
+    }
+
+    /// Drops everything, rolled back.
+    pub(super) fn abandon(&mut self) {
+        drop(std::mem::take(self));
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.rollback();
+        }
+    }
+}
+
+impl Session {
+    /// Begins an implicit transaction block, for a simple-query string of
+    /// several statements or a pipeline; ended by [`Session::sync`].
+    pub fn begin_implicit(&mut self) {
+        if self.block.kind == Kind::None {
+            self.block.kind = Kind::Implicit;
+            self.block.time = Some(self.transaction_time());
+        }
+    }
+
+    /// Ends an implicit transaction: commits unless a statement failed.
+    pub async fn sync(&mut self) -> Result<()> {
+        if self.block.kind != Kind::Implicit {
+            return Ok(());
+        }
+        match self.block.failed {
+            true => {
+                self.end_rolled_back();
+                Ok(())
+            }
+            false => self.end_committed().await,
+        }
+    }
+
+    /// Is a block open, explicit or implicit?
+    pub(super) fn in_block(&self) -> bool {
+        self.block.is_open()
+    }
+
+    /// Makes the open transaction that a statement in a block needs.
+    pub(super) fn enter_transaction(&mut self, statement: &Statement) -> Result<()> {
+        if !self.block.is_open() || self.block.transaction.is_some() {
+            return Ok(());
+        }
+        let isolation = self.block.isolation(&self.variables);
+        let reads = matches!(statement, Statement::Query(query) if query.locks.is_empty());
+        if reads && isolation == Isolation::ReadCommitted {
+            return Ok(());
+        }
+        let read_only = self.block.is_read_only(&self.variables);
+        let id = self.dispatch.next_transaction();
+        let mut transaction = OpenTransaction::new(self.cluster.clone(), id, isolation, read_only);
+        transaction.constraints_deferred = self.block.constraints_deferred;
+        for name in self.block.early_savepoints.drain(..) {
+            transaction.savepoint(name);
+        }
+        self.block.transaction = Some(transaction);
+        Ok(())
+    }
+
+    pub(super) async fn transaction(&mut self, statement: &TransactionStatement) -> Result<Reply> {
+        use TransactionStatement as T;
+        match statement {
+            T::Begin(modes) => self.begin(*modes),
+            T::Commit { and_chain } => self.commit(*and_chain).await,
+            T::Rollback { and_chain } => self.rollback(*and_chain),
+            T::Savepoint(name) => self.savepoint(name),
+            T::Release(name) => self.release(name),
+            T::RollbackTo(name) => self.rollback_to(name),
+            T::Modes(modes) => self.set_modes(*modes),
+            T::SessionModes(modes) => self.set_session_modes(*modes),
+            T::Constraints { names, deferred } => self.set_constraints(names.is_some(), *deferred).await,
+            T::Lock { tables, exclusive, no_wait } => {
+                if !self.block.is_open() {
+                    return Err(no_block("LOCK TABLE can only be used in transaction blocks"));
+                }
+                self.lock_tables(tables, *exclusive, *no_wait).await
+            }
+        }
+    }
+
+    fn begin(&mut self, modes: TransactionModes) -> Result<Reply> {
+        if self.block.kind == Kind::Explicit {
+            let message = "there is already a transaction in progress";
+            self.warning(SqlState::ACTIVE_SQL_TRANSACTION, message);
+            return Ok(done("BEGIN"));
+        }
+        self.block.kind = Kind::Explicit;
+        self.block.time.get_or_insert(self.dispatch.runtime().unix_micros() - super::EPOCH_MICROS);
+        self.apply_modes(modes);
+        Ok(done("BEGIN"))
+    }
+
+    fn apply_modes(&mut self, modes: TransactionModes) {
+        let own = &mut self.block.modes;
+        own.isolation = modes.isolation.or(own.isolation);
+        own.read_only = modes.read_only.or(own.read_only);
+        own.deferrable = modes.deferrable.or(own.deferrable);
+        if let Some(transaction) = &mut self.block.transaction {
+            transaction.read_only = own.read_only.unwrap_or(transaction.read_only);
+        }
+    }
+
+    async fn commit(&mut self, and_chain: bool) -> Result<Reply> {
+        let explicit = self.block.kind == Kind::Explicit;
+        if !explicit {
+            if and_chain {
+                return Err(no_block("COMMIT AND CHAIN can only be used in transaction blocks"));
+            }
+            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+        }
+        let modes = self.block.modes;
+        let failed = self.block.failed;
+        match failed {
+            true => self.end_rolled_back(),
+            false => self.end_committed().await?,
+        }
+        if and_chain {
+            self.begin(modes)?;
+        }
+        Ok(done(if failed { "ROLLBACK" } else { "COMMIT" }))
+    }
+
+    fn rollback(&mut self, and_chain: bool) -> Result<Reply> {
+        if self.block.kind != Kind::Explicit {
+            if and_chain {
+                return Err(no_block("ROLLBACK AND CHAIN can only be used in transaction blocks"));
+            }
+            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+        }
+        let modes = self.block.modes;
+        self.end_rolled_back();
+        if and_chain {
+            self.begin(modes)?;
+        }
+        Ok(done("ROLLBACK"))
+    }
+
+    /// Leaves the block, whatever comes of it, and logs what it wrote.
+    async fn end_committed(&mut self) -> Result<()> {
+        let mut block = std::mem::take(&mut self.block);
+        self.close_cursors();
+        self.restore_settings(block.outside.take(), true);
+        let Some(transaction) = block.transaction.take() else { return Ok(()) };
+        let schema = match transaction.schema.clone() {
+            Some(schema) => schema,
+            None => self.schema()?,
+        };
+        let context = self.context(&schema, &Arc::default());
+        let patience = self.patience();
+        let committed = self.dispatch.commit(transaction, &context, &schema, &patience).await;
+        committed.map_err(crate::dispatch::read::Refused::into_error)
+    }
+
+    fn end_rolled_back(&mut self) {
+        let outside = self.block.outside.take();
+        self.block.abandon();
+        self.close_cursors();
+        self.restore_settings(outside, false);
+    }
+
+    fn savepoint(&mut self, name: &str) -> Result<Reply> {
+        self.need_explicit("SAVEPOINT")?;
+        match &mut self.block.transaction {
+            Some(transaction) => transaction.savepoint(name.to_owned()),
+            None => self.block.early_savepoints.push(name.to_owned()),
+        }
+        Ok(done("SAVEPOINT"))
+    }
+
+    fn release(&mut self, name: &str) -> Result<Reply> {
+        self.need_explicit("RELEASE SAVEPOINT")?;
+        match &mut self.block.transaction {
+            Some(transaction) => transaction.release_savepoint(name)?,
+            None => {
+                let place = self.early_savepoint(name)?;
+                self.block.early_savepoints.truncate(place);
+            }
+        }
+        Ok(done("RELEASE"))
+    }
+
+    fn rollback_to(&mut self, name: &str) -> Result<Reply> {
+        self.need_explicit("ROLLBACK TO SAVEPOINT")?;
+        match &mut self.block.transaction {
+            Some(transaction) => transaction.rollback_to(name)?,
+            None => {
+                let place = self.early_savepoint(name)?;
+                self.block.early_savepoints.truncate(place + 1);
+            }
+        }
+        self.block.failed = false;
+        Ok(done("ROLLBACK"))
+    }
+
+    fn early_savepoint(&self, name: &str) -> Result<usize> {
+        self.block.early_savepoints.iter().rposition(|own| own == name).ok_or_else(|| {
+            let message = format!("savepoint \"{name}\" does not exist");
+            Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
+        })
+    }
+
+    fn need_explicit(&self, what: &str) -> Result<()> {
+        match self.block.kind {
+            Kind::Explicit => Ok(()),
+            _ => Err(no_block(&format!("{what} can only be used in transaction blocks"))),
+        }
+    }
+
+    fn set_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
+        if !self.block.is_open() {
+            let message = "SET TRANSACTION can only be used in transaction blocks";
+            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
+            return Ok(done("SET"));
+        }
+        let begun = self.block.transaction.as_ref().is_some_and(|open| {
+            open.snapshot_index().is_some() || !open.written.is_empty()
+        });
+        if begun && modes.isolation.is_some_and(|new| new != self.block.isolation(&self.variables)) {
+            let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
+            return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        }
+        self.apply_modes(modes);
+        Ok(done("SET"))
+    }
+
+    fn set_session_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
+        if let Some(isolation) = modes.isolation {
+            let name = match isolation {
+                Isolation::ReadCommitted => "read committed",
+                Isolation::RepeatableRead => "repeatable read",
+                Isolation::Serializable => "serializable",
+            };
+            self.variables.set("default_transaction_isolation", Some(name))?;
+        }
+        if let Some(read_only) = modes.read_only {
+            let value = if read_only { "on" } else { "off" };
+            self.variables.set("default_transaction_read_only", Some(value))?;
+        }
+        self.settings_changed();
+        Ok(done("SET"))
+    }
+
+    async fn set_constraints(&mut self, named: bool, deferred: bool) -> Result<Reply> {
+        if named {
+            return Err(Error::unsupported("SET CONSTRAINTS by name"));
+        }
+        self.block.constraints_deferred = Some(deferred);
+        if let Some(transaction) = &mut self.block.transaction {
+            transaction.constraints_deferred = Some(deferred);
+        }
+        if !deferred {
+            self.check_deferred_now().await?;
+        }
+        Ok(done("SET CONSTRAINTS"))
+    }
+
+    /// Remembers what a SET in a block changes, for its end.
+    pub(super) fn remember_set(&mut self, before: SessionVariables, name: &str, value: Option<&str>, local: bool) -> Result<()> {
+        let outside = self.block.outside.get_or_insert_with(|| (before.clone(), before));
+        if local { Ok(()) } else { outside.1.set(name, value) }
+    }
+
+    /// Takes back SET LOCAL at the end of a block, and every SET when it is rolled back.
+    fn restore_settings(&mut self, outside: Option<(SessionVariables, SessionVariables)>, committed: bool) {
+        if let Some((before, kept)) = outside {
+            self.variables = if committed { kept } else { before };
+            self.settings_changed();
+        }
+    }
+
+    /// What SHOW says of this transaction's modes.
+    pub(super) fn shown_mode(&self, name: &str) -> Option<String> {
+        match name {
+            "transaction_isolation" => Some(match self.block.isolation(&self.variables) {
+                Isolation::ReadCommitted => "read committed".to_owned(),
+                Isolation::RepeatableRead => "repeatable read".to_owned(),
+                Isolation::Serializable => "serializable".to_owned(),
+            }),
+            "transaction_read_only" => {
+                let read_only = self.block.is_read_only(&self.variables);
+                Some(if read_only { "on" } else { "off" }.to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn no_block(message: &str) -> Error {
+    Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message)
+}

@@ -1,0 +1,93 @@
+//! COPY FROM STDIN as the front end drives it.
+
+use std::sync::Arc;
+
+use super::{Reply, Session};
+use crate::dispatch::copy::Copying;
+use crate::dispatch::evaluate::Evaluator;
+use crate::dispatch::read::Refused;
+use crate::error::{Error, Result, SqlState};
+use crate::plan::statement::{Copy, CopyDirection, Statement};
+use crate::types::Row;
+
+impl Session {
+    pub(super) fn begin_copy(&mut self, copy: &Copy) -> Result<Reply> {
+        let CopyDirection::In { table, columns, defaults } = &copy.direction else {
+            return Err(Error::internal("COPY TO is a query"));
+        };
+        self.begin_implicit();
+        self.enter_transaction(&Statement::Copy(copy.clone()))?;
+        if self.block.is_read_only(&self.variables) {
+            let message = "cannot execute COPY FROM in a read-only transaction";
+            return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
+        }
+        self.copying = Some(Copying {
+            table: table.clone(),
+            columns: columns.clone(),
+            defaults: defaults.clone(),
+            empty: None,
+            rows: 0,
+        });
+        Ok(Reply::CopyIn(Arc::new(copy.clone())))
+    }
+
+    /// Takes rows of a COPY FROM STDIN: values of its columns in order.
+    pub async fn copy_rows(&mut self, _copy: &Arc<Copy>, rows: Vec<Row>) -> Result<()> {
+        let Some(mut copying) = self.copying.take() else {
+            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress"));
+        };
+        let taken = self.with_evaluator(async |evaluator| evaluator.copy_rows(&mut copying, rows).await);
+        let taken = taken.await;
+        self.copying = Some(copying);
+        if taken.is_err() {
+            self.fail();
+        }
+        taken
+    }
+
+    /// Ends a COPY FROM STDIN; `failed` is the client's CopyFail. Gives the row
+    /// count. Outside a block the rows are committed by the next sync.
+    pub async fn copy_end(&mut self, _copy: &Arc<Copy>, failed: Option<String>) -> Result<u64> {
+        let copying = self.copying.take();
+        let Some(copying) = copying else {
+            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress"));
+        };
+        if let Some(reason) = failed {
+            self.fail();
+            let message = format!("COPY from stdin failed: {reason}");
+            return Err(Error::new(SqlState::QUERY_CANCELED, message));
+        }
+        let ended = match self.block.is_failed() {
+            true => Err(Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, "the COPY has failed")),
+            false => self.with_evaluator(async |evaluator| evaluator.copy_end().await).await,
+        };
+        if let Err(error) = ended {
+            self.fail();
+            return Err(error);
+        }
+        Ok(copying.rows)
+    }
+
+    /// Runs something in the open transaction of this block.
+    pub(super) async fn with_evaluator<T>(
+        &mut self,
+        act: impl AsyncFnOnce(&mut Evaluator<'_>) -> Result<T, Refused>,
+    ) -> Result<T> {
+        let schema = self.schema()?;
+        let context = self.context(&schema, &Arc::default());
+        let patience = self.patience();
+        let Some(transaction) = self.block.open_transaction() else {
+            return Err(Error::internal("no transaction is open"));
+        };
+        let mut evaluator = Evaluator {
+            transaction,
+            schema,
+            context,
+            parameters: Arc::from([]),
+            patience,
+            reads: Vec::new(),
+            pending: Vec::new(),
+        };
+        act(&mut evaluator).await.map_err(Refused::into_error)
+    }
+}

@@ -1,0 +1,559 @@
+//! One client: its user, database, settings, prepared statements, transaction.
+//!
+//! Front ends decode, call the session, encode; nothing behind it knows
+//! whether a plan came from SQL or from PYQL JSON.
+
+mod block;
+mod copy;
+mod cursor;
+mod utility;
+pub mod variables;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog::{Cluster, User};
+use crate::catalog::schema::Schema;
+use crate::dispatch::cluster::DataCluster;
+use crate::dispatch::copy::Copying;
+use crate::dispatch::read::{Refused, cancelled};
+use crate::dispatch::sequence::{Drawn, SessionSequences};
+use crate::dispatch::transaction::Patience;
+use crate::dispatch::{Call, Dispatch, Ran};
+use crate::endpoint::{Level, RowStream};
+use crate::error::{Error, Result, SqlState};
+use crate::plan::bind::{self, Binding};
+use crate::plan::context::{Context, RandomState};
+use crate::plan::parse;
+use crate::plan::statement::{Copy, Statement};
+use crate::plan::Plan;
+use crate::types::id::Index;
+use crate::types::settings::Settings;
+use crate::types::{Type, Value};
+use block::Block;
+use cursor::Cursor;
+use variables::SessionVariables;
+
+/// How often a statement is planned again because the schema moved.
+const REPLANS_MAX: usize = 10;
+
+/// Plans that one session keeps by text.
+const PLANS_MAX: usize = 256;
+
+/// Microseconds from 1970-01-01 to 2000-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// A client's session. One statement at a time.
+pub struct Session {
+    dispatch: Arc<Dispatch>,
+    cluster: Arc<DataCluster>,
+    user: Arc<User>,
+    database: Arc<str>,
+    variables: SessionVariables,
+    shared_variables: Option<Arc<SessionVariables>>,
+    settings: Arc<Settings>,
+    drawn: Arc<Drawn>,
+    block: Block,
+    plans: HashMap<PlanKey, Arc<Plan>>,
+    prepared: HashMap<String, Prepared>,
+    cursors: HashMap<String, Cursor>,
+    copying: Option<Copying>,
+    notices: Vec<Notice>,
+    reported: HashMap<String, String>,
+    reports_due: bool,
+    cancel: Arc<Mutex<CancellationToken>>,
+    /// The last entry that this session knows of, for `session` reads.
+    seen: Index,
+}
+
+type PlanKey = (String, Vec<Option<u32>>);
+
+/// A statement prepared by SQL's PREPARE.
+struct Prepared {
+    text: String,
+    types: Vec<Option<Type>>,
+}
+
+/// What a statement answers.
+pub enum Reply {
+    /// Rows of the plan's columns. `tag` is complete (`INSERT 0 3`) or, for
+    /// `SELECT`, `FETCH` and the like, wants the number of rows behind it.
+    Rows { rows: RowStream, tag: Tag },
+    Done { tag: Tag },
+    /// The client now sends rows: see [`Session::copy_rows`].
+    CopyIn(Arc<Copy>),
+    CopyOut { copy: Arc<Copy>, rows: RowStream },
+    Empty,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tag {
+    Complete(String),
+    /// The command, to be followed by the number of rows that were sent.
+    Counted(&'static str),
+}
+
+/// A message beside the answer: NOTICE or WARNING.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    pub severity: &'static str,
+    pub state: SqlState,
+    pub message: String,
+}
+
+/// What ReadyForQuery tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    Failed,
+}
+
+impl Session {
+    /// Opens a session on a data cluster of this name as this user sees it;
+    /// 3D000 when there is none. `startup` are the startup packet's settings.
+    pub fn open(
+        dispatch: Arc<Dispatch>,
+        user: Arc<User>,
+        database: &str,
+        startup: &[(String, String)],
+    ) -> Result<Session> {
+        let catalog = dispatch.catalog();
+        let found = catalog.cluster_named(database, user.id).ok_or_else(|| {
+            let message = format!("database \"{database}\" does not exist");
+            Error::new(SqlState::INVALID_CATALOG_NAME, message)
+        })?;
+        let cluster = dispatch.cluster(found.id)?;
+        let mut variables = SessionVariables::default();
+        let admin = user.kind == crate::catalog::UserKind::Admin;
+        variables.fix("is_superuser", if admin { "on" } else { "off" });
+        variables.fix("session_authorization", &user.name);
+        for (name, value) in startup {
+            variables.start(name, value)?;
+        }
+        let settings = Arc::new(variables.settings());
+        Ok(Session {
+            dispatch,
+            cluster,
+            user,
+            database: Arc::from(found.name.as_str()),
+            variables,
+            shared_variables: None,
+            settings,
+            drawn: Arc::default(),
+            block: Block::default(),
+            plans: HashMap::new(),
+            prepared: HashMap::new(),
+            cursors: HashMap::new(),
+            copying: None,
+            notices: Vec::new(),
+            reported: HashMap::new(),
+            reports_due: true,
+            cancel: Arc::default(),
+            seen: Index(0),
+        })
+    }
+
+    /// Splits a simple-query string into its statements, each with its text.
+    pub fn split(&self, sql: &str) -> Result<Vec<String>> {
+        Ok(parse::parse(sql)?.into_iter().map(|parsed| parsed.text).collect())
+    }
+
+    /// Plans one statement; `types` are the parameter types the client gave.
+    pub fn plan(&mut self, sql: &str, types: &[Option<Type>]) -> Result<Arc<Plan>> {
+        let schema = self.schema()?;
+        let key = (sql.to_owned(), types.iter().map(|ty| ty.as_ref().map(Type::oid)).collect());
+        if let Some(plan) = self.plans.get(&key)
+            && plan.schema_version == schema.version
+            && !self.block.changes_schema()
+        {
+            return Ok(plan.clone());
+        }
+        let mut parsed = parse::parse(sql)?;
+        let plan = match (parsed.pop(), parsed.is_empty()) {
+            (None, _) => Plan::empty(),
+            (Some(one), true) => {
+                let context = self.context(&schema, &Arc::default());
+                let binding =
+                    Binding { schema: &schema, system: &context.system, context: &context };
+                let mut plan = bind::plan(&one, &binding, types)?;
+                plan.text = Arc::from(sql);
+                plan
+            }
+            _ => {
+                let message = "cannot insert multiple commands into a prepared statement";
+                return Err(Error::new(SqlState::SYNTAX_ERROR, message));
+            }
+        };
+        let plan = Arc::new(plan);
+        let keep = !self.block.changes_schema() && !matches!(plan.statement, Statement::Schema(_));
+        if keep {
+            if self.plans.len() >= PLANS_MAX {
+                self.plans.clear();
+            }
+            self.plans.insert(key, plan.clone());
+        }
+        Ok(plan)
+    }
+
+    /// The schema that statements are planned against now.
+    pub fn schema(&self) -> Result<Arc<Schema>> {
+        match self.block.schema() {
+            Some(schema) => Ok(schema),
+            None => Ok(self.cluster.definition()?.schema.clone()),
+        }
+    }
+
+    /// The data cluster's definition.
+    pub fn definition(&self) -> Result<Arc<Cluster>> {
+        self.cluster.definition()
+    }
+
+    /// What expressions may know in a statement that begins now.
+    fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+        let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
+        let variables = match &self.shared_variables {
+            Some(shared) => shared.clone(),
+            None => {
+                let shared = Arc::new(self.variables.clone());
+                self.shared_variables.insert(shared).clone()
+            }
+        };
+        Arc::new(Context {
+            settings: self.settings.clone(),
+            transaction_time: self.block.time().unwrap_or(statement_time),
+            statement_time,
+            user: Arc::from(self.user.name.as_str()),
+            database: self.database.clone(),
+            schema: schema.clone(),
+            system: self.dispatch.system().schema().clone(),
+            random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
+            sequences: Some(Arc::new(SessionSequences {
+                counters: self.cluster.counters.clone(),
+                drawn: self.drawn.clone(),
+                schema: schema.clone(),
+                moved: drew.clone(),
+            })),
+            variables,
+        })
+    }
+
+    /// The schema has not moved since this plan was made; else plan again.
+    pub fn is_current(&self, plan: &Plan) -> bool {
+        self.schema().is_ok_and(|schema| schema.version == plan.schema_version)
+    }
+
+    /// How long the client may be silent now; past that it is told 25P03 and
+    /// the session closed. `None` outside a transaction.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        let open = self.status() != TransactionStatus::Idle;
+        self.variables.duration("idle_in_transaction_session_timeout").filter(|_| open)
+    }
+
+    /// Runs a plan.
+    pub async fn execute(&mut self, plan: &Arc<Plan>, parameters: Vec<Value>) -> Result<Reply> {
+        if self.block.is_failed() && !ends_block(&plan.statement) {
+            return Err(Error::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        self.new_token();
+        let limit = self.variables.duration("statement_timeout");
+        let parameters: Arc<[Value]> = parameters.into();
+        let reply = match limit {
+            None => Box::pin(self.execute_plan(plan, parameters)).await,
+            Some(limit) => self.execute_within(limit, plan, parameters).await,
+        };
+        if reply.is_err() {
+            self.fail();
+        }
+        reply
+    }
+
+    /// Runs a plan and cancels it at the limit.
+    async fn execute_within(
+        &mut self,
+        limit: Duration,
+        plan: &Arc<Plan>,
+        parameters: Arc<[Value]>,
+    ) -> Result<Reply> {
+        let runtime = self.dispatch.runtime().clone();
+        let token = self.token();
+        let mut timed_out = false;
+        let running = Box::pin(self.execute_plan(plan, parameters));
+        tokio::pin!(running);
+        let reply = loop {
+            tokio::select! {
+                biased;
+                reply = &mut running => break reply,
+                () = runtime.sleep(limit), if !timed_out => {
+                    timed_out = true;
+                    token.cancel();
+                }
+            }
+        };
+        match reply {
+            Err(error) if timed_out && error.state() == SqlState::QUERY_CANCELED => {
+                let message = "canceling statement due to statement timeout";
+                Err(Error::new(SqlState::QUERY_CANCELED, message))
+            }
+            other => other,
+        }
+    }
+
+    async fn execute_plan(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
+        match &plan.statement {
+            Statement::Transaction(statement) => self.transaction(statement).await,
+            Statement::Session(statement) => self.utility(statement).await,
+            Statement::Admin(statement) => self.admin(statement).await,
+            Statement::Maintenance { tag } => Ok(done(*tag)),
+            Statement::Nothing { tag, notice } => {
+                if let Some(message) = notice {
+                    self.notice(message.clone());
+                }
+                Ok(done(*tag))
+            }
+            Statement::Empty => Ok(Reply::Empty),
+            Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
+            _ => self.run(plan, parameters).await,
+        }
+    }
+
+    /// Runs a plan on the data cluster, planning again while the schema moves.
+    async fn run(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
+        let mut plan = plan.clone();
+        for _ in 0..REPLANS_MAX {
+            match self.run_once(&plan, parameters.clone()).await {
+                Ok(reply) => return Ok(reply),
+                Err(Refused::Error(error)) => return Err(error),
+                Err(Refused::Replan) if plan.text.is_empty() => {
+                    return Err(Error::new(
+                        SqlState::SERIALIZATION_FAILURE,
+                        "the schema changed; repeat the request",
+                    ));
+                }
+                Err(Refused::Replan) => plan = self.replan(&plan).await?,
+            }
+        }
+        Err(Error::unavailable("the schema changes too fast"))
+    }
+
+    async fn replan(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
+        // The node may not have applied the change that the replica has.
+        self.dispatch.runtime().sleep(Duration::from_millis(1)).await;
+        let types: Vec<Option<Type>> = plan.parameters.iter().cloned().map(Some).collect();
+        let new = self.plan(&plan.text.clone(), &types)?;
+        let same = new.columns.len() == plan.columns.len()
+            && new.columns.iter().zip(&plan.columns).all(|(a, b)| a.ty == b.ty && a.name == b.name);
+        match same {
+            true => Ok(new),
+            false => Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "cached plan must not change result type",
+            )),
+        }
+    }
+
+    async fn run_once(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply, Refused> {
+        let schema = self.schema()?;
+        if plan.schema_version != schema.version && !plan.system {
+            return Err(Refused::Replan);
+        }
+        let drew = Arc::new(AtomicBool::new(false));
+        let context = self.context(&schema, &drew);
+        self.enter_transaction(&plan.statement)?;
+        let call = Call {
+            plan,
+            parameters,
+            context,
+            schema,
+            level: self.level()?,
+            isolation: self.block.isolation(&self.variables),
+            read_only: self.block.is_read_only(&self.variables),
+            patience: self.patience(),
+            drew,
+            user: self.user.clone(),
+            settings: match plan.system {
+                true => self.variables.all().into_iter().map(owned).collect(),
+                false => Vec::new(),
+            },
+        };
+        let cluster = self.cluster.clone();
+        let dispatch = self.dispatch.clone();
+        let ran = dispatch.run(&cluster, &call, self.block.open_transaction()).await?;
+        if let Statement::Schema(statement) = &plan.statement {
+            for message in &statement.notices {
+                self.notice(message.clone());
+            }
+        }
+        Ok(reply_of(plan, ran))
+    }
+
+    fn level(&self) -> Result<Level> {
+        Ok(match self.variables.consistency() {
+            "any" => Level::Any,
+            "session" => Level::Session(self.seen),
+            "quorum" => Level::Quorum(self.cluster.replicas.stable()),
+            _ => Level::Strong,
+        })
+    }
+
+    fn patience(&self) -> Patience {
+        Patience { cancel: self.token(), lock_timeout: self.variables.duration("lock_timeout") }
+    }
+
+    fn notice(&mut self, message: String) {
+        self.notices.push(Notice { severity: "NOTICE", state: SqlState::SUCCESS, message });
+    }
+
+    fn warning(&mut self, state: SqlState, message: &str) {
+        self.notices.push(Notice { severity: "WARNING", state, message: message.to_owned() });
+    }
+
+    /// An error of the front end (a bad Bind) also fails the transaction.
+    pub fn fail(&mut self) {
+        self.block.fail();
+    }
+
+    pub fn status(&self) -> TransactionStatus {
+        self.block.status()
+    }
+
+    /// Messages since the last call, in order.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Reported settings whose value changed since the last call; at first all of them.
+    pub fn take_reports(&mut self) -> Vec<(String, String)> {
+        if !std::mem::take(&mut self.reports_due) {
+            return Vec::new();
+        }
+        let mut changed = self.variables.reports();
+        changed.retain(|(name, value)| self.reported.get(name) != Some(value));
+        self.reported.extend(changed.iter().cloned());
+        changed
+    }
+
+    /// Settings changed: what depends on them is made anew.
+    fn settings_changed(&mut self) {
+        let settings = self.variables.settings();
+        if settings != *self.settings {
+            self.settings = Arc::new(settings);
+            // Constants were read by the old settings.
+            self.plans.clear();
+        }
+        self.shared_variables = None;
+        self.reports_due = true;
+    }
+
+    /// How values are read and printed now.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// What `now` means in this transaction: microseconds since 2000-01-01 UTC.
+    pub fn transaction_time(&self) -> i64 {
+        let now = || self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
+        self.block.time().unwrap_or_else(now)
+    }
+
+    /// Cancels the running statement from another task.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.cancel.clone())
+    }
+
+    fn new_token(&mut self) {
+        let mut token = self.cancel.lock();
+        if token.is_cancelled() {
+            *token = CancellationToken::new();
+        }
+    }
+
+    fn token(&self) -> CancellationToken {
+        self.cancel.lock().clone()
+    }
+
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The endpoints that a write of this data cluster goes to.
+    pub fn in_sync_endpoints(&self) -> Result<Vec<uuid::Uuid>> {
+        Ok(self.definition()?.in_sync().map(|replica| replica.endpoint).collect())
+    }
+
+    /// Ends the session: rolls back what is open.
+    pub async fn close(mut self) {
+        self.block.abandon();
+    }
+}
+
+/// Cancels what a session runs at the moment of the call.
+#[derive(Clone)]
+pub struct Canceller(Arc<Mutex<CancellationToken>>);
+
+impl Canceller {
+    pub fn cancel(&self) {
+        self.0.lock().cancel();
+    }
+}
+
+fn owned((name, value, about): (&str, String, &str)) -> (String, String, String) {
+    (name.to_owned(), value, about.to_owned())
+}
+
+fn ends_block(statement: &Statement) -> bool {
+    use crate::plan::statement::TransactionStatement as T;
+    matches!(
+        statement,
+        Statement::Transaction(T::Commit { .. } | T::Rollback { .. } | T::RollbackTo(_)) | Statement::Empty
+    )
+}
+
+fn done(tag: impl Into<String>) -> Reply {
+    Reply::Done { tag: Tag::Complete(tag.into()) }
+}
+
+fn reply_of(plan: &Plan, ran: Ran) -> Reply {
+    match ran {
+        Ran::Rows(rows) => match &plan.statement {
+            Statement::Copy(copy) => Reply::CopyOut { copy: Arc::new(copy.clone()), rows },
+            _ => Reply::Rows { rows, tag: Tag::Counted("SELECT") },
+        },
+        Ran::Lines(lines) => {
+            let rows = lines.into_iter().map(|line| vec![Value::text(line)]).collect();
+            Reply::Rows { rows: RowStream::Ready(rows), tag: Tag::Complete("EXPLAIN".to_owned()) }
+        }
+        Ran::Wrote { rows, returning } => {
+            let tag = Tag::Complete(match &plan.statement {
+                Statement::Insert(_) => format!("INSERT 0 {rows}"),
+                Statement::Update(_) => format!("UPDATE {rows}"),
+                Statement::Delete(_) => format!("DELETE {rows}"),
+                Statement::Truncate { .. } => "TRUNCATE TABLE".to_owned(),
+                Statement::Schema(schema) if schema.fill.is_some() => format!("SELECT {rows}"),
+                Statement::Schema(schema) => schema.tag.to_owned(),
+                _ => "SELECT".to_owned(),
+            });
+            match returning {
+                Some(returned) => Reply::Rows { rows: RowStream::Ready(returned), tag },
+                None => Reply::Done { tag },
+            }
+        }
+    }
+}
+
+/// 57014 if the token was cancelled.
+fn check_cancel(token: &CancellationToken) -> Result<()> {
+    if token.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+}

@@ -1,0 +1,129 @@
+//! Schema `pyql`: the group, its data clusters and replicas, as they are now.
+
+use super::View;
+use super::relation::Relation;
+use crate::catalog::schema::Namespace;
+use crate::catalog::UserKind;
+use crate::types::{Row, Type, Value};
+
+/// The relations of schema `pyql`.
+pub fn relations() -> Vec<Relation> {
+    let relation = |oid, name, columns, rows| Relation { oid, namespace: Namespace::Pyql, name, columns, rows };
+    vec![
+        relation(
+            9001,
+            "nodes",
+            vec![("id", Type::Int8), ("name", Type::Text), ("address", Type::Text)],
+            nodes,
+        ),
+        relation(
+            9002,
+            "clusters",
+            vec![
+                ("id", Type::Uuid),
+                ("name", Type::Text),
+                ("owner", Type::Text),
+                ("created", Type::Text),
+                ("replicas", Type::Int8),
+                ("in_sync", Type::Int8),
+            ],
+            clusters,
+        ),
+        relation(
+            9003,
+            "replicas",
+            vec![
+                ("id", Type::Int8),
+                ("endpoint", Type::Uuid),
+                ("engine", Type::Text),
+                ("state", Type::Text),
+                ("applied", Type::Int8),
+                ("durable", Type::Int8),
+                ("behind", Type::Int8),
+                ("in_flight", Type::Int8),
+                ("phase", Type::Text),
+                ("reason", Type::Text),
+            ],
+            replicas,
+        ),
+        relation(
+            9004,
+            "users",
+            vec![("id", Type::Uuid), ("name", Type::Text), ("email", Type::Text), ("kind", Type::Text)],
+            users,
+        ),
+    ]
+}
+
+fn int(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn optional(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, Value::text)
+}
+
+fn nodes(view: &View) -> Vec<Row> {
+    let nodes = view.catalog.nodes.values();
+    nodes
+        .map(|node| vec![int(node.id.0), Value::text(&*node.name), Value::text(&*node.address)])
+        .collect()
+}
+
+/// The data clusters that the user owns or shares; for an admin all of them.
+fn clusters(view: &View) -> Vec<Row> {
+    let user = &view.user;
+    let seen = |cluster: &&std::sync::Arc<crate::catalog::Cluster>| {
+        user.kind == UserKind::Admin || cluster.owner == user.id || cluster.access.contains(&user.id)
+    };
+    let owner = |id| view.catalog.users.get(id).map(|user| user.name.clone());
+    let clusters = view.catalog.clusters.values().filter(seen);
+    clusters
+        .map(|cluster| {
+            vec![
+                Value::Uuid(*cluster.id.0.as_bytes()),
+                Value::text(&*cluster.name),
+                optional(owner(&cluster.owner).as_deref()),
+                Value::text(&*cluster.created),
+                int(cluster.replicas.len() as u64),
+                int(cluster.in_sync().count() as u64),
+            ]
+        })
+        .collect()
+}
+
+fn replicas(view: &View) -> Vec<Row> {
+    let row = |replica: &super::ReplicaView| {
+        vec![
+            int(replica.id.0),
+            Value::Uuid(*replica.endpoint.as_bytes()),
+            Value::text(replica.engine),
+            Value::text(replica.state),
+            int(replica.applied),
+            int(replica.durable),
+            int(replica.behind),
+            int(replica.in_flight),
+            optional(replica.phase),
+            optional(replica.reason.as_deref()),
+        ]
+    };
+    view.replicas.iter().map(row).collect()
+}
+
+/// Oneself; for an admin everybody. Never a secret.
+fn users(view: &View) -> Vec<Row> {
+    let seen = |id| view.user.kind == UserKind::Admin || view.user.id == id;
+    let users = view.catalog.users.values();
+    let people = users.filter(|user| user.kind != UserKind::Service && seen(user.id));
+    people
+        .map(|user| {
+            let kind = if user.kind == UserKind::Admin { "admin" } else { "user" };
+            vec![
+                Value::Uuid(*user.id.0.as_bytes()),
+                Value::text(&*user.name),
+                optional(user.email.as_deref()),
+                Value::text(kind),
+            ]
+        })
+        .collect()
+}
