@@ -73,15 +73,9 @@ impl Renderer<'_> {
                 operator,
                 all,
             } => self.any_array(expression, operand, array, *operator, *all),
-            K::AnyQuery {
-                operands,
-                query,
-                operators,
-                all,
-            } => self.any_query(operands, query, operators, *all),
-            K::Exists { query, negated } => self.exists(query, *negated),
-            K::Scalar(query) => self.scalar(query),
-            K::ArrayQuery(query) => self.array_query(query, &expression.ty),
+            K::AnyQuery { .. } | K::Exists { .. } | K::Scalar(_) | K::ArrayQuery(_) => {
+                self.subquery(expression)
+            }
             K::Aggregate(aggregate) => self.aggregate(aggregate, &expression.ty),
             K::Window(window) => self.window(window, &expression.ty),
             K::Extreme { .. } | K::Array(_) | K::Record(_) => self.computed(expression),
