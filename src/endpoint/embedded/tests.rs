@@ -303,6 +303,7 @@ async fn commits_become_durable() {
     }
     replica.apply(vec![large]).await.unwrap();
     assert!(replica.embedded.work_done() > worked);
+    assert!(replica.embedded.alive().await.is_ok());
     for _ in 0..100 {
         if replica.position().await.durable == Index(7) {
             return;
