@@ -44,6 +44,8 @@ pub(crate) async fn run(base: &str, admin: (&str, &str)) -> Vec<String> {
         replay.golden(DATA).await;
         replay.authentication().await;
         replay.values().await;
+        replay.system().await;
+        replay.sharing().await;
     }
     replay.wrong
 }
@@ -320,6 +322,201 @@ impl Replay {
         ] {
             let ask = Ask::post(table, &user, &row);
             self.expect("a value that does not fit", ask, 400, "details")
+                .await;
+        }
+    }
+}
+
+impl Replay {
+    /// What a node says of itself, and to whom.
+    async fn system(&mut self) {
+        let (user, admin) = (self.user.clone(), self.admin.clone());
+        let local = Ask::get("/auth/token/local", &admin);
+        let local = self
+            .expect("local token", local, 200, "PYQL_LOCAL_SERVICE_TOKEN")
+            .await;
+        let local = format!(
+            "Token {}",
+            local["PYQL_LOCAL_SERVICE_TOKEN"]
+                .as_str()
+                .unwrap_or_default()
+        );
+        let node = self
+            .expect("node", Ask::get("/pyql/node", ""), 200, "uuid")
+            .await;
+        let node = node["uuid"].as_str().unwrap_or_default().to_owned();
+        let quorum = Ask::get("/pyql/quorum", &local);
+        let quorum = self.expect("quorum", quorum, 200, "ready").await;
+        if quorum["node"] != json!(node) || quorum["nodes"]["nodes"] != json!([node]) {
+            self.wrong
+                .push(format!("the quorum of node {node}: {quorum}"));
+        }
+        let path = format!("/cluster/{}/table/employees/endpoints", self.company);
+        let endpoints = self.expect("endpoints", Ask::get(&path, &admin), 200, "clusterName");
+        let endpoints = endpoints.await["in_sync"].clone();
+        let endpoint = endpoints
+            .as_object()
+            .and_then(|map| map.keys().next().cloned());
+        let endpoint = endpoint.unwrap_or_default();
+        let table = format!("/cluster/{}/table/employees", self.company);
+        let state = format!("{table}/state/{endpoint}");
+        let logs = format!("/cluster/{}/tablelogs/employees/{endpoint}", self.company);
+        let count = format!("{logs}/count");
+        let all = format!("{logs}/getAll");
+        let paths = format!("{table}/path");
+        let (yes, join) = (
+            json!({"in_sync": true}),
+            json!({
+                "name": "a", "path": "b:80", "token": "c", "tables": [],
+                "database": {"name": "d", "uuid": "e"},
+            }),
+        );
+        let join_token = self.join_token.clone();
+        let employees = "/cluster/company/table/employees";
+        let cases = [
+            (
+                "quorum with Basic",
+                Ask::get("/pyql/quorum", &admin),
+                403,
+                "error",
+            ),
+            (
+                "check",
+                Ask::post("/pyql/quorum/check", &admin, &Value::Null),
+                200,
+                "results",
+            ),
+            (
+                "check by a user",
+                Ask::post("/pyql/quorum/check", &user, &yes),
+                403,
+                "error",
+            ),
+            ("paths", Ask::get(&paths, &admin), 200, "in_sync"),
+            ("paths by a user", Ask::get(&paths, &user), 403, "error"),
+            (
+                "paths by name",
+                Ask::get("/cluster/company/table/employees/path", &admin),
+                400,
+                "error",
+            ),
+            ("count", Ask::get(&count, &admin), 200, "availableTxns"),
+            ("all logs", Ask::get(&all, &admin), 501, "error"),
+            ("state", Ask::post(&state, &admin, &yes), 200, "message"),
+            (
+                "state by a user",
+                Ask::post(&state, &user, &yes),
+                403,
+                "error",
+            ),
+            (
+                "wrong state",
+                Ask::post(&state, &admin, &json!({})),
+                400,
+                "error",
+            ),
+            (
+                "jobs",
+                Ask::post("/cluster/jobqueue/job", &admin, &yes),
+                200,
+                "message",
+            ),
+            (
+                "internal jobs",
+                Ask::get("/internal/jobs", &local),
+                200,
+                "jobs",
+            ),
+            (
+                "join sample",
+                Ask::get("/cluster/x/join", &join_token),
+                200,
+                "database",
+            ),
+            (
+                "join",
+                Ask::post("/cluster/x/join", &join_token, &join),
+                501,
+                "error",
+            ),
+            (
+                "bad join",
+                Ask::post("/cluster/x/join", &join_token, &yes),
+                400,
+                "error",
+            ),
+            ("no route", Ask::get("/nope", &user), 404, "error"),
+            (
+                "a table twice",
+                Ask::post("/cluster/company/table/create", &user, &tables()[0]),
+                400,
+                "error",
+            ),
+            (
+                "reserved cluster",
+                Ask::post("/cluster/pyql/create", &user, &yes),
+                400,
+                "error",
+            ),
+            (
+                "read only",
+                Ask::post("/cluster/pyql/table/auth/insert", &admin, &yes),
+                403,
+                "message",
+            ),
+            (
+                "where as text",
+                Ask::post(
+                    "/cluster/company/table/employees/update",
+                    &user,
+                    &json!({"set": {"name": "x"}, "where": "id=1"}),
+                ),
+                400,
+                "details",
+            ),
+            (
+                "empty where",
+                Ask::post(
+                    "/cluster/company/table/employees/update",
+                    &user,
+                    &json!({"set": {"name": "x"}, "where": {}}),
+                ),
+                400,
+                "details",
+            ),
+            (
+                "a foreign key",
+                Ask::post(employees, &user, &json!({"id": 7, "position_id": 1})),
+                400,
+                "details",
+            ),
+        ];
+        for (name, ask, status, member) in cases {
+            self.expect(name, ask, status, member).await;
+        }
+    }
+
+    /// Others see a cluster once it is shared, and no longer when it is not.
+    async fn sharing(&mut self) {
+        let (admin, other) = (self.admin.clone(), self.other.clone());
+        let body = json!({"select": ["id"], "where": {"username": "admin2"}});
+        let ask = Ask::post("/cluster/pyql/table/auth/select", &admin, &body);
+        let found = self.expect("admin2", ask, 200, "data").await;
+        let id = found["data"][0]["id"].clone();
+        let path = format!("/cluster/pyql/table/clusters/{}", self.company);
+        let tables = "/cluster/company/tables";
+        for (allow, status, member) in
+            [(json!([id]), 200, "employees"), (json!([]), 404, "warning")]
+        {
+            let share = json!({"access": {"allow": allow}});
+            self.expect(
+                "share",
+                Ask::post(&path, &admin, &share),
+                200,
+                "consistency",
+            )
+            .await;
+            self.expect("shared", Ask::get(tables, &other), status, member)
                 .await;
         }
     }

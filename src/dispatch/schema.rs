@@ -15,11 +15,12 @@ use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::evaluation::{of_select, plain};
+use crate::plan::evaluate::{NoScope, evaluate};
+use crate::plan::evaluation::{of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, JoinKind, Query, RelationId};
-use crate::plan::statement::{SchemaCheck, SchemaStatement};
+use crate::plan::statement::{ColumnFill, SchemaCheck, SchemaStatement};
 use crate::types::id::TableId;
 use crate::types::{Row, Type, Value};
 
@@ -57,6 +58,13 @@ impl Evaluator<'_> {
             // Nothing of it is on a replica: what is written is all there is.
             transaction.written.truncate(table.id);
         }
+        for (sequence, next) in &statement.restarts {
+            transaction.cluster.counters.set(*sequence, *next, false);
+            transaction.drew = true;
+        }
+        if !statement.column_fills.is_empty() {
+            self.fill_columns(&statement.column_fills, &changed).await?;
+        }
         let count = filling.as_ref().map_or(0, |rows| rows.len() as u64);
         if let Some(rows) = filling {
             self.schema = changed;
@@ -87,6 +95,33 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// Added columns whose values differ from row to row: each existing row is
+    /// written anew as it lies after the change.
+    async fn fill_columns(&mut self, fills: &[ColumnFill], changed: &Arc<Schema>) -> Result<(), Refused> {
+        let Some(first) = fills.first() else { return Ok(()) };
+        let (old, new) = (self.table(first.table)?, changed.table(first.table).cloned());
+        let new = new.ok_or_else(|| Error::internal("a filled table is gone"))?;
+        let from = vec![table_item(&old, CHILD)];
+        let rows = self.look(of_select(plain(whole_row(&old, CHILD), from, None))).await?;
+        let rules = self.transaction.cluster.rules(changed, &new, &self.context)?;
+        for row in rows {
+            let laid = new.columns.iter().map(|column| match old.position(column.id) {
+                Some(place) => row[place].clone(),
+                None => Value::Null,
+            });
+            let before: Row = laid.collect();
+            let mut after = before.clone();
+            for fill in fills {
+                if let Some(place) = new.position(fill.column) {
+                    after[place] = evaluate(&fill.value, &NoScope, &self.context)?;
+                }
+            }
+            rules.check(&after, &self.context)?;
+            self.transaction.written.put(&rules, rules.key_of(&before), Some(&before), Some(after))?;
+        }
+        Ok(())
+    }
+
     async fn check_rows(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
         match check {
             SchemaCheck::NotNull { table, column } => {
@@ -98,6 +133,16 @@ impl Evaluator<'_> {
                 if self.any_row(&table, CHILD, null).await?.is_some() {
                     let message =
                         format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
+                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                }
+                Ok(())
+            }
+            SchemaCheck::NoRows { table, column } => {
+                let table = self.table(*table)?;
+                let any = Expression::constant(Value::Bool(true), Type::Bool);
+                if self.any_row(&table, CHILD, any).await?.is_some() {
+                    let message =
+                        format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
                     return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
                 }
                 Ok(())

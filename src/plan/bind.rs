@@ -4,20 +4,29 @@
 //! a literal or parameter is, and which text an error has. Pure: the same text
 //! against the same schema gives the same plan.
 
+mod alter;
+mod alter_constraint;
 mod call;
 mod column;
+mod constraint;
+mod define;
+mod drop;
 mod expression;
 mod from;
 mod grouping;
+mod index;
 mod insert;
 mod literal;
+mod naming;
 mod operator;
 mod output;
 mod query;
 mod returning;
 mod scope;
 mod select;
+mod sequence;
 mod subquery;
+mod table;
 mod typename;
 mod update;
 mod utility;
@@ -136,7 +145,7 @@ impl<'a> Binder<'a> {
             Statement::Maintenance { tag, tables } => self.maintenance(tag, tables),
             Statement::Nothing { tag } => Ok((Planned::Nothing { tag, notice: None }, Vec::new())),
             Statement::Empty => Ok((Planned::Empty, Vec::new())),
-            _ => Err(Error::unsupported("this statement")),
+            _ => self.define(statement),
         }
     }
 

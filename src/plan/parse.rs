@@ -24,8 +24,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::syntax::{Expr, Name, Path, Place, Statement, TypeName};
 use keywords::Class;
 pub(crate) use keywords::needs_quotes;
+pub(crate) use lexer::{MAX_IDENTIFIER_BYTES, position};
 use lexer::{Spanned, Token};
-pub(crate) use lexer::{position, truncate};
 
 /// The longest text of one request that is parsed.
 pub const MAX_STATEMENT_BYTES: usize = 64 << 20;

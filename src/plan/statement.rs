@@ -7,7 +7,7 @@ use super::expression::Expression;
 use super::query::{CommonTable, From, OutputColumn, Query, RelationId};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Table;
-use crate::types::id::{ObjectId, TableId};
+use crate::types::id::{ColumnId, ObjectId, TableId};
 
 #[derive(Clone, Debug)]
 pub enum Statement {
@@ -128,8 +128,22 @@ pub struct SchemaStatement {
     pub checks: Vec<SchemaCheck>,
     pub tag: &'static str,
     pub notices: Vec<String>,
-    /// CREATE TABLE AS: fills the new table, whose id is in `changes`.
+    /// CREATE TABLE AS: fills the visible columns of the new table, whose id
+    /// is in `changes`; the tag is then SELECT with the number of rows.
     pub fill: Option<Box<Query>>,
+    /// Added columns whose values differ from row to row (a generated key, a
+    /// volatile default): written in the same transaction.
+    pub column_fills: Vec<ColumnFill>,
+    /// Sequences that start again: their next value is this.
+    pub restarts: Vec<(ObjectId, i64)>,
+}
+
+/// An added column that gets `value`, computed once per row, in every row.
+#[derive(Clone, Debug)]
+pub struct ColumnFill {
+    pub table: TableId,
+    pub column: ColumnId,
+    pub value: Expression,
 }
 
 /// A condition on existing rows.
@@ -146,6 +160,12 @@ pub enum SchemaCheck {
     NotNull {
         table: TableId,
         column: usize,
+    },
+    /// The table has no row: a column of this name is added NOT NULL without a
+    /// value (else 23502).
+    NoRows {
+        table: TableId,
+        column: String,
     },
     /// The condition is not false for any row.
     Holds {

@@ -1,3 +1,5 @@
+//! Groups of three in simulations: elections, lost lines, restarts, snapshots.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;

@@ -7,7 +7,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::syntax::Place;
 
 /// PostgreSQL's NAMEDATALEN less its terminator: identifiers are cut here.
-pub const MAX_IDENTIFIER_BYTES: usize = 63;
+pub(crate) const MAX_IDENTIFIER_BYTES: usize = 63;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
@@ -528,7 +528,7 @@ impl Lexer<'_> {
 }
 
 /// Cuts an identifier where PostgreSQL does, between characters.
-pub(crate) fn truncate(mut text: String) -> String {
+fn truncate(mut text: String) -> String {
     if text.len() > MAX_IDENTIFIER_BYTES {
         let mut end = MAX_IDENTIFIER_BYTES;
         while !text.is_char_boundary(end) {

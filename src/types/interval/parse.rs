@@ -146,6 +146,9 @@ struct Sum {
     microseconds: i64,
     /// Units that were given already, a bit each.
     given: u32,
+    /// A time of day was given: it stands, whatever fractions of days come
+    /// after it (PostgreSQL reads from the end and overwrites them).
+    has_clock: bool,
 }
 
 impl Sum {
@@ -161,6 +164,10 @@ impl Sum {
 
     fn add(&mut self, number: &Number, unit: Unit) -> Result<(), Trouble> {
         self.claim(unit)?;
+        if unit == Unit::Second && number.fraction != 0.0 {
+            self.claim(Unit::Millisecond)?;
+            self.claim(Unit::Microsecond)?;
+        }
         let (whole, fraction) = number.signed();
         let years = match unit {
             Unit::Millennium => 1000,
@@ -214,6 +221,9 @@ impl Sum {
     }
 
     fn add_time_fraction(&mut self, microseconds: f64) -> Result<(), Trouble> {
+        if self.has_clock {
+            return Ok(());
+        }
         let more = microseconds.round_ties_even() as i64;
         self.microseconds = self
             .microseconds
@@ -273,13 +283,20 @@ fn parse_fields(text: &str, style: IntervalStyle) -> Result<Interval, Trouble> {
                     sum.add(&number, unit(name).ok_or(Trouble::Format)?)?;
                     at += 1;
                 }
-                Some(clock) if clock.contains(':') => sum.add(&number, Unit::Day)?,
+                Some(next) if next.contains(':') || is_hours(&words[at..]) => {
+                    sum.add(&number, Unit::Day)?;
+                }
                 None => sum.add(&number, Unit::Second)?,
                 Some(_) => return Err(Trouble::Format),
             }
         }
     }
     sum.finish(ago)
+}
+
+/// A number of hours comes next: what stands before it without a unit is days.
+fn is_hours(words: &[&str]) -> bool {
+    words.len() > 1 && !is_year_month(words[0]) && unit(words[1]) == Some(Unit::Hour)
 }
 
 /// Words and numbers, each with its sign.
@@ -299,7 +316,8 @@ fn split(text: &str) -> Result<Vec<&str>, Trouble> {
                 .bytes()
                 .take_while(|b| b.is_ascii_digit() || matches!(b, b'.' | b':' | b'-'))
                 .count();
-            if digits == 0 {
+            let is_bare_fraction = sign == 1 && rest.as_bytes().get(1) == Some(&b'.');
+            if digits == 0 || is_bare_fraction {
                 return Err(Trouble::Format);
             }
             sign + digits
@@ -321,13 +339,21 @@ fn add_year_month(sum: &mut Sum, word: &str, negative: bool) -> Result<(), Troub
         return Err(Trouble::Overflow);
     }
     let negative = negative || word.starts_with('-');
-    for (number, unit) in [(years, Unit::Year), (months, Unit::Month)] {
-        if number.fraction != 0.0 {
-            return Err(Trouble::Format);
-        }
-        sum.add(&Number { negative, ..number }, unit)?;
+    if years.fraction != 0.0 || months.fraction != 0.0 {
+        return Err(Trouble::Format);
     }
-    Ok(())
+    // Both together count as months, so that a year may still come.
+    let whole = years
+        .whole
+        .checked_mul(12)
+        .and_then(|total| total.checked_add(months.whole))
+        .ok_or(Trouble::Overflow)?;
+    let number = Number {
+        negative,
+        whole,
+        fraction: 0.0,
+    };
+    sum.add(&number, Unit::Month)
 }
 
 /// `4:05:06.7`, `4:05`; with a point and one colon minutes and seconds.
@@ -349,7 +375,7 @@ fn add_clock(sum: &mut Sum, word: &str, negative: bool) -> Result<(), Trouble> {
     if hours.fraction != 0.0 || minutes.fraction != 0.0 {
         return Err(Trouble::Format);
     }
-    if minutes.whole > 59 || seconds.whole > 59 {
+    if minutes.whole > 59 || seconds.whole > 60 {
         return Err(Trouble::Overflow);
     }
     for (number, unit) in [
@@ -359,6 +385,12 @@ fn add_clock(sum: &mut Sum, word: &str, negative: bool) -> Result<(), Trouble> {
     ] {
         sum.add(&Number { negative, ..number }, unit)?;
     }
+    for unit in [Unit::Millisecond, Unit::Microsecond] {
+        if seconds.fraction == 0.0 {
+            sum.claim(unit)?;
+        }
+    }
+    sum.has_clock = true;
     Ok(())
 }
 
@@ -366,7 +398,6 @@ fn add_clock(sum: &mut Sum, word: &str, negative: bool) -> Result<(), Trouble> {
 fn parse_iso(text: &str) -> Result<Interval, Trouble> {
     let (date, time) = match text.split_once(['T', 't']) {
         Some(("", "")) => return Ok(Interval::default()),
-        Some((_, "")) => return Err(Trouble::Format),
         Some((date, time)) => (date, time),
         None => (text, ""),
     };
@@ -410,6 +441,9 @@ fn add_designated(
             .bytes()
             .position(|b| b.is_ascii_alphabetic())
             .ok_or(Trouble::Format)?;
+        if text.starts_with('+') {
+            return Err(Trouble::Format);
+        }
         let number = Number::parse(&text[..length])?;
         let letter = text.as_bytes()[length].to_ascii_uppercase();
         sum.add(&number, unit(letter).ok_or(Trouble::Format)?)?;

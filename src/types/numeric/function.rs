@@ -50,7 +50,8 @@ impl Numeric {
             });
         };
         let limit = MAXIMUM_RESULT_SCALE as f64;
-        let weight = (self.to_f64() * LOG10_E).clamp(-limit, limit) as i64;
+        let full_weight = self.to_f64() * LOG10_E;
+        let weight = full_weight.clamp(-limit, limit) as i64;
         let result_scale = (MINIMUM_SIGNIFICANT_DIGITS - weight)
             .max(i64::from(*scale))
             .clamp(0, MAXIMUM_DISPLAY_SCALE);
@@ -61,7 +62,7 @@ impl Numeric {
                 Numeric::finite(BigInt::zero(), result_scale)
             };
         }
-        let precision = result_scale + weight.max(0) + GUARD_DIGITS;
+        let precision = result_scale + full_weight.max(0.0) as i64 + GUARD_DIGITS;
         let result = exponential(&self.fixed(precision), precision);
         Numeric::finite(rescale(&result, precision, result_scale), result_scale)
     }

@@ -240,3 +240,11 @@ fn functions_agree_with_postgresql() {
         assert_eq!(shown(actual), expected);
     }
 }
+
+#[test]
+fn the_largest_exponentials_are_exact() {
+    // From Python's decimal module.
+    let digits = n("5900").exp().unwrap().to_string();
+    assert_eq!(digits.len(), 2563);
+    assert_eq!(&digits[2028..2043], "774874094196514");
+}

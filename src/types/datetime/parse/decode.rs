@@ -76,6 +76,14 @@ pub(super) fn month(word: &str) -> Option<u32> {
     named(&NAMES, word, &["sept"]).map(|at| if at == 12 { 9 } else { at as u32 + 1 })
 }
 
+/// Not the name of a zone, wherever it stands.
+pub(super) fn is_core_word(word: &str) -> bool {
+    const OTHERS: [&str; 5] = ["now", "today", "julian", "epoch", "dst"];
+    month(word).is_some()
+        || is_weekday(word)
+        || OTHERS.iter().any(|other| other.eq_ignore_ascii_case(word))
+}
+
 fn is_weekday(word: &str) -> bool {
     const NAMES: [&str; 7] = [
         "sunday",
@@ -318,7 +326,7 @@ impl<'a> Decoder<'a> {
             return Err(Trouble::Format);
         }
         let is_empty = self.year.is_none() && self.month.is_none() && self.day.is_none();
-        if is_empty && matches!(whole.len(), 6 | 8) {
+        if is_empty && whole.len() >= 6 {
             let year_digits = whole.len() - 4;
             self.set_year(&whole[..year_digits])?;
             self.month = whole[year_digits..year_digits + 2].parse().ok();
@@ -414,7 +422,9 @@ impl<'a> Decoder<'a> {
         if self.target == Target::Time {
             // A date beside it does no harm.
             let has_some = self.year.is_some() || self.month.is_some() || self.day.is_some();
-            if self.time.is_none() || (has_some && !self.has_date()) {
+            // A zone with daylight saving needs a date to mean anything.
+            let is_dateless = matches!(zone, Some(Zone::Named(_))) && !self.has_date();
+            if self.time.is_none() || (has_some && !self.has_date()) || is_dateless {
                 return Err(Trouble::Format);
             }
             let civil = Civil {

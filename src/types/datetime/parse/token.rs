@@ -105,6 +105,13 @@ fn word(rest: &str) -> (Token<'_>, usize) {
             });
             (Token::Word(&rest[..length]), length)
         }
+        // `PST8PDT` is a zone; `Jan8`, `T0405` and `J2451187` are two fields.
+        (Some(b'0'..=b'9'), _)
+            if letters >= 3 && !super::decode::is_core_word(&rest[..letters]) =>
+        {
+            let length = span(rest, |b| b.is_ascii_alphanumeric());
+            (Token::Word(&rest[..length]), length)
+        }
         _ => (Token::Word(&rest[..letters]), letters),
     }
 }

@@ -1,0 +1,386 @@
+//! ALTER TABLE: constraints, and what existing rows must satisfy.
+
+use std::sync::Arc;
+
+use super::constraint::constraint_names;
+use super::define::{Definer, TABLE_RELATION};
+use super::table::Draft;
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::{ForeignKey, Index, IndexKey, PrimaryKey, Table};
+use crate::error::{Error, Result, SqlState};
+use crate::plan::evaluate::walk;
+use crate::plan::expression::{Expression, ExpressionKind};
+use crate::plan::query::RelationId;
+use crate::plan::statement::SchemaCheck;
+use crate::plan::syntax::{Name, TableConstraint, TableConstraintKind};
+use crate::types::id::{ColumnId, ObjectId};
+
+impl Definer<'_> {
+    pub(super) fn add_constraint(
+        &mut self,
+        table: &Arc<Table>,
+        constraint: &TableConstraint,
+    ) -> Result<()> {
+        if constraint.not_valid {
+            return Err(Error::unsupported("NOT VALID"));
+        }
+        let given = constraint.name.as_ref();
+        match &constraint.kind {
+            TableConstraintKind::PrimaryKey(names) => {
+                self.add_primary_key(table, names, constraint)
+            }
+            TableConstraintKind::Unique {
+                columns,
+                nulls_not_distinct,
+            } => {
+                let index = self.unique_index(table, columns, *nulls_not_distinct, given)?;
+                self.check_unique(table, &index)?;
+                self.change(SchemaChange::AddIndex {
+                    table: table.id,
+                    index,
+                })
+            }
+            TableConstraintKind::Check(expr) => {
+                let (check, condition) = self.check(table, expr, given)?;
+                self.check_holds(table, &condition, &check.name)?;
+                self.change(SchemaChange::AddCheck {
+                    table: table.id,
+                    check,
+                })
+            }
+            TableConstraintKind::ForeignKey { columns, reference } => {
+                let key = self.foreign_key(table, columns, reference, given, constraint.place)?;
+                self.check_foreign_key(table, &key)?;
+                self.change(SchemaChange::AddForeignKey {
+                    table: table.id,
+                    key,
+                })
+            }
+            TableConstraintKind::UsingIndex { .. } => Err(Error::unsupported(
+                "a constraint made from an existing index",
+            )),
+        }
+    }
+
+    fn add_primary_key(
+        &mut self,
+        table: &Arc<Table>,
+        names: &[Name],
+        constraint: &TableConstraint,
+    ) -> Result<()> {
+        if let PrimaryKey::Declared { .. } = table.key {
+            return Err(self.error(
+                SqlState::INVALID_TABLE_DEFINITION,
+                constraint.place,
+                format!(
+                    "multiple primary keys for table \"{}\" are not allowed",
+                    table.name
+                ),
+            ));
+        }
+        let columns = self.key_columns(table, names)?;
+        let name = self.index_name(constraint.name.as_ref(), table, "", "pkey")?;
+        for id in &columns {
+            let Some(column) = table.column(*id).filter(|column| !column.not_null) else {
+                continue;
+            };
+            self.check_not_null(table, column);
+            self.change(SchemaChange::SetNotNull {
+                table: table.id,
+                column: *id,
+                not_null: true,
+            })?;
+        }
+        self.check_key(table, &columns, &name)?;
+        let id = self.object();
+        self.change(SchemaChange::AddPrimaryKey {
+            table: table.id,
+            id,
+            name,
+            columns,
+        })
+    }
+
+    /// Existing rows have no two equal keys.
+    pub(super) fn check_key(
+        &mut self,
+        table: &Table,
+        columns: &[ColumnId],
+        name: &str,
+    ) -> Result<()> {
+        let mut keys = Vec::with_capacity(columns.len());
+        for id in columns {
+            let Some(place) = table.position(*id) else {
+                return Err(Error::internal("a key over a column that is not there"));
+            };
+            keys.push(Expression::column(
+                TABLE_RELATION,
+                place,
+                table.columns[place].ty.clone(),
+            ));
+        }
+        self.push_unique(table, keys, None, name)
+    }
+
+    pub(super) fn check_unique(&mut self, table: &Arc<Table>, index: &Index) -> Result<()> {
+        let mut keys = Vec::with_capacity(index.columns.len());
+        for column in &index.columns {
+            keys.push(match &column.key {
+                IndexKey::Expression(text, _) => self.stored(text, table)?,
+                IndexKey::Column(id) => {
+                    let place = table.position(*id).unwrap_or_default();
+                    Expression::column(TABLE_RELATION, place, table.columns[place].ty.clone())
+                }
+            });
+        }
+        let filter = match &index.predicate {
+            Some(text) => Some(self.stored(text, table)?),
+            None => None,
+        };
+        self.push_unique(table, keys, filter, &index.name)
+    }
+
+    fn push_unique(
+        &mut self,
+        table: &Table,
+        keys: Vec<Expression>,
+        filter: Option<Expression>,
+        name: &str,
+    ) -> Result<()> {
+        let mut columns = Vec::with_capacity(keys.len());
+        for key in keys {
+            let key = self.in_original(&key, table)?;
+            // A generated key differs from row to row by itself.
+            if matches!(&key.kind, ExpressionKind::Call { function, .. } if function.name == "nextval")
+            {
+                return Ok(());
+            }
+            columns.push(key);
+        }
+        let filter = match filter {
+            Some(filter) => Some(self.in_original(&filter, table)?),
+            None => None,
+        };
+        self.checks.push(SchemaCheck::Unique {
+            table: table.id,
+            columns,
+            relation: TABLE_RELATION,
+            filter,
+            name: name.to_owned(),
+        });
+        Ok(())
+    }
+
+    pub(super) fn check_holds(
+        &mut self,
+        table: &Table,
+        condition: &Expression,
+        constraint: &str,
+    ) -> Result<()> {
+        let condition = self.in_original(condition, table)?;
+        if !crate::plan::evaluate::is_immutable(&condition) && !self.column_fills.is_empty() {
+            return Err(Error::unsupported(
+                "a constraint over a column that is filled by the same statement",
+            ));
+        }
+        self.checks.push(SchemaCheck::Holds {
+            table: table.id,
+            relation: TABLE_RELATION,
+            condition,
+            constraint: constraint.to_owned(),
+        });
+        Ok(())
+    }
+
+    /// Each existing row finds its parent.
+    fn check_foreign_key(&mut self, table: &Table, key: &ForeignKey) -> Result<()> {
+        let base = self.binding.schema.table(table.id);
+        let mut columns = Vec::with_capacity(key.columns.len());
+        for id in &key.columns {
+            if let Some(filled) = self.replaced.get(id) {
+                if filled.is_null_constant() && !key.match_full {
+                    return Ok(());
+                }
+                return Err(Error::unsupported(
+                    "a foreign key over a column that is filled by the same statement",
+                ));
+            }
+            let Some(place) = base.and_then(|base| base.position(*id)) else {
+                return Ok(());
+            };
+            columns.push(place);
+        }
+        let Some(parent) = self.binding.schema.table(key.parent) else {
+            return Err(Error::internal("a foreign key without its parent"));
+        };
+        let places = key.parent_columns.iter().map(|id| parent.position(*id));
+        let Some(parent_columns) = places.collect::<Option<Vec<usize>>>() else {
+            return Err(Error::unsupported(
+                "a foreign key to a column that is added by the same statement",
+            ));
+        };
+        self.checks.push(SchemaCheck::ForeignKey {
+            table: table.id,
+            columns,
+            parent: key.parent,
+            parent_columns,
+            constraint: key.name.clone(),
+        });
+        Ok(())
+    }
+
+    /// An expression over the table as it will be, said over the rows that
+    /// are there: added and converted columns by what fills them.
+    pub(super) fn in_original(&self, expression: &Expression, table: &Table) -> Result<Expression> {
+        let mut rewritten = expression.clone();
+        let mut lost = false;
+        self.rewrite(&mut rewritten, table, &mut lost);
+        if lost {
+            return Err(Error::internal(
+                "a constraint over a column that is not there",
+            ));
+        }
+        Ok(rewritten)
+    }
+
+    fn rewrite(&self, expression: &mut Expression, table: &Table, lost: &mut bool) {
+        if let ExpressionKind::Column { relation, column } = expression.kind {
+            if relation != TABLE_RELATION {
+                return;
+            }
+            let id = table.columns[column].id;
+            if let Some(filled) = self.replaced.get(&id) {
+                *expression = filled.clone();
+                return;
+            }
+            let base = self.binding.schema.table(table.id);
+            match base.and_then(|base| base.position(id)) {
+                Some(column) => {
+                    expression.kind = ExpressionKind::Column {
+                        relation: RelationId(relation.0),
+                        column,
+                    };
+                }
+                None => *lost = true,
+            }
+            return;
+        }
+        walk::each_child(expression, &mut |child| self.rewrite(child, table, lost));
+    }
+
+    pub(super) fn rename_constraint(
+        &mut self,
+        table: &Arc<Table>,
+        from: &Name,
+        to: &Name,
+    ) -> Result<()> {
+        let Some(constraint) = constraint_id(table, &from.text) else {
+            return Err(Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!(
+                    "constraint \"{}\" for table \"{}\" does not exist",
+                    from.text, table.name
+                ),
+            ));
+        };
+        self.not_reserved(to)?;
+        if constraint_names(table).contains(&to.text) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_OBJECT,
+                format!(
+                    "constraint \"{}\" for relation \"{}\" already exists",
+                    to.text, table.name
+                ),
+            ));
+        }
+        self.change(SchemaChange::RenameConstraint {
+            table: table.id,
+            constraint,
+            name: to.text.clone(),
+        })
+    }
+
+    pub(super) fn drop_constraint(
+        &mut self,
+        table: &Arc<Table>,
+        name: &Name,
+        if_exists: bool,
+        cascade: bool,
+    ) -> Result<()> {
+        let what = format!("constraint {} on table {}", name.text, table.name);
+        if let PrimaryKey::Declared { name: key, .. } = &table.key
+            && *key == name.text
+        {
+            return self.drop_primary_key(table, &what, cascade);
+        }
+        let unique = table
+            .indexes
+            .iter()
+            .find(|index| index.constraint && index.name == name.text);
+        if let Some(index) = unique {
+            self.change(SchemaChange::DropIndex {
+                table: table.id,
+                index: index.id,
+            })?;
+            return self.drop_orphaned(table.id, &what, cascade);
+        }
+        let Some(constraint) = constraint_id(table, &name.text) else {
+            let message = format!(
+                "constraint \"{}\" of relation \"{}\" does not exist",
+                name.text, table.name
+            );
+            if if_exists {
+                self.notices.push(format!("{message}, skipping"));
+                return Ok(());
+            }
+            return Err(Error::new(SqlState::UNDEFINED_OBJECT, message));
+        };
+        self.change(SchemaChange::DropConstraint {
+            table: table.id,
+            constraint,
+        })
+    }
+
+    /// The table gets a hidden key instead.
+    pub(super) fn drop_primary_key(
+        &mut self,
+        table: &Arc<Table>,
+        what: &str,
+        cascade: bool,
+    ) -> Result<()> {
+        let id = ColumnId(table.next_column);
+        let (hidden, sequence) = self.hidden_key(table.id, &table.name, id);
+        self.change(SchemaChange::DropPrimaryKey {
+            table: table.id,
+            hidden,
+            sequence,
+        })?;
+        self.drop_orphaned(table.id, what, cascade)
+    }
+}
+
+fn constraint_id(table: &Table, name: &str) -> Option<ObjectId> {
+    if let PrimaryKey::Declared { id, name: key, .. } = &table.key
+        && key == name
+    {
+        return Some(*id);
+    }
+    let checks = table.checks.iter().map(|check| (&check.name, check.id));
+    let keys = table.foreign_keys.iter().map(|key| (&key.name, key.id));
+    let indexes = table.indexes.iter().filter(|index| index.constraint);
+    let indexes = indexes.map(|index| (&index.name, index.id));
+    let mut all = checks.chain(keys).chain(indexes);
+    all.find(|(known, _)| *known == name).map(|(_, id)| id)
+}
+
+impl Draft {
+    /// A draft over a table that is there, to add a column to.
+    pub(super) fn of(table: &Table) -> Draft {
+        Draft {
+            table: table.clone(),
+            sequences: Vec::new(),
+            constraints: Vec::new(),
+            copied: Vec::new(),
+        }
+    }
+}
