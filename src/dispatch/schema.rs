@@ -14,6 +14,7 @@ use super::read::{self, Question, Refused};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
+use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::evaluation::{of_select, plain, whole_row};
@@ -50,6 +51,7 @@ impl Evaluator<'_> {
             None => None,
         };
         let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
         transaction.changes.extend(statement.changes.iter().cloned());

@@ -110,7 +110,7 @@ fn fixture() -> Fixture {
 }
 
 fn create(table: &Table) -> String {
-    crate::engine::sqlite::schema::create_table(table, &Schema::empty(), &table.name)
+    crate::engine::sqlite::schema::create_table(table, &Schema::empty(), &table.name, None)
 }
 
 fn answer(fixture: &Fixture, sql: &str) -> Result<String> {
