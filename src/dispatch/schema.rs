@@ -102,6 +102,16 @@ impl Evaluator<'_> {
                 }
                 Ok(())
             }
+            SchemaCheck::NoRows { table, column } => {
+                let table = self.table(*table)?;
+                let always = Expression::constant(Value::Bool(true), Type::Bool);
+                if self.any_row(&table, CHILD, always).await?.is_some() {
+                    let message =
+                        format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
+                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                }
+                Ok(())
+            }
             SchemaCheck::Holds { table, relation, condition, constraint } => {
                 let table = self.table(*table)?;
                 let violated = Expression {
