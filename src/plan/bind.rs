@@ -456,3 +456,6 @@ pub fn argument(text: &str, ty: &Type, binding: &Binding<'_>) -> Result<Expressi
     let value = binder.expression(&syntax)?;
     binder.coerce(value, ty, Strength::Assignment, Place(0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ pub mod evaluation;
 pub mod expression;
 pub mod function;
 pub mod parse;
-pub mod point;
 pub mod pin;
 pub mod pyql;
 pub mod query;
