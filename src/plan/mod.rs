@@ -13,6 +13,7 @@ pub mod expression;
 pub mod function;
 pub mod parse;
 pub mod pin;
+pub mod point;
 pub mod pyql;
 pub mod query;
 pub mod statement;
