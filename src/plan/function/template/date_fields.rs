@@ -66,7 +66,7 @@ pub(super) struct Field {
 }
 
 /// In the order in which they are tried.
-const FIELDS: [(&str, Kind); 55] = [
+const FIELDS: [(&str, Kind); 53] = [
     ("A.D.", Kind::DottedEra),
     ("A.M.", Kind::DottedMeridiem),
     ("AD", Kind::Era),
@@ -120,9 +120,6 @@ const FIELDS: [(&str, Kind); 55] = [
     ("YYY", Kind::Year(3)),
     ("YY", Kind::Year(2)),
     ("Y", Kind::Year(1)),
-    // Never met: they only fill the table's names for errors.
-    ("FX", Kind::Year(0)),
-    ("SP", Kind::Year(0)),
 ];
 
 impl Kind {
@@ -159,8 +156,7 @@ fn field_at(text: &str) -> Option<(Field, usize)> {
         length += 2;
     }
     let rest = &text[length..];
-    let fields = FIELDS.iter().filter(|(_, kind)| *kind != Kind::Year(0));
-    let (name, kind, case) = fields.into_iter().find_map(|(name, kind)| {
+    let (name, kind, case) = FIELDS.iter().find_map(|(name, kind)| {
         let here = rest.get(..name.len())?;
         let capital = matches!(
             kind,
