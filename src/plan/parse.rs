@@ -428,3 +428,6 @@ fn too_complex() -> Error {
     )
     .hint("Nest the statement's expressions and queries less deeply.")
 }
+
+#[cfg(test)]
+mod tests;
