@@ -430,3 +430,6 @@ fn too_complex() -> Error {
     )
     .hint("Nest the statement's expressions and queries less deeply.")
 }
+
+#[cfg(test)]
+mod tests;

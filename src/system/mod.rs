@@ -85,7 +85,10 @@ impl System {
             let table = relation.table();
             schema.tables.insert(table.id, Arc::new(table));
         }
-        System { schema: Arc::new(schema), relations }
+        System {
+            schema: Arc::new(schema),
+            relations,
+        }
     }
 
     /// The relations as the planner binds them.
@@ -117,7 +120,9 @@ impl System {
         });
         query::collect(&connection, &execution).map_err(|failure| match failure {
             Failure::Statement(error) => error,
-            Failure::Interrupted => Error::new(SqlState::QUERY_CANCELED, "the query was interrupted"),
+            Failure::Interrupted => {
+                Error::new(SqlState::QUERY_CANCELED, "the query was interrupted")
+            }
             Failure::Database(message) => Error::internal(message),
         })
     }
@@ -127,12 +132,20 @@ fn failed(error: rusqlite::Error) -> Error {
     Error::internal(format!("system relations: {error}"))
 }
 
-fn fill(connection: &rusqlite::Connection, relation: &Relation, rows: Vec<Row>) -> rusqlite::Result<()> {
+fn fill(
+    connection: &rusqlite::Connection,
+    relation: &Relation,
+    rows: Vec<Row>,
+) -> rusqlite::Result<()> {
     let table = relation.table();
     let name = dialect::stored_name(&table);
     let columns = table.columns.iter().map(|column| {
         let collation = values::collation(&column.ty).map(|name| format!(" COLLATE {name}"));
-        format!("{}{}", dialect::quoted(&column.name), collation.unwrap_or_default())
+        format!(
+            "{}{}",
+            dialect::quoted(&column.name),
+            collation.unwrap_or_default()
+        )
     });
     let columns: Vec<String> = columns.collect();
     connection.execute_batch(&format!("CREATE TABLE {name} ({})", columns.join(", ")))?;

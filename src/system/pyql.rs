@@ -2,18 +2,28 @@
 
 use super::View;
 use super::relation::Relation;
-use crate::catalog::schema::Namespace;
 use crate::catalog::UserKind;
+use crate::catalog::schema::Namespace;
 use crate::types::{Row, Type, Value};
 
 /// The relations of schema `pyql`.
 pub fn relations() -> Vec<Relation> {
-    let relation = |oid, name, columns, rows| Relation { oid, namespace: Namespace::Pyql, name, columns, rows };
+    let relation = |oid, name, columns, rows| Relation {
+        oid,
+        namespace: Namespace::Pyql,
+        name,
+        columns,
+        rows,
+    };
     vec![
         relation(
             9001,
             "nodes",
-            vec![("id", Type::Int8), ("name", Type::Text), ("address", Type::Text)],
+            vec![
+                ("id", Type::Int8),
+                ("name", Type::Text),
+                ("address", Type::Text),
+            ],
             nodes,
         ),
         relation(
@@ -49,7 +59,12 @@ pub fn relations() -> Vec<Relation> {
         relation(
             9004,
             "users",
-            vec![("id", Type::Uuid), ("name", Type::Text), ("email", Type::Text), ("kind", Type::Text)],
+            vec![
+                ("id", Type::Uuid),
+                ("name", Type::Text),
+                ("email", Type::Text),
+                ("kind", Type::Text),
+            ],
             users,
         ),
     ]
@@ -66,7 +81,13 @@ fn optional(text: Option<&str>) -> Value {
 fn nodes(view: &View) -> Vec<Row> {
     let nodes = view.catalog.nodes.values();
     nodes
-        .map(|node| vec![int(node.id.0), Value::text(&*node.name), Value::text(&*node.address)])
+        .map(|node| {
+            vec![
+                int(node.id.0),
+                Value::text(&*node.name),
+                Value::text(&*node.address),
+            ]
+        })
         .collect()
 }
 
@@ -74,7 +95,9 @@ fn nodes(view: &View) -> Vec<Row> {
 fn clusters(view: &View) -> Vec<Row> {
     let user = &view.user;
     let seen = |cluster: &&std::sync::Arc<crate::catalog::Cluster>| {
-        user.kind == UserKind::Admin || cluster.owner == user.id || cluster.access.contains(&user.id)
+        user.kind == UserKind::Admin
+            || cluster.owner == user.id
+            || cluster.access.contains(&user.id)
     };
     let owner = |id| view.catalog.users.get(id).map(|user| user.name.clone());
     let clusters = view.catalog.clusters.values().filter(seen);
@@ -117,7 +140,11 @@ fn users(view: &View) -> Vec<Row> {
     let people = users.filter(|user| user.kind != UserKind::Service && seen(user.id));
     people
         .map(|user| {
-            let kind = if user.kind == UserKind::Admin { "admin" } else { "user" };
+            let kind = if user.kind == UserKind::Admin {
+                "admin"
+            } else {
+                "user"
+            };
             vec![
                 Value::Uuid(*user.id.0.as_bytes()),
                 Value::text(&*user.name),

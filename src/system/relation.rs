@@ -21,15 +21,19 @@ impl Relation {
 
     /// As the planner binds it.
     pub fn table(&self) -> Table {
-        let columns = self.columns.iter().enumerate().map(|(place, (name, ty))| Column {
-            id: ColumnId(place as u16 + 1),
-            name: (*name).to_owned(),
-            ty: ty.clone(),
-            not_null: false,
-            default: None,
-            identity: None,
-            hidden: false,
-        });
+        let columns = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(place, (name, ty))| Column {
+                id: ColumnId(place as u16 + 1),
+                name: (*name).to_owned(),
+                ty: ty.clone(),
+                not_null: false,
+                default: None,
+                identity: None,
+                hidden: false,
+            });
         Table {
             id: self.id(),
             namespace: self.namespace,

@@ -128,7 +128,10 @@ fn complaint(error: &Error) -> String {
 /// Compares each line; all differences are told at once.
 fn check(cases: &str, mut answer: impl FnMut(&str) -> String) {
     let mut wrong = Vec::new();
-    for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with("--")) {
+    for line in cases
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("--"))
+    {
         let (sql, expected) = line.split_once(" => ").unwrap_or((line, ""));
         let sql = sql.trim_end_matches(" =>");
         let found = answer(sql);
@@ -136,7 +139,12 @@ fn check(cases: &str, mut answer: impl FnMut(&str) -> String) {
             wrong.push(format!("{sql}\n  expected {expected}\n  found    {found}"));
         }
     }
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -149,4 +157,113 @@ fn queries_are_described_as_by_postgresql() {
 fn writes_are_described_as_by_postgresql() {
     let setup = Setup::new(include_str!("cases/setup.sql"));
     check(include_str!("cases/writes.txt"), |sql| setup.describe(sql));
+}
+
+#[test]
+fn definitions_are_accepted_as_by_postgresql() {
+    let setup = Setup::new(include_str!("cases/setup.sql"));
+    check(include_str!("cases/definitions.txt"), |sql| {
+        match setup.plan(sql) {
+            Ok(plan) => {
+                if let Statement::Schema(schema) = &plan.statement {
+                    setup.schema.apply(&schema.changes).unwrap();
+                }
+                "ok".to_owned()
+            }
+            Err(error) => complaint(&error),
+        }
+    });
+}
+
+#[test]
+fn statements_by_key_are_recognised() {
+    let setup = Setup::new(include_str!("cases/setup.sql"));
+    let writes = [
+        ("INSERT INTO pairs VALUES (1, $1, 'z')", true),
+        (
+            "INSERT INTO employees (name) VALUES ('x') RETURNING id",
+            true,
+        ),
+        ("INSERT INTO pairs SELECT 1, 2, 'z'", false),
+        ("INSERT INTO pairs VALUES ((SELECT 1), 2, 'z')", false),
+        ("UPDATE pairs SET z = $1 WHERE x = 1 AND y = $2", true),
+        ("UPDATE pairs SET z = z || 'x' WHERE y = 1 AND 2 = x", true),
+        ("UPDATE pairs SET x = 2 WHERE x = 1 AND y = 2", false),
+        ("UPDATE pairs SET z = 'x' WHERE x = 1", false),
+        (
+            "UPDATE pairs SET z = 'x' WHERE x = 1 AND y = 2 AND z = 'y'",
+            false,
+        ),
+        ("UPDATE pairs SET z = 'x' WHERE x = 1 AND y = x", false),
+        ("UPDATE pairs SET z = 'x' WHERE x = 1 OR y = 2", false),
+        ("DELETE FROM departments WHERE id = 1 + $1", true),
+        ("DELETE FROM departments WHERE id = 1.5", false),
+        ("DELETE FROM departments WHERE id > 1", false),
+        ("DELETE FROM plain WHERE a = 1", false),
+    ];
+    for (sql, expected) in writes {
+        let plan = setup.plan(sql).unwrap();
+        let point = crate::plan::point::write(&plan.statement);
+        assert_eq!(point.is_some(), expected, "{sql}");
+    }
+    let reads = [
+        ("SELECT name FROM departments WHERE id = $1", true),
+        ("SELECT z FROM pairs WHERE y = 1 AND x = 2", true),
+        ("SELECT z FROM pairs WHERE x = 2", false),
+        ("SELECT count(*) FROM departments WHERE id = 1", false),
+        (
+            "SELECT name FROM departments WHERE id = 1 FOR UPDATE",
+            false,
+        ),
+    ];
+    for (sql, expected) in reads {
+        let plan = setup.plan(sql).unwrap();
+        let Statement::Query(query) = &plan.statement else {
+            panic!("{sql}");
+        };
+        assert_eq!(crate::plan::point::read(query).is_some(), expected, "{sql}");
+    }
+}
+
+#[test]
+fn stored_texts_are_canonical() {
+    let mut setup = Setup::new(include_str!("cases/setup.sql"));
+    setup
+        .run(
+            "CREATE TABLE t (a int DEFAULT 1 + 2 CHECK (a > 0 AND a IN (1, 2)), \
+             b varchar(3) DEFAULT 'x', c bigint DEFAULT 5, d serial, \
+             e text CHECK (e LIKE 'x%' OR e IS NULL), f numeric(5,2) DEFAULT -1.5); \
+             CREATE INDEX ON t (lower(e)) WHERE a <> 3; \
+             ALTER TABLE t RENAME COLUMN e TO \"E\"",
+        )
+        .unwrap();
+    let table = setup
+        .schema
+        .table_named(crate::catalog::schema::Namespace::Public, "t")
+        .unwrap();
+    let defaults: Vec<Option<&str>> = table.columns.iter().map(|c| c.default.as_deref()).collect();
+    assert_eq!(
+        defaults,
+        [
+            Some("(1 + 2)"),
+            Some("'x'::character varying"),
+            Some("'5'::bigint"),
+            Some("nextval('t_d_seq'::regclass)"),
+            None,
+            Some("'-1.5'::numeric"),
+            None,
+        ]
+    );
+    let checks: Vec<&str> = table.checks.iter().map(|c| c.expression.as_str()).collect();
+    assert_eq!(
+        checks,
+        [
+            "((a > 0) AND (a IN (1, 2)))",
+            "((\"E\" ~~ 'x%'::text) OR (\"E\" IS NULL))"
+        ]
+    );
+    let names: Vec<&str> = table.checks.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(names, ["t_a_check", "t_e_check"]);
+    assert_eq!(table.indexes[0].name, "t_lower_idx");
+    assert_eq!(table.indexes[0].predicate.as_deref(), Some("(a <> 3)"));
 }
