@@ -30,11 +30,10 @@ use lexer::{Spanned, Token};
 /// The longest text of one request that is parsed.
 pub const MAX_STATEMENT_BYTES: usize = 64 << 20;
 
-/// How deep expressions, queries and joins may nest.
-const MAX_DEPTH: usize = 250;
-
-/// How many operators of one level may follow each other: they nest to the left.
-const MAX_CHAIN: usize = 1000;
+/// How high a syntax tree may grow, operators that follow each other included
+/// (they nest to the left). Whatever walks trees and plans later on may thus
+/// recurse on the stack of a runtime's worker.
+const MAX_HEIGHT: usize = 120;
 
 /// One statement of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,6 +119,8 @@ struct Parser<'a> {
     /// Where the statement starts in the text its tokens were read from.
     base: usize,
     depth: usize,
+    /// The height of what has been read at this level.
+    height: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -130,6 +131,7 @@ impl<'a> Parser<'a> {
             at: 0,
             base,
             depth: 0,
+            height: 0,
         }
     }
 
@@ -215,13 +217,25 @@ impl<'a> Parser<'a> {
 
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth >= MAX_DEPTH {
+        if self.depth >= MAX_HEIGHT {
             return Err(too_complex());
         }
+        let beside = std::mem::replace(&mut self.height, 0);
         self.depth += 1;
-        let result = inner(self);
+        let result = inner(self)?;
         self.depth -= 1;
-        result
+        self.grow()?;
+        self.height = self.height.max(beside);
+        Ok(result)
+    }
+
+    /// What has been read at this level becomes a part of something on top.
+    fn grow(&mut self) -> Result<()> {
+        self.height += 1;
+        if self.height > MAX_HEIGHT {
+            return Err(too_complex());
+        }
+        Ok(())
     }
 
     /// The next token, if it is an unquoted word.
