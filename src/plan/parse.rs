@@ -33,7 +33,13 @@ pub const MAX_STATEMENT_BYTES: usize = 64 << 20;
 /// How high a syntax tree may grow, operators that follow each other included
 /// (they nest to the left). Whatever walks trees and plans later on may thus
 /// recurse on the stack of a runtime's worker.
-const MAX_HEIGHT: usize = 120;
+const MAX_HEIGHT: usize = 100;
+
+/// Canonical text has parentheses around every operator, which count as well.
+const MAX_STORED_HEIGHT: usize = 3 * MAX_HEIGHT;
+
+/// How deep the parser itself may recurse.
+const MAX_DEPTH: usize = 130;
 
 /// One statement of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +87,7 @@ fn alone<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Result<T>) -> Resu
     let mut tokens = lexer::tokens(text)?;
     tokens.pop();
     let mut parser = Parser::new(text, &tokens, 0);
+    parser.max_height = MAX_STORED_HEIGHT;
     let read = read(&mut parser)?;
     parser.expect_end()?;
     Ok(read)
@@ -121,6 +128,7 @@ struct Parser<'a> {
     depth: usize,
     /// The height of what has been read at this level.
     height: usize,
+    max_height: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -132,6 +140,7 @@ impl<'a> Parser<'a> {
             base,
             depth: 0,
             height: 0,
+            max_height: MAX_HEIGHT,
         }
     }
 
@@ -217,7 +226,7 @@ impl<'a> Parser<'a> {
 
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if self.depth >= MAX_HEIGHT {
+        if self.depth >= MAX_DEPTH {
             return Err(too_complex());
         }
         let beside = std::mem::replace(&mut self.height, 0);
@@ -232,7 +241,7 @@ impl<'a> Parser<'a> {
     /// What has been read at this level becomes a part of something on top.
     fn grow(&mut self) -> Result<()> {
         self.height += 1;
-        if self.height > MAX_HEIGHT {
+        if self.height > self.max_height {
             return Err(too_complex());
         }
         Ok(())

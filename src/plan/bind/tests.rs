@@ -279,23 +279,28 @@ fn the_deepest_statements_fit_the_stack() {
         )
     };
     let texts = [
-        deep("(", "1", ")", 100),
-        deep("", "1", " + 1", 110),
-        deep("CASE WHEN true THEN ", "1", " END", 55),
-        deep("(SELECT ", "1", ")", 35),
-        deep("coalesce(", "1", ")", 55),
-        deep("", "1", " UNION ALL SELECT 1", 55),
+        deep("(", "1", ")", 90),
+        deep("", "1", " + 1", 95),
+        deep("CASE WHEN true THEN ", "1", " END", 90),
+        deep("(SELECT ", "1", ")", 30),
+        deep("coalesce(", "1", ")", 90),
+        deep("", "1", " UNION ALL SELECT 1", 90),
     ];
     let run = move || {
         let setup = Setup::new(include_str!("cases/setup.sql"));
         for text in &texts {
             match setup.plan(text) {
-                Ok(plan) => setup.round_trip(text, &plan),
-                Err(error) => assert_eq!(
-                    error.state(),
-                    crate::error::SqlState::STATEMENT_TOO_COMPLEX,
-                    "{text}"
-                ),
+                Ok(plan) => {
+                    let Statement::Query(query) = &plan.statement else {
+                        panic!("{text}");
+                    };
+                    let text = deparse::query(query, &setup.schema);
+                    // What is stored may be read again.
+                    if let Some(stored) = text.strip_suffix(" AS \"?column?\"") {
+                        parse::parse_expression(&stored["SELECT ".len()..]).unwrap();
+                    }
+                }
+                Err(error) => panic!("{text}: {error:?}"),
             }
         }
     };
