@@ -17,6 +17,37 @@ const JOINS: &str = include_str!("rest/rest_join.json");
 const DATA: &str = include_str!("rest/cluster_data_one_endpoint.json");
 const PASSWORD: &str = "abcd1234";
 
+/// What, in whose name, the request, the answer's status and a member of it, the body.
+const ROUTES: &str = r#"
+quorum with Basic | admin | GET /pyql/quorum | 403 error |
+quorum check | admin | POST /pyql/quorum/check | 200 results |
+quorum check by a user | user | POST /pyql/quorum/check | 403 error |
+paths | admin | GET /cluster/{company}/table/employees/path | 200 in_sync |
+paths by a user | user | GET /cluster/{company}/table/employees/path | 403 error |
+paths by a name | admin | GET /cluster/company/table/employees/path | 400 error |
+count | admin | GET /cluster/{company}/tablelogs/employees/{endpoint}/count | 200 availableTxns |
+all logs | admin | GET /cluster/{company}/tablelogs/employees/{endpoint}/getAll | 501 error |
+state | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 200 message | {"in_sync": true}
+state by a user | user | POST /cluster/{company}/table/employees/state/{endpoint} | 403 error | {"in_sync": true}
+wrong state | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 400 error | {}
+repair | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 200 message | {"in_sync": false, "state": "new"}
+jobs | admin | POST /cluster/jobqueue/job | 200 message |
+internal jobs | local | GET /internal/jobs | 200 jobs |
+internal jobs by an admin | admin | GET /internal/jobs | 403 error |
+join sample | join | GET /cluster/x/join | 200 database |
+join | join | POST /cluster/x/join | 501 error | {"name": "a", "path": "b:80", "token": "c", "database": {"name": "d", "uuid": "e"}}
+join without fields | join | POST /cluster/x/join | 400 error | {}
+no route | user | GET /nope | 404 error |
+a table twice | user | POST /cluster/company/table/create | 400 error | {"stocks": {"columns": [{"name": "id", "type": "int", "mods": ""}], "primary_key": "id"}}
+a reserved cluster | user | POST /cluster/pyql/create | 400 error |
+a view is read only | admin | POST /cluster/pyql/table/auth/insert | 403 message | {}
+views are for admins | user | GET /cluster/pyql/table/auth | 404 warning |
+where as text | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": "id=1"}
+an empty where | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": {}}
+a foreign key | user | POST /cluster/company/table/employees | 400 details | {"id": 7, "position_id": 1}
+a key of many digits | user | GET /cluster/company/table/employees/99999999999999999999 | 400 message |
+"#;
+
 /// Replays everything against a fresh node at `base` (`http://host:port`),
 /// whose admin has this name and password. Gives what differed.
 pub(crate) async fn run(base: &str, admin: (&str, &str)) -> Vec<String> {
@@ -44,6 +75,8 @@ pub(crate) async fn run(base: &str, admin: (&str, &str)) -> Vec<String> {
         replay.golden(DATA).await;
         replay.authentication().await;
         replay.values().await;
+        replay.system().await;
+        replay.sharing().await;
     }
     replay.wrong
 }
@@ -320,6 +353,88 @@ impl Replay {
         ] {
             let ask = Ask::post(table, &user, &row);
             self.expect("a value that does not fit", ask, 400, "details")
+                .await;
+        }
+    }
+}
+
+impl Replay {
+    /// What a node says of itself, and to whom.
+    async fn system(&mut self) {
+        let admin = self.admin.clone();
+        let member = "PYQL_LOCAL_SERVICE_TOKEN";
+        let token = Ask::get("/auth/token/local", &admin);
+        let token = self.expect("local token", token, 200, member).await;
+        let local = format!("Token {}", token[member].as_str().unwrap_or_default());
+        let node = Ask::get("/pyql/node", "");
+        let node = self.expect("node", node, 200, "uuid").await["uuid"].clone();
+        let quorum = Ask::get("/pyql/quorum", &local);
+        let quorum = self.expect("quorum", quorum, 200, "ready").await;
+        if quorum["node"] != node || quorum["nodes"]["nodes"] != json!([node]) {
+            self.wrong
+                .push(format!("the quorum of node {node}: {quorum}"));
+        }
+        let path = format!("/cluster/{}/table/employees/endpoints", self.company);
+        let endpoints = Ask::get(&path, &admin);
+        let endpoints = self
+            .expect("endpoints", endpoints, 200, "clusterName")
+            .await;
+        let endpoint = endpoints["in_sync"]
+            .as_object()
+            .and_then(|map| map.keys().next().cloned())
+            .unwrap_or_default();
+        for line in ROUTES.lines().filter(|line| !line.is_empty()) {
+            let line = line
+                .replace("{company}", &self.company)
+                .replace("{endpoint}", &endpoint);
+            self.route(&line, &local).await;
+        }
+    }
+
+    /// One line of [`ROUTES`].
+    async fn route(&mut self, line: &str, local: &str) {
+        let mut fields = line.split('|').map(str::trim);
+        let mut field = || fields.next().unwrap_or_default();
+        let (name, who, request, answer, body) = (field(), field(), field(), field(), field());
+        let (method, path) = request.split_once(' ').unwrap_or_default();
+        let (status, member) = answer.split_once(' ').unwrap_or_default();
+        let auth = match who {
+            "admin" => self.admin.clone(),
+            "join" => self.join_token.clone(),
+            "local" => local.to_owned(),
+            _ => self.user.clone(),
+        };
+        let ask = Ask {
+            method,
+            path,
+            auth: Some(&auth),
+            body: (!body.is_empty()).then(|| body.to_owned()),
+        };
+        let status = status.parse().unwrap_or_default();
+        self.expect(name, ask, status, member).await;
+    }
+
+    /// Others see a cluster once it is shared, and no longer when it is not.
+    async fn sharing(&mut self) {
+        let (admin, other) = (self.admin.clone(), self.other.clone());
+        let body = json!({"select": ["id"], "where": {"username": "admin2"}});
+        let ask = Ask::post("/cluster/pyql/table/auth/select", &admin, &body);
+        let found = self.expect("admin2", ask, 200, "data").await;
+        let id = found["data"][0]["id"].clone();
+        let path = format!("/cluster/pyql/table/clusters/{}", self.company);
+        let tables = "/cluster/company/tables";
+        for (allow, status, member) in
+            [(json!([id]), 200, "employees"), (json!([]), 404, "warning")]
+        {
+            let share = json!({"access": {"allow": allow}});
+            self.expect(
+                "share",
+                Ask::post(&path, &admin, &share),
+                200,
+                "consistency",
+            )
+            .await;
+            self.expect("shared", Ask::get(tables, &other), status, member)
                 .await;
         }
     }

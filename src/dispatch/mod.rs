@@ -249,9 +249,9 @@ impl Dispatch {
     /// Checks with a majority of voters, at most a second.
     pub async fn quorum(&self) -> Quorum {
         let in_quorum = self.log.prove_leadership().await.is_ok();
-        let voters: Vec<String> = self.log.voters().into_values().collect();
         let catalog = self.catalog();
         let name = |id: &NodeId| catalog.nodes.get(id).map(|node| node.name.clone());
+        let voters: Vec<String> = self.log.voters().keys().filter_map(name).collect();
         let checked = self.runtime.unix_micros() as f64 / 1e6;
         let node = name(&self.node).unwrap_or_default();
         let missing = match in_quorum {

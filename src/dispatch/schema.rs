@@ -14,12 +14,14 @@ use super::read::{self, Question, Refused};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
+use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::evaluation::{of_select, plain};
+use crate::plan::evaluate::{NoScope, evaluate};
+use crate::plan::evaluation::{of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, JoinKind, Query, RelationId};
-use crate::plan::statement::{SchemaCheck, SchemaStatement};
+use crate::plan::statement::{ColumnFill, SchemaCheck, SchemaStatement};
 use crate::types::id::TableId;
 use crate::types::{Row, Type, Value};
 
@@ -51,6 +53,7 @@ impl Evaluator<'_> {
             None => None,
         };
         let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
         transaction
@@ -60,6 +63,13 @@ impl Evaluator<'_> {
         for table in created(&statement.changes) {
             // Nothing of it is on a replica: what is written is all there is.
             transaction.written.truncate(table.id);
+        }
+        for (sequence, next) in &statement.restarts {
+            transaction.cluster.counters.set(*sequence, *next, false);
+            transaction.drew = true;
+        }
+        if !statement.column_fills.is_empty() {
+            self.fill_columns(&statement.column_fills, &changed).await?;
         }
         let count = filling.as_ref().map_or(0, |rows| rows.len() as u64);
         if let Some(rows) = filling {
@@ -102,6 +112,55 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// Added columns whose values differ from row to row: each existing row is
+    /// written anew as it lies after the change.
+    async fn fill_columns(
+        &mut self,
+        fills: &[ColumnFill],
+        changed: &Arc<Schema>,
+    ) -> Result<(), Refused> {
+        let Some(first) = fills.first() else {
+            return Ok(());
+        };
+        let (old, new) = (
+            self.table(first.table)?,
+            changed.table(first.table).cloned(),
+        );
+        let new = new.ok_or_else(|| Error::internal("a filled table is gone"))?;
+        let from = vec![table_item(&old, CHILD)];
+        let rows = self
+            .look(of_select(plain(whole_row(&old, CHILD), from, None)))
+            .await?;
+        let rules = self
+            .transaction
+            .cluster
+            .rules(changed, &new, &self.context)?;
+        for row in rows {
+            let laid = new
+                .columns
+                .iter()
+                .map(|column| match old.position(column.id) {
+                    Some(place) => row[place].clone(),
+                    None => Value::Null,
+                });
+            let before: Row = laid.collect();
+            let mut after = before.clone();
+            for fill in fills {
+                if let Some(place) = new.position(fill.column) {
+                    after[place] = evaluate(&fill.value, &NoScope, &self.context)?;
+                }
+            }
+            rules.check(&after, &self.context)?;
+            self.transaction.written.put(
+                &rules,
+                rules.key_of(&before),
+                Some(&before),
+                Some(after),
+            )?;
+        }
+        Ok(())
+    }
+
     async fn check_rows(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
         match check {
             SchemaCheck::NotNull { table, column } => {
@@ -121,8 +180,8 @@ impl Evaluator<'_> {
             }
             SchemaCheck::NoRows { table, column } => {
                 let table = self.table(*table)?;
-                let always = Expression::constant(Value::Bool(true), Type::Bool);
-                if self.any_row(&table, CHILD, always).await?.is_some() {
+                let any = Expression::constant(Value::Bool(true), Type::Bool);
+                if self.any_row(&table, CHILD, any).await?.is_some() {
                     let message = format!(
                         "column \"{column}\" of relation \"{}\" contains null values",
                         table.name

@@ -2,7 +2,6 @@
 //! and who leads.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::metrics::RaftServerMetrics;

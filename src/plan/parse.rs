@@ -54,7 +54,9 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     for range in split(sql)? {
         let (base, tokens) = range;
         let text = sql[base..tokens.last().map_or(base, |token| token.end)].to_owned();
-        let statement = Parser::new(&text, &tokens, base).whole_statement()?;
+        let statement = Parser::new(&text, &tokens, base)
+            .whole_statement()
+            .map_err(|error| error.behind(&sql[..base]))?;
         parsed.push(Parsed { text, statement });
     }
     Ok(parsed)

@@ -203,26 +203,26 @@ impl Replicas {
         after: Index,
         target: Index,
     ) -> crate::error::Result<(Vec<Delivery>, Index)> {
-        if after >= target {
-            return Ok((Vec::new(), after));
-        }
-        let read = self
-            .log
-            .entries(Index(after.0 + 1), DELIVERY_BYTES_MAX)
-            .await?;
-        let mut deliveries = Vec::with_capacity(read.len());
+        let mut deliveries = Vec::new();
         let mut upto = after;
-        for entry in read {
-            if entry.index > target {
+        // Parts and other clusters' entries give nothing to deliver: read on.
+        while deliveries.is_empty() && upto < target {
+            let read = self
+                .log
+                .entries(Index(upto.0 + 1), DELIVERY_BYTES_MAX)
+                .await?;
+            if read.is_empty() {
                 break;
             }
-            upto = entry.index;
-            if let Some(content) = self.content(&entry).await? {
-                deliveries.push(Delivery {
-                    index: entry.index,
-                    content,
-                    skip: entry.skip,
-                });
+            for entry in read.into_iter().take_while(|entry| entry.index <= target) {
+                upto = entry.index;
+                if let Some(content) = self.content(&entry).await? {
+                    deliveries.push(Delivery {
+                        index: entry.index,
+                        content,
+                        skip: entry.skip,
+                    });
+                }
             }
         }
         Ok((deliveries, upto))

@@ -1,3 +1,5 @@
+//! The same seed tells the same story; tasks and workers end as they say.
+
 use std::sync::Arc;
 use std::time::Duration;
 

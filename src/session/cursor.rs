@@ -112,6 +112,11 @@ impl Session {
         self.cursors.clear();
     }
 
+    /// The plan of an open cursor, for clients that describe it as a portal.
+    pub fn cursor(&self, name: &str) -> Option<&Arc<Plan>> {
+        self.cursors.get(name).map(|cursor| &cursor.plan)
+    }
+
     /// The plan whose columns an SQL-level FETCH or EXECUTE returns, for Describe.
     pub fn described(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
         use crate::plan::statement::SessionStatement as S;

@@ -198,7 +198,10 @@ impl Session {
                     system: &context.system,
                     context: &context,
                 };
-                let mut plan = bind::plan(&one, &binding, types)?;
+                // Positions count from the start of what the client sent.
+                let start = sql.find(one.text.as_str()).unwrap_or(0);
+                let mut plan = bind::plan(&one, &binding, types)
+                    .map_err(|error| error.behind(&sql[..start]))?;
                 plan.text = Arc::from(sql);
                 plan
             }

@@ -140,7 +140,7 @@ impl Keeper {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
         let applied = writer.apply(&portion, &mut |change| gate.announce(change));
-        if let Err(error) = writer.bound_log() {
+        if let Err(error) = gate.while_moving_log(|| writer.bound_log()) {
             tracing::warn!(%error, "checkpoint");
         }
         let standing = writer.standing();
@@ -267,7 +267,7 @@ impl Keeper {
 
     fn open_file(&mut self) -> Result<Writer, Fault> {
         let (path, born) = (&self.config.path, self.config.born);
-        let writer = match Writer::open(path, born) {
+        let mut writer = match Writer::open(path, born) {
             Ok(writer) => writer,
             Err(error @ StorageError::Unreadable(_)) => {
                 tracing::error!(%error, "set aside");
@@ -278,6 +278,7 @@ impl Keeper {
         };
         let checkpointer = Checkpointer::open(path, writer.watch()).map_err(failed)?;
         *self.checkpointer.lock() = Some(checkpointer);
+        writer.count_work(self.gate.work()).map_err(failed)?;
         let standing = writer.standing();
         self.term = standing.term;
         self.gate.begin_incarnation(standing.applied);

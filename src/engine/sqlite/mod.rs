@@ -28,6 +28,7 @@ mod slow;
 mod testing;
 pub mod values;
 pub mod watch;
+mod windows;
 pub mod writer;
 
 use crate::catalog::schema::Table;
@@ -66,12 +67,17 @@ impl StorageError {
 
 impl From<rusqlite::Error> for StorageError {
     fn from(error: rusqlite::Error) -> StorageError {
-        use rusqlite::ErrorCode;
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-                StorageError::Unreadable(describe(&error))
-            }
-            _ => StorageError::Failed(describe(&error)),
+        use rusqlite::Error as Sqlite;
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        let unreadable = match &error {
+            Sqlite::SqliteFailure(code, _) => matches!(code.code, NotADatabase | DatabaseCorrupt),
+            Sqlite::QueryReturnedNoRows | Sqlite::InvalidColumnType(..) => true,
+            Sqlite::FromSqlConversionFailure(..) => true,
+            _ => false,
+        };
+        match unreadable {
+            true => StorageError::Unreadable(describe(&error)),
+            false => StorageError::Failed(describe(&error)),
         }
     }
 }

@@ -22,13 +22,17 @@ impl Variables for NoVariables {
 }
 
 pub(in crate::engine::sqlite) fn context() -> Arc<Context> {
+    context_of(Arc::new(Schema::empty()))
+}
+
+pub(in crate::engine::sqlite) fn context_of(schema: Arc<Schema>) -> Arc<Context> {
     Arc::new(Context {
         settings: Arc::new(Settings::default()),
         transaction_time: 0,
         statement_time: 0,
         user: "u".into(),
         database: "d".into(),
-        schema: Arc::new(Schema::empty()),
+        schema,
         system: Arc::new(Schema::empty()),
         random: Mutex::new(RandomState(1)),
         sequences: None,
@@ -37,28 +41,38 @@ pub(in crate::engine::sqlite) fn context() -> Arc<Context> {
 }
 
 pub(in crate::engine::sqlite) fn table() -> Arc<Table> {
-    let column = |id, name: &str, ty| Column {
-        id: ColumnId(id),
-        name: name.to_owned(),
-        ty,
-        not_null: id == 1,
+    let columns = [
+        ("id", Type::Int4),
+        ("na\"me", Type::Text),
+        ("n", Type::NUMERIC),
+    ];
+    table_of(16384, "t", &columns)
+}
+
+/// A table whose first column is its key.
+pub(in crate::engine::sqlite) fn table_of(
+    id: u32,
+    name: &str,
+    columns: &[(&str, Type)],
+) -> Arc<Table> {
+    let column = |(number, (name, ty)): (u16, &(&str, Type))| Column {
+        id: ColumnId(number),
+        name: (*name).to_owned(),
+        ty: ty.clone(),
+        not_null: number == 1,
         default: None,
         identity: None,
         hidden: false,
     };
     Arc::new(Table {
-        id: TableId(16384),
+        id: TableId(id),
         namespace: Namespace::Public,
-        name: "t".to_owned(),
-        columns: vec![
-            column(1, "id", Type::Int4),
-            column(2, "na\"me", Type::Text),
-            column(3, "n", Type::NUMERIC),
-        ],
-        next_column: 4,
+        name: name.to_owned(),
+        columns: (1..).zip(columns).map(column).collect(),
+        next_column: columns.len() as u16 + 1,
         key: PrimaryKey::Declared {
-            id: ObjectId(16385),
-            name: "t_pkey".to_owned(),
+            id: ObjectId(id + 1),
+            name: format!("{name}_pkey"),
             columns: vec![ColumnId(1)],
         },
         indexes: Vec::new(),

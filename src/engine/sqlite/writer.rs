@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -26,8 +27,11 @@ const STATEMENT_CACHE: usize = 512;
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 65_536;
 
+/// Steps of SQLite's machine, about 0.2 ms, between two counts of its work.
+const STEPS_PER_COUNT: i32 = 10_000;
+
 /// Pages in the write-ahead log at which the writer itself stops to move them.
-const MAX_LOG_PAGES: u64 = 16_384;
+const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 16_384 };
 
 /// A replica's file, opened for writing.
 pub struct Writer {
@@ -45,6 +49,21 @@ pub struct Portion<'a> {
     pub after: Index,
     pub upto: Index,
     pub entries: Vec<Entry<'a>>,
+}
+
+impl Portion<'_> {
+    /// Whether the entries ascend between `after` and `upto`.
+    fn is_in_order(&self) -> bool {
+        let entries = self.entries.iter().map(|entry| entry.index);
+        let mut last = self.after;
+        for index in entries {
+            if index <= last {
+                return false;
+            }
+            last = index;
+        }
+        last <= self.upto
+    }
 }
 
 /// What a run of entries is about to change.
@@ -121,6 +140,9 @@ impl Writer {
         let applied = self.standing.applied;
         if portion.after > applied {
             return Err(StorageError::NotThere);
+        }
+        if !portion.is_in_order() {
+            return Err(StorageError::failed("entries out of their order"));
         }
         let known = portion
             .entries
@@ -316,6 +338,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Counts on while the database works, so that a long delivery can be told
+    /// from a hung one. Never interrupts.
+    pub fn count_work(&mut self, counter: Arc<AtomicU64>) -> Result<(), StorageError> {
+        let count = move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        let connection = self.database.connection_mut();
+        Ok(connection.progress_handler(STEPS_PER_COUNT, Some(count))?)
+    }
+
     /// Moves the log into the file if it has grown past all measure: beside a
     /// busy writer the checkpointer never comes to its end.
     pub fn bound_log(&self) -> Result<(), StorageError> {
@@ -383,6 +416,10 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
 
 #[cfg(test)]
 impl Writer {
+    pub(super) fn sql(&self, sql: &str) -> rusqlite::Result<()> {
+        self.database.connection().execute_batch(sql)
+    }
+
     pub(super) fn injection(&self) -> std::cell::RefMut<'_, Option<apply::Injection>> {
         self.database.injection.borrow_mut()
     }

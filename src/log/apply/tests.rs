@@ -1,3 +1,5 @@
+//! What each command does to the state, and that a snapshot changes nothing.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -397,4 +397,4 @@ fn meta<T: Serialize>(key: Key, value: &T) -> Result<Change, String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

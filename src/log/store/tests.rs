@@ -1,3 +1,5 @@
+//! openraft's own suite, removal a few at a time, and what damage is told.
+
 use std::time::Duration;
 
 use openraft::testing::{StoreBuilder, Suite, blank_ent};
@@ -137,6 +139,11 @@ fn opening_after(damage: impl FnOnce(&Path)) -> Result<(), String> {
         store.entries(0, 49, usize::MAX).await.map(|_| ())
     });
     opened.expect("simulations start")
+}
+
+/// Makes every later write to the log in this directory fail.
+pub(in crate::log) fn take_entries_away(directory: &Path) {
+    sql("ALTER TABLE entries RENAME TO elsewhere")(&directory.join(FILE));
 }
 
 fn sql(statement: &'static str) -> impl FnOnce(&Path) {

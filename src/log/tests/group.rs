@@ -1,3 +1,5 @@
+//! Groups of three in simulations: elections, lost lines, restarts, snapshots.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
@@ -282,4 +284,76 @@ fn a_group_runs_the_same_for_the_same_seed() {
     };
     assert_ne!(story(4), None);
     assert_eq!(story(4), story(4));
+}
+
+/// Proposes until some leader acknowledges it: a repeat after an unknown
+/// outcome is dropped by its id.
+async fn insist(group: &Group, number: u64) {
+    loop {
+        let leader = group.leader().await;
+        let proposing = leader.propose(write(number));
+        let limit = Duration::from_secs(1);
+        match group.runtime.timeout(limit, proposing).await {
+            Ok(Ok(done)) => return done.answer.check().expect("nothing is in its way"),
+            Ok(Err(error)) => assert!(error.kind() != crate::error::Kind::Internal, "{error}"),
+            Err(_) => {}
+        }
+    }
+}
+
+/// One random trouble, or its end. A majority always stays within reach.
+async fn trouble(group: &mut Group) {
+    let node = 1 + group.runtime.random_u64() % 3;
+    let whole = group.logs.len() == 3 && group.lines.lock().cut.is_empty();
+    match group.runtime.random_u64() % 6 {
+        0 if whole => drop(group.lines.lock().cut.insert(node)),
+        1 if whole => group.stop(node).await,
+        2 => group.lines.lock().cut.clear(),
+        3 => {
+            let away = (1..=3).find(|node| !group.logs.contains_key(node));
+            if let Some(node) = away {
+                group.start(node).await;
+            }
+        }
+        4 => {
+            let leader = group.leader().await;
+            let floor = Index(leader.state().applied.0.saturating_sub(15));
+            let limit = Duration::from_secs(1);
+            let _ = group.runtime.timeout(limit, leader.compact(floor)).await;
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn through_all_trouble_each_transaction_is_there_once_and_all_nodes_agree() {
+    for seed in 100..104 {
+        simulate(seed, async |mut group| {
+            let count = 60;
+            for number in 0..count {
+                trouble(&mut group).await;
+                insist(&group, number).await;
+            }
+            group.lines.lock().cut.clear();
+            for node in 1..=3 {
+                if !group.logs.contains_key(&node) {
+                    group.start(node).await;
+                }
+            }
+            insist(&group, count).await;
+            let applied = group.leader().await.state().applied;
+            for node in 1..=3 {
+                group.wait_for(node, applied).await;
+            }
+            let first = group.logs[&1].machine.held().machine;
+            for log in group.logs.values() {
+                assert!(log.machine.held().machine == first, "seed {seed}");
+                let found = numbers(log).await;
+                let expected: Vec<_> = (count + 1 - found.len() as u64..=count).collect();
+                assert_eq!(found, expected, "seed {seed}");
+            }
+            drop(first);
+            group.end().await;
+        });
+    }
 }

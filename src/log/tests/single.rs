@@ -1,3 +1,5 @@
+//! One node alone, on the real runtime.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
@@ -114,10 +116,7 @@ fn a_log_that_cannot_write_ends_and_says_so() {
             .await
             .expect("opens");
         make_cluster(&log).await.expect("it leads");
-        let other = rusqlite::Connection::open(path.join("log.db")).expect("it is a database");
-        other
-            .execute_batch("ALTER TABLE entries RENAME TO elsewhere")
-            .expect("nobody stops it");
+        crate::log::store::tests::take_entries_away(&path);
         let kind = |result: Result<Proposed>| result.map(|_| ()).map_err(|it| it.kind());
         let unknown = kind(log.propose(write(1)).await);
         assert_eq!(unknown, Err(crate::error::Kind::OutcomeUnknown));
@@ -205,7 +204,6 @@ fn what_was_acknowledged_before_a_crash_is_there() {
     });
 }
 
-/// Two runs of one seed end with the same files of events.
 #[test]
 fn a_simulated_node_runs_the_same_for_the_same_seed() {
     let story = |seed| {
@@ -231,4 +229,28 @@ fn a_simulated_node_runs_the_same_for_the_same_seed() {
     };
     assert_eq!(story(5), story(5));
     assert_ne!(story(5), story(6));
+}
+
+#[test]
+fn the_wal_is_copied_beside_the_writer_and_does_not_grow_for_ever() {
+    run(async |path, runtime| {
+        let log = Log::open(alone(&path), runtime).await.expect("opens");
+        make_cluster(&log).await.expect("it leads");
+        let value = crate::types::Value::Text("x".repeat(1 << 20).into());
+        let mut longest = 0;
+        for number in 0..120 {
+            let mut batch = batch(number);
+            batch.transactions[0].writes = vec![Write::Insert {
+                table: crate::types::id::TableId(1),
+                rows: vec![vec![value.clone()]],
+            }];
+            let done = log.propose(Command::Batch(Arc::new(batch))).await;
+            done.expect("it leads");
+            let wal = std::fs::metadata(path.join("log.db-wal")).expect("it is there");
+            longest = wal.len().max(longest);
+        }
+        assert!(longest < 100 << 20, "{longest}");
+        assert_eq!(numbers(&log).await, (0..120).collect::<Vec<_>>());
+        log.shutdown().await;
+    });
 }

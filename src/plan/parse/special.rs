@@ -94,6 +94,7 @@ impl Parser<'_> {
                 self.expect_mark(")")?;
                 return Ok(expr(place, Node::Exists(query)));
             }
+            "cast" if followed_by_parenthesis => return self.cast(),
             "coalesce" | "greatest" | "least" | "nullif" if followed_by_parenthesis => {
                 return self.conditional();
             }
@@ -159,6 +160,18 @@ impl Parser<'_> {
             precision = digits.first().map(|digits| (*digits).clamp(0, 6) as u8);
         }
         Ok(Some(expr(place, Node::Special { name, precision })))
+    }
+
+    /// `CAST(expression AS type)`.
+    fn cast(&mut self) -> Result<Expr> {
+        let place = self.place();
+        self.advance();
+        self.expect_mark("(")?;
+        let operand = Box::new(self.expression()?);
+        self.expect_keyword("as")?;
+        let ty = self.type_name()?;
+        self.expect_mark(")")?;
+        Ok(expr(place, Node::Cast { operand, ty }))
     }
 
     fn case(&mut self) -> Result<Expr> {

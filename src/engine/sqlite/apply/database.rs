@@ -43,6 +43,10 @@ impl Database {
         &self.connection
     }
 
+    pub(in crate::engine::sqlite) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
     /// Runs a statement that is likely to come again.
     pub(in crate::engine::sqlite) fn execute(
         &self,

@@ -486,6 +486,37 @@ fn any_fault_at_any_statement_leaves_the_same_chain() {
     }
 }
 
+/// SQLite's own errors rather than injected ones.
+#[test]
+fn a_full_or_locked_database_is_the_replica_s_fault_and_passes() {
+    let mut undisturbed = Replica::new();
+    let mut replica = Replica::new();
+    let long = |n: u64| parent(n as i64, &format!("{n}{}", "x".repeat(3000)));
+    let many = |first: u64| -> Vec<_> {
+        let numbers = first..first + 20;
+        numbers
+            .map(|n| transaction(n, vec![insert(PARENT, long(n))]))
+            .collect()
+    };
+    let (first, second) = (many(100), many(200));
+    let pages = "PRAGMA max_page_count";
+    replica.writer.sql(&format!("{pages} = 20")).unwrap();
+    let full = replica.apply(&first).unwrap_err();
+    assert!(full.to_string().contains("(SQLite code 13)"), "{full}");
+    assert_eq!(replica.rows("p"), []);
+    replica.writer.sql(&format!("{pages} = 1000000")).unwrap();
+    assert_eq!(replica.apply(&first), undisturbed.apply(&first));
+
+    replica.writer.sql("PRAGMA busy_timeout = 1").unwrap();
+    let other = rusqlite::Connection::open(replica.writer.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let busy = replica.apply(&second).unwrap_err();
+    assert!(busy.to_string().contains("(SQLite code 5)"), "{busy}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(replica.apply(&second), undisturbed.apply(&second));
+    assert_eq!(replica.writer.standing(), undisturbed.writer.standing());
+}
+
 #[test]
 fn what_others_do_to_the_file_is_found() {
     type Tamper = fn(&std::path::Path, &std::path::Path);

@@ -207,4 +207,6 @@ fn alias(relation: RelationId) -> String {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;
