@@ -14,9 +14,7 @@ use crate::plan::coerce::{self, Strength};
 use crate::plan::evaluate;
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::statement::{ColumnFill, SchemaCheck};
-use crate::plan::syntax::{
-    AlterAction, AlterTable, ColumnDefinition, Expr, Name, Place, SequenceOption, TypeName,
-};
+use crate::plan::syntax::{AlterAction, AlterTable, ColumnDefinition, Expr, Name, Place, TypeName};
 use crate::plan::visit;
 use crate::types::id::TableId;
 use crate::types::{Type, Value};
