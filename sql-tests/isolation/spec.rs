@@ -24,7 +24,7 @@
 //! session's steps can follow each other. A step of a session that is blocked
 //! waits until the session is free, as do the client's own requests. Under
 //! `differs`, `*` stands for any level or any step; the outcome is ours at the
-//! first place where the servers differ.
+//! first place where the servers differ; `, then STEP = OUTCOME` may follow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct Difference {
     level: String,
     pub(super) step: String,
     pub(super) outcome: String,
+    /// What has to follow: step and outcome.
+    pub(super) later: Vec<(String, String)>,
     pub(super) reason: String,
 }
 
@@ -77,9 +79,15 @@ impl Case {
 
 impl Spec {
     pub(super) fn read(name: &str, text: &str) -> Spec {
-        let mut spec = Spec { name: name.to_owned(), ..Spec::default() };
+        let mut spec = Spec {
+            name: name.to_owned(),
+            ..Spec::default()
+        };
         let mut section = String::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        for line in text
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        {
             match line.strip_prefix("  ") {
                 Some(content) => spec.take(&section, content.trim()),
                 None => match line.split_once(' ') {
@@ -106,15 +114,26 @@ impl Spec {
             "check" => self.check.push(content.to_owned()),
             "orders" if content == "all" => {
                 let steps = self.sessions.values().map(|steps| {
-                    steps.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>()
+                    steps
+                        .iter()
+                        .map(|(name, _)| name.clone())
+                        .collect::<Vec<String>>()
                 });
-                interleave(&steps.collect::<Vec<_>>(), &mut Vec::new(), &mut self.orders);
+                interleave(
+                    &steps.collect::<Vec<_>>(),
+                    &mut Vec::new(),
+                    &mut self.orders,
+                );
             }
-            "orders" => self.orders.push(content.split(' ').map(str::to_owned).collect()),
+            "orders" => self
+                .orders
+                .push(content.split(' ').map(str::to_owned).collect()),
             "differs" => self.differences.push(difference(content)),
             _ => {
                 let session = section.strip_prefix("session ").expect("a section");
-                let (name, text) = content.split_once(' ').expect("a step's name, then its text");
+                let (name, text) = content
+                    .split_once(' ')
+                    .expect("a step's name, then its text");
                 let steps = self.sessions.get_mut(session).expect("was declared");
                 steps.push((name.to_owned(), text.trim().to_owned()));
             }
@@ -147,13 +166,24 @@ impl Spec {
     }
 }
 
-/// `LEVEL STEP = OUTCOME: REASON`
+/// `LEVEL STEP = OUTCOME[, then STEP = OUTCOME…]: REASON`
 fn difference(content: &str) -> Difference {
     let (case, reason) = content.rsplit_once(": ").expect("a reason");
-    let (place, outcome) = case.split_once(" = ").expect("an outcome");
-    let (level, step) = place.rsplit_once(' ').expect("a level and a step");
     let own = |text: &str| text.trim().to_owned();
-    Difference { level: own(level), step: own(step), outcome: own(outcome), reason: own(reason) }
+    let mut outcomes = case.split(", then ").map(|one| {
+        let (place, outcome) = one.split_once(" = ").expect("an outcome");
+        (own(place), own(outcome))
+    });
+    let (place, outcome) = outcomes.next().expect("a first outcome");
+    let (level, step) = place.rsplit_once(' ').expect("a level and a step");
+    let (level, step, reason) = (own(level), own(step), own(reason));
+    Difference {
+        level,
+        step,
+        outcome,
+        later: outcomes.collect(),
+        reason,
+    }
 }
 
 fn interleave(rest: &[Vec<String>], done: &mut Vec<String>, orders: &mut Vec<Vec<String>>) {
@@ -161,7 +191,9 @@ fn interleave(rest: &[Vec<String>], done: &mut Vec<String>, orders: &mut Vec<Vec
         orders.push(done.clone());
     }
     for (place, steps) in rest.iter().enumerate() {
-        let Some((first, later)) = steps.split_first() else { continue };
+        let Some((first, later)) = steps.split_first() else {
+            continue;
+        };
         let mut left = rest.to_vec();
         left[place] = later.to_vec();
         done.push(first.clone());

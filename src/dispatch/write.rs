@@ -362,9 +362,15 @@ impl Worker {
         schema.counters = self.counters.take_moved();
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
-        if let Err(error) = self.propose(Command::Schema(Arc::from(schema))).await {
-            self.counters.put_back(&counters);
-            let _ = refused.send(error);
+        let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
+        match self.propose(Command::Schema(Arc::from(schema))).await {
+            Ok(index) => self
+                .table_changes
+                .extend(tables.into_iter().map(|table| (table, index))),
+            Err(error) => {
+                self.counters.put_back(&counters);
+                let _ = refused.send(error);
+            }
         }
     }
 
