@@ -281,8 +281,10 @@ impl Evaluator<'_> {
             if before.is_some_and(|before| same_values(&before, &values)) {
                 continue;
             }
-            let claim = reference.parent_claim(&values);
-            self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+            if !self.is_deferred(reference) {
+                let claim = reference.parent_claim(&values);
+                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+            }
             self.remember(reference.clone(), values, true);
         }
         Ok(())
@@ -384,13 +386,14 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+    fn is_deferred(&self, reference: &Reference) -> bool {
         let key = &reference.key;
-        let deferred = key.deferrable
-            && self
-                .transaction
-                .constraints_deferred
-                .unwrap_or(key.initially_deferred);
+        let asked = self.transaction.constraints_deferred;
+        key.deferrable && asked.unwrap_or(key.initially_deferred)
+    }
+
+    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+        let deferred = self.is_deferred(&reference);
         let check = Deferred {
             reference,
             values,
@@ -431,13 +434,17 @@ impl Evaluator<'_> {
             if !seen.insert(name) {
                 continue;
             }
+            let claim = reference.parent_claim(&values);
+            if of_child {
+                // One that was put off has not claimed its parent yet.
+                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+            }
             if self.find_parent(&reference, &values).await?.is_some() {
                 continue;
             }
             if self.find_children(&reference, &values).await?.1.is_empty() {
                 continue;
             }
-            let claim = reference.parent_claim(&values);
             return Err(match of_child {
                 true if self.transaction.changed_since_snapshot(claim) => {
                     concurrent_update().into()

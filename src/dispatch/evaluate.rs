@@ -118,6 +118,8 @@ impl Evaluator<'_> {
     }
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
+        // What came before it waits is what it may see.
+        self.transaction.snapshot().await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
             Mode::Update
@@ -359,6 +361,7 @@ impl Evaluator<'_> {
     /// Runs FOR UPDATE and its like: claims the rows it yields.
     pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let (asked, keys) = evaluation::of_locks(query)?;
+        self.transaction.snapshot().await?;
         for key in &keys {
             self.claim_table(key.table.id, Mode::RowShare).await?;
         }
