@@ -186,6 +186,11 @@ impl Dispatch {
         &self.runtime
     }
 
+    /// Asks a majority of voters whether this node still leads.
+    pub async fn prove_leadership(&self) -> Result<()> {
+        self.log.prove_leadership().await.map(|_| ())
+    }
+
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
