@@ -232,6 +232,7 @@ impl Session {
             database: self.database.clone(),
             schema: schema.clone(),
             system: self.dispatch.system().schema().clone(),
+            users: self.dispatch.catalog().users.clone(),
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),

@@ -68,10 +68,7 @@ pub fn read_reg(text: &str, ty: &Type, context: &Context) -> Result<i64> {
         }
         Type::Regtype => names::type_oid(text)?,
         Type::Regnamespace => names::schema_oid(text)?,
-        _ => match text.trim().parse() {
-            Ok(oid) => oid,
-            Err(_) => return Err(Error::unsupported("regproc by name")),
-        },
+        _ => names::function_oid(text)?,
     };
     Ok(oid.into())
 }
@@ -82,7 +79,7 @@ pub fn print_reg(oid: i64, ty: &Type, context: &Context) -> String {
         Type::Regclass => names::relation_name(oid, context),
         Type::Regtype => names::type_name_of(oid),
         Type::Regnamespace => names::schema_name(oid),
-        _ => oid.to_string(),
+        _ => names::function_name(oid),
     }
 }
 

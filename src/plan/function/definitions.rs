@@ -66,6 +66,11 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
 
+/// `CREATE INDEX` for an index, a primary key's included.
+pub fn index(schemas: [&Schema; 2], id: ObjectId) -> Option<String> {
+    find_index(schemas, id.0.into()).map(|index| index.definition())
+}
+
 fn schemas<'a>(call: &Call<'a>) -> [&'a Schema; 2] {
     [&call.context.schema, &call.context.system]
 }
@@ -90,9 +95,9 @@ fn names_of(table: &Table, ids: &[ColumnId]) -> String {
     names.join(", ")
 }
 
-fn find_index<'a>(call: &Call<'a>, oid: i64) -> Option<Shown<'a>> {
+fn find_index<'a>(schemas: [&'a Schema; 2], oid: i64) -> Option<Shown<'a>> {
     let id = ObjectId(u32::try_from(oid).ok()?);
-    let mut tables = schemas(call)
+    let mut tables = schemas
         .into_iter()
         .flat_map(|schema| schema.tables.values());
     tables.find_map(|table| {
@@ -165,7 +170,7 @@ fn is_call(text: &str) -> bool {
 }
 
 fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    let Some(index) = find_index(call, int(&arguments[0])?) else {
+    let Some(index) = find_index(schemas(call), int(&arguments[0])?) else {
         return Ok(Value::Null);
     };
     let column = match arguments.get(1) {
@@ -178,26 +183,32 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             .and_then(|place| index.columns.get(place));
         return Ok(Value::text(found.map_or("", |(key, _)| key.as_str())));
     }
-    let columns: Vec<String> = index
-        .columns
-        .iter()
-        .map(|(key, order)| format!("{key}{order}"))
-        .collect();
-    let mut out = format!(
-        "CREATE {}INDEX {} ON {}.{} USING btree ({})",
-        if index.unique { "UNIQUE " } else { "" },
-        quote_identifier(index.name),
-        names::namespace_name(index.table.namespace),
-        quote_identifier(&index.table.name),
-        columns.join(", ")
-    );
-    if index.nulls_not_distinct {
-        out.push_str(" NULLS NOT DISTINCT");
+    Ok(Value::text(index.definition()))
+}
+
+impl Shown<'_> {
+    fn definition(&self) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(key, order)| format!("{key}{order}"))
+            .collect();
+        let mut out = format!(
+            "CREATE {}INDEX {} ON {}.{} USING btree ({})",
+            if self.unique { "UNIQUE " } else { "" },
+            quote_identifier(self.name),
+            names::namespace_name(self.table.namespace),
+            quote_identifier(&self.table.name),
+            columns.join(", ")
+        );
+        if self.nulls_not_distinct {
+            out.push_str(" NULLS NOT DISTINCT");
+        }
+        if let Some(predicate) = self.predicate {
+            out.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
+        }
+        out
     }
-    if let Some(predicate) = index.predicate {
-        out.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
-    }
-    Ok(Value::text(out))
 }
 
 fn in_parentheses(text: &str) -> String {
