@@ -17,6 +17,37 @@ const JOINS: &str = include_str!("rest/rest_join.json");
 const DATA: &str = include_str!("rest/cluster_data_one_endpoint.json");
 const PASSWORD: &str = "abcd1234";
 
+/// What, in whose name, the request, the answer's status and a member of it, the body.
+const ROUTES: &str = r#"
+quorum with Basic | admin | GET /pyql/quorum | 403 error |
+quorum check | admin | POST /pyql/quorum/check | 200 results |
+quorum check by a user | user | POST /pyql/quorum/check | 403 error |
+paths | admin | GET /cluster/{company}/table/employees/path | 200 in_sync |
+paths by a user | user | GET /cluster/{company}/table/employees/path | 403 error |
+paths by a name | admin | GET /cluster/company/table/employees/path | 400 error |
+count | admin | GET /cluster/{company}/tablelogs/employees/{endpoint}/count | 200 availableTxns |
+all logs | admin | GET /cluster/{company}/tablelogs/employees/{endpoint}/getAll | 501 error |
+state | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 200 message | {"in_sync": true}
+state by a user | user | POST /cluster/{company}/table/employees/state/{endpoint} | 403 error | {"in_sync": true}
+wrong state | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 400 error | {}
+repair | admin | POST /cluster/{company}/table/employees/state/{endpoint} | 200 message | {"in_sync": false, "state": "new"}
+jobs | admin | POST /cluster/jobqueue/job | 200 message |
+internal jobs | local | GET /internal/jobs | 200 jobs |
+internal jobs by an admin | admin | GET /internal/jobs | 403 error |
+join sample | join | GET /cluster/x/join | 200 database |
+join | join | POST /cluster/x/join | 501 error | {"name": "a", "path": "b:80", "token": "c", "database": {"name": "d", "uuid": "e"}}
+join without fields | join | POST /cluster/x/join | 400 error | {}
+no route | user | GET /nope | 404 error |
+a table twice | user | POST /cluster/company/table/create | 400 error | {"stocks": {"columns": [{"name": "id", "type": "int", "mods": ""}], "primary_key": "id"}}
+a reserved cluster | user | POST /cluster/pyql/create | 400 error |
+a view is read only | admin | POST /cluster/pyql/table/auth/insert | 403 message | {}
+views are for admins | user | GET /cluster/pyql/table/auth | 404 warning |
+where as text | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": "id=1"}
+an empty where | user | POST /cluster/company/table/employees/update | 400 details | {"set": {"name": "x"}, "where": {}}
+a foreign key | user | POST /cluster/company/table/employees | 400 details | {"id": 7, "position_id": 1}
+a key of many digits | user | GET /cluster/company/table/employees/99999999999999999999 | 400 message |
+"#;
+
 /// Replays everything against a fresh node at `base` (`http://host:port`),
 /// whose admin has this name and password. Gives what differed.
 pub(crate) async fn run(base: &str, admin: (&str, &str)) -> Vec<String> {
@@ -330,170 +361,57 @@ impl Replay {
 impl Replay {
     /// What a node says of itself, and to whom.
     async fn system(&mut self) {
-        let (user, admin) = (self.user.clone(), self.admin.clone());
-        let local = Ask::get("/auth/token/local", &admin);
-        let local = self
-            .expect("local token", local, 200, "PYQL_LOCAL_SERVICE_TOKEN")
-            .await;
-        let local = format!(
-            "Token {}",
-            local["PYQL_LOCAL_SERVICE_TOKEN"]
-                .as_str()
-                .unwrap_or_default()
-        );
-        let node = self
-            .expect("node", Ask::get("/pyql/node", ""), 200, "uuid")
-            .await;
-        let node = node["uuid"].as_str().unwrap_or_default().to_owned();
+        let admin = self.admin.clone();
+        let member = "PYQL_LOCAL_SERVICE_TOKEN";
+        let token = Ask::get("/auth/token/local", &admin);
+        let token = self.expect("local token", token, 200, member).await;
+        let local = format!("Token {}", token[member].as_str().unwrap_or_default());
+        let node = Ask::get("/pyql/node", "");
+        let node = self.expect("node", node, 200, "uuid").await["uuid"].clone();
         let quorum = Ask::get("/pyql/quorum", &local);
         let quorum = self.expect("quorum", quorum, 200, "ready").await;
-        if quorum["node"] != json!(node) || quorum["nodes"]["nodes"] != json!([node]) {
+        if quorum["node"] != node || quorum["nodes"]["nodes"] != json!([node]) {
             self.wrong
                 .push(format!("the quorum of node {node}: {quorum}"));
         }
         let path = format!("/cluster/{}/table/employees/endpoints", self.company);
-        let endpoints = self.expect("endpoints", Ask::get(&path, &admin), 200, "clusterName");
-        let endpoints = endpoints.await["in_sync"].clone();
-        let endpoint = endpoints
+        let endpoints = Ask::get(&path, &admin);
+        let endpoints = self
+            .expect("endpoints", endpoints, 200, "clusterName")
+            .await;
+        let endpoint = endpoints["in_sync"]
             .as_object()
-            .and_then(|map| map.keys().next().cloned());
-        let endpoint = endpoint.unwrap_or_default();
-        let table = format!("/cluster/{}/table/employees", self.company);
-        let state = format!("{table}/state/{endpoint}");
-        let logs = format!("/cluster/{}/tablelogs/employees/{endpoint}", self.company);
-        let count = format!("{logs}/count");
-        let all = format!("{logs}/getAll");
-        let paths = format!("{table}/path");
-        let (yes, join) = (
-            json!({"in_sync": true}),
-            json!({
-                "name": "a", "path": "b:80", "token": "c", "tables": [],
-                "database": {"name": "d", "uuid": "e"},
-            }),
-        );
-        let join_token = self.join_token.clone();
-        let employees = "/cluster/company/table/employees";
-        let cases = [
-            (
-                "quorum with Basic",
-                Ask::get("/pyql/quorum", &admin),
-                403,
-                "error",
-            ),
-            (
-                "check",
-                Ask::post("/pyql/quorum/check", &admin, &Value::Null),
-                200,
-                "results",
-            ),
-            (
-                "check by a user",
-                Ask::post("/pyql/quorum/check", &user, &yes),
-                403,
-                "error",
-            ),
-            ("paths", Ask::get(&paths, &admin), 200, "in_sync"),
-            ("paths by a user", Ask::get(&paths, &user), 403, "error"),
-            (
-                "paths by name",
-                Ask::get("/cluster/company/table/employees/path", &admin),
-                400,
-                "error",
-            ),
-            ("count", Ask::get(&count, &admin), 200, "availableTxns"),
-            ("all logs", Ask::get(&all, &admin), 501, "error"),
-            ("state", Ask::post(&state, &admin, &yes), 200, "message"),
-            (
-                "state by a user",
-                Ask::post(&state, &user, &yes),
-                403,
-                "error",
-            ),
-            (
-                "wrong state",
-                Ask::post(&state, &admin, &json!({})),
-                400,
-                "error",
-            ),
-            (
-                "jobs",
-                Ask::post("/cluster/jobqueue/job", &admin, &yes),
-                200,
-                "message",
-            ),
-            (
-                "internal jobs",
-                Ask::get("/internal/jobs", &local),
-                200,
-                "jobs",
-            ),
-            (
-                "join sample",
-                Ask::get("/cluster/x/join", &join_token),
-                200,
-                "database",
-            ),
-            (
-                "join",
-                Ask::post("/cluster/x/join", &join_token, &join),
-                501,
-                "error",
-            ),
-            (
-                "bad join",
-                Ask::post("/cluster/x/join", &join_token, &yes),
-                400,
-                "error",
-            ),
-            ("no route", Ask::get("/nope", &user), 404, "error"),
-            (
-                "a table twice",
-                Ask::post("/cluster/company/table/create", &user, &tables()[0]),
-                400,
-                "error",
-            ),
-            (
-                "reserved cluster",
-                Ask::post("/cluster/pyql/create", &user, &yes),
-                400,
-                "error",
-            ),
-            (
-                "read only",
-                Ask::post("/cluster/pyql/table/auth/insert", &admin, &yes),
-                403,
-                "message",
-            ),
-            (
-                "where as text",
-                Ask::post(
-                    "/cluster/company/table/employees/update",
-                    &user,
-                    &json!({"set": {"name": "x"}, "where": "id=1"}),
-                ),
-                400,
-                "details",
-            ),
-            (
-                "empty where",
-                Ask::post(
-                    "/cluster/company/table/employees/update",
-                    &user,
-                    &json!({"set": {"name": "x"}, "where": {}}),
-                ),
-                400,
-                "details",
-            ),
-            (
-                "a foreign key",
-                Ask::post(employees, &user, &json!({"id": 7, "position_id": 1})),
-                400,
-                "details",
-            ),
-        ];
-        for (name, ask, status, member) in cases {
-            self.expect(name, ask, status, member).await;
+            .and_then(|map| map.keys().next().cloned())
+            .unwrap_or_default();
+        for line in ROUTES.lines().filter(|line| !line.is_empty()) {
+            let line = line
+                .replace("{company}", &self.company)
+                .replace("{endpoint}", &endpoint);
+            self.route(&line, &local).await;
         }
+    }
+
+    /// One line of [`ROUTES`].
+    async fn route(&mut self, line: &str, local: &str) {
+        let mut fields = line.split('|').map(str::trim);
+        let mut field = || fields.next().unwrap_or_default();
+        let (name, who, request, answer, body) = (field(), field(), field(), field(), field());
+        let (method, path) = request.split_once(' ').unwrap_or_default();
+        let (status, member) = answer.split_once(' ').unwrap_or_default();
+        let auth = match who {
+            "admin" => self.admin.clone(),
+            "join" => self.join_token.clone(),
+            "local" => local.to_owned(),
+            _ => self.user.clone(),
+        };
+        let ask = Ask {
+            method,
+            path,
+            auth: Some(&auth),
+            body: (!body.is_empty()).then(|| body.to_owned()),
+        };
+        let status = status.parse().unwrap_or_default();
+        self.expect(name, ask, status, member).await;
     }
 
     /// Others see a cluster once it is shared, and no longer when it is not.

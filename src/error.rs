@@ -281,9 +281,10 @@ impl Error {
         self
     }
 
-    /// Sets the position whatever it was: its statement stands in a longer string.
-    pub fn moved_to(mut self, position: u32) -> Error {
-        self.0.position = Some(position);
+    /// Moves the position on: its statement stands behind `before` in a longer string.
+    pub fn behind(mut self, before: &str) -> Error {
+        let shift = before.chars().count() as u32;
+        self.0.position = self.0.position.map(|position| position + shift);
         self
     }
 

@@ -67,12 +67,18 @@ impl Node {
             .await
             .map_err(|error| refused(&format!("cannot listen on {}", config.http), error))?;
         let address = |listener: &TcpListener| {
-            listener.local_addr().map_err(|error| refused("no local address", error))
+            listener
+                .local_addr()
+                .map_err(|error| refused("no local address", error))
         };
         let (pg_address, http_address) = (address(&pg_listener)?, address(&http_listener)?);
         let tls = tls(config)?;
         let node = NodeId(1);
-        let log = Log::open(log_config(config, node, http_address, runtime), runtime.clone()).await?;
+        let log = Log::open(
+            log_config(config, node, http_address, runtime),
+            runtime.clone(),
+        )
+        .await?;
         let dispatch = Dispatch::start(
             runtime,
             log,
@@ -84,10 +90,26 @@ impl Node {
         prepare(&dispatch, runtime).await?;
         let shutdown = CancellationToken::new();
         let tasks = TaskSet::new(runtime);
-        let served = pg::serve(pg_listener, dispatch.clone(), Some(tls), SESSIONS_MAX, shutdown.clone());
+        let served = pg::serve(
+            pg_listener,
+            dispatch.clone(),
+            Some(tls),
+            SESSIONS_MAX,
+            shutdown.clone(),
+        );
         tasks.spawn("pg", served);
-        tasks.spawn("http", http::serve(http_listener, dispatch.clone(), shutdown.clone()));
-        Ok(Node { dispatch, pg: pg_address, http: http_address, shutdown, tasks, _lock: lock })
+        tasks.spawn(
+            "http",
+            http::serve(http_listener, dispatch.clone(), shutdown.clone()),
+        );
+        Ok(Node {
+            dispatch,
+            pg: pg_address,
+            http: http_address,
+            shutdown,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// Lets clients finish, then stops everything, the log last.
@@ -130,7 +152,8 @@ fn open_embedded(directory: PathBuf, runtime: Runtime) -> crate::dispatch::OpenE
         let runtime = runtime.clone();
         Box::pin(async move {
             let opened = Embedded::open(config, &runtime).await;
-            let endpoint = opened.map_err(|fault| Error::new(SqlState::IO_ERROR, fault.to_string()))?;
+            let endpoint =
+                opened.map_err(|fault| Error::new(SqlState::IO_ERROR, fault.to_string()))?;
             Ok(Arc::new(endpoint) as Arc<dyn Endpoint>)
         })
     })
@@ -142,10 +165,14 @@ async fn prepare(dispatch: &Arc<Dispatch>, runtime: &Runtime) -> Result<()> {
     if catalog.token_key.is_none() {
         let mut key = vec![0; 32];
         runtime.random_bytes(&mut key);
-        dispatch.agree(Command::SetTokenKey(crate::catalog::TokenKey(key))).await?;
+        dispatch
+            .agree(Command::SetTokenKey(crate::catalog::TokenKey(key)))
+            .await?;
     }
     if catalog.system_cluster.is_none() {
-        dispatch.agree(Command::SetSystemCluster(ClusterId(runtime.random_uuid()))).await?;
+        dispatch
+            .agree(Command::SetSystemCluster(ClusterId(runtime.random_uuid())))
+            .await?;
     }
     Ok(())
 }

@@ -55,11 +55,15 @@ pub async fn prepare(dispatch: &Arc<Dispatch>) -> Result<()> {
     let user = |name: &str| dispatch.catalog().user_named(name).cloned();
     if user(ADMIN.0).is_none() {
         let email = Some("admin@pyql.example");
-        dispatch.create_user(ADMIN.0, email, UserKind::Admin, Some(ADMIN.1)).await?;
+        dispatch
+            .create_user(ADMIN.0, email, UserKind::Admin, Some(ADMIN.1))
+            .await?;
     }
     if user(DEMO.0).is_none() {
         let email = Some("demo@pyql.example");
-        dispatch.create_user(DEMO.0, email, UserKind::User, Some(DEMO.1)).await?;
+        dispatch
+            .create_user(DEMO.0, email, UserKind::User, Some(DEMO.1))
+            .await?;
     }
     let demo = user(DEMO.0).ok_or_else(|| Error::internal("the sandbox's user is missing"))?;
     if dispatch.catalog().cluster_named(CLUSTER, demo.id).is_none() {

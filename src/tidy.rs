@@ -38,7 +38,10 @@ fn sources() -> Vec<(PathBuf, String)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source can be read");
-                let place = path.strip_prefix(&root).expect("it lies under src").to_owned();
+                let place = path
+                    .strip_prefix(&root)
+                    .expect("it lies under src")
+                    .to_owned();
                 found.push((place, text));
             }
         }
@@ -49,11 +52,16 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// The part of a file before its tests.
 fn without_tests(text: &str) -> &str {
-    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text)
+    text.split("#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
 }
 
 fn is_test(place: &Path) -> bool {
-    let name = place.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let name = place
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or_default();
     let inside = place.components().any(|part| part.as_os_str() == "tests");
     inside || matches!(name, "tests" | "cases" | "tidy") || name.ends_with("_tests")
 }
@@ -71,7 +79,10 @@ fn imports_point_right() {
     for (place, text) in sources() {
         let own = layer(&place);
         let Some(own_rank) = rank(&own) else {
-            assert!(matches!(own.as_str(), "lib" | "main"), "{own} has no place among the layers");
+            assert!(
+                matches!(own.as_str(), "lib" | "main"),
+                "{own} has no place among the layers"
+            );
             continue;
         };
         if is_test(&place) {
@@ -79,22 +90,34 @@ fn imports_point_right() {
         }
         for (number, line) in without_tests(&text).lines().enumerate() {
             for piece in line.split("crate::").skip(1) {
-                let name: String = piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let name: String = piece
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
                 let allowed = rank(&name).is_none_or(|named| named >= own_rank)
-                    || EXCEPTIONS.iter().any(|(from, to, _)| *from == own && *to == name);
+                    || EXCEPTIONS
+                        .iter()
+                        .any(|(from, to, _)| *from == own && *to == name);
                 if !allowed {
                     wrong.push(format!("{}:{} names {name}", place.display(), number + 1));
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "imports that point left:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports that point left:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn every_file_says_what_it_is() {
-    let silent: Vec<_> =
-        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(place, _)| place).collect();
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| !text.starts_with("//!"))
+        .map(|(place, _)| place)
+        .collect();
     assert!(silent.is_empty(), "files without a `//!` head: {silent:?}");
 }
 
@@ -106,7 +129,10 @@ fn files_keep_one_subject() {
         .map(|(place, text)| (place, without_tests(&text).lines().count()))
         .filter(|(_, lines)| *lines > FILE_LINES_MAX)
         .collect();
-    assert!(large.is_empty(), "files past {FILE_LINES_MAX} lines: {large:?}");
+    assert!(
+        large.is_empty(),
+        "files past {FILE_LINES_MAX} lines: {large:?}"
+    );
 }
 
 #[test]
@@ -121,13 +147,20 @@ fn crates_stay_where_they_belong() {
             }
         }
     }
-    assert!(wrong.is_empty(), "crates out of place:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "crates out of place:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn no_should_panic() {
     let marker = concat!("#[should", "_panic]");
-    let found: Vec<_> =
-        sources().into_iter().filter(|(_, text)| text.contains(marker)).map(|(place, _)| place).collect();
+    let found: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, text)| text.contains(marker))
+        .map(|(place, _)| place)
+        .collect();
     assert!(found.is_empty(), "say what is returned instead: {found:?}");
 }

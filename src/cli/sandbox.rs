@@ -34,7 +34,10 @@ impl Sandbox {
     pub(super) fn run(self) -> ExitCode {
         let runtime = Runtime::real();
         let outcome = runtime.block_on(self.serve(&runtime));
-        match outcome.map_err(|error| error.to_string()).and_then(|served| served.map_err(|e| e.to_string())) {
+        match outcome
+            .map_err(|error| error.to_string())
+            .and_then(|served| served.map_err(|e| e.to_string()))
+        {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
                 let _ = writeln!(std::io::stderr(), "pyql: {message}");
@@ -48,12 +51,18 @@ impl Sandbox {
             let message = format!("--replicas must be between 1 and {REPLICAS_MAX}");
             return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
         }
-        let temporary = match &self.data {
-            Some(_) => None,
-            None => Some(tempfile::Builder::new().prefix("pyql-").tempdir().map_err(|error| {
-                Error::new(SqlState::IO_ERROR, format!("no temporary directory: {error}"))
-            })?),
-        };
+        let temporary =
+            match &self.data {
+                Some(_) => None,
+                None => Some(tempfile::Builder::new().prefix("pyql-").tempdir().map_err(
+                    |error| {
+                        Error::new(
+                            SqlState::IO_ERROR,
+                            format!("no temporary directory: {error}"),
+                        )
+                    },
+                )?),
+            };
         let data = match (&self.data, &temporary) {
             (Some(data), _) => data.clone(),
             (None, Some(temporary)) => temporary.path().to_owned(),
@@ -91,7 +100,10 @@ async fn wait_for_signal() -> Result<()> {
 
 /// An address with or without `http://`.
 fn address(text: &str) -> Result<std::net::SocketAddr> {
-    let bare = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let bare = text
+        .strip_prefix("http://")
+        .unwrap_or(text)
+        .trim_end_matches('/');
     bare.parse().map_err(|_| {
         let message = format!("\"{text}\" is no address such as 127.0.0.1:5433");
         Error::new(SqlState::INVALID_PARAMETER_VALUE, message)

@@ -27,7 +27,10 @@ impl Dispatch {
         password: Option<&str>,
     ) -> Result<UserId> {
         if name.is_empty() || name.contains('/') {
-            return Err(Error::new(SqlState::INVALID_NAME, "a user name is not empty and has no /"));
+            return Err(Error::new(
+                SqlState::INVALID_NAME,
+                "a user name is not empty and has no /",
+            ));
         }
         let id = UserId(self.runtime.random_uuid());
         let command = Command::CreateUser {
@@ -49,7 +52,12 @@ impl Dispatch {
     }
 
     /// Changes a user's password or kind.
-    pub async fn alter_user(&self, id: UserId, password: Option<&str>, kind: Option<UserKind>) -> Result<()> {
+    pub async fn alter_user(
+        &self,
+        id: UserId,
+        password: Option<&str>,
+        kind: Option<UserKind>,
+    ) -> Result<()> {
         let verifier = password.map(|password| self.verifier(password));
         self.agree(Command::AlterUser { id, verifier, kind }).await
     }
@@ -86,7 +94,9 @@ impl Dispatch {
         let deadline = self.runtime.now() + CLUSTER_READY_MAX;
         while !self.is_served(id) {
             if self.runtime.now() >= deadline {
-                return Err(Error::unavailable("the data cluster exists but does not serve yet"));
+                return Err(Error::unavailable(
+                    "the data cluster exists but does not serve yet",
+                ));
             }
             self.runtime.sleep(Duration::from_millis(2)).await;
         }

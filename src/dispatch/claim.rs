@@ -99,7 +99,10 @@ impl Mode {
 
     /// Whoever holds it may change what the key names.
     fn writes(self) -> bool {
-        matches!(self, Mode::NoKeyUpdate | Mode::Update | Mode::Point | Mode::PointKey)
+        matches!(
+            self,
+            Mode::NoKeyUpdate | Mode::Update | Mode::Point | Mode::PointKey
+        )
     }
 }
 
@@ -184,7 +187,12 @@ impl Claims {
                 "could not obtain lock on row: another transaction holds it",
             )),
             Attempt::Queued(granted) => {
-                let place = Place { claims: self, owner, key, mode };
+                let place = Place {
+                    claims: self,
+                    owner,
+                    key,
+                    mode,
+                };
                 let outcome = granted.await;
                 std::mem::forget(place);
                 outcome.map_err(|_| Error::unavailable("the claim was dropped"))?;
@@ -196,7 +204,10 @@ impl Claims {
     /// Claims all keys at once if nobody holds any of them; else none.
     pub fn try_claim_all(&self, owner: Owner, keys: &[(ClaimKey, Mode)]) -> bool {
         let mut state = self.state.lock();
-        if keys.iter().any(|(key, mode)| !state.is_free(owner, *key, *mode)) {
+        if keys
+            .iter()
+            .any(|(key, mode)| !state.is_free(owner, *key, *mode))
+        {
             return false;
         }
         for (key, mode) in keys {
@@ -210,7 +221,13 @@ impl Claims {
         !self.state.lock().is_free(owner, key, mode)
     }
 
-    fn attempt(&self, owner: Owner, key: ClaimKey, mode: Mode, contended: Contended) -> Result<Attempt> {
+    fn attempt(
+        &self,
+        owner: Owner,
+        key: ClaimKey,
+        mode: Mode,
+        contended: Contended,
+    ) -> Result<Attempt> {
         let mut state = self.state.lock();
         if state.is_free(owner, key, mode) {
             state.hold(owner, key, mode);
@@ -226,8 +243,17 @@ impl Claims {
                 .hint("the other transaction goes on; repeat this one"));
         }
         let (sender, receiver) = oneshot::channel();
-        let waiter = Waiter { owner, mode, granted: sender };
-        state.slots.entry(key).or_default().waiters.push_back(waiter);
+        let waiter = Waiter {
+            owner,
+            mode,
+            granted: sender,
+        };
+        state
+            .slots
+            .entry(key)
+            .or_default()
+            .waiters
+            .push_back(waiter);
         Ok(Attempt::Queued(receiver))
     }
 
@@ -235,7 +261,9 @@ impl Claims {
     /// what it held in a writing mode, if one did.
     pub fn release(&self, owner: Owner, written: Option<Index>) {
         let mut state = self.state.lock();
-        let Some(holding) = state.owners.remove(&owner) else { return };
+        let Some(holding) = state.owners.remove(&owner) else {
+            return;
+        };
         if let Some(index) = written.filter(|_| !state.snapshots.is_empty()) {
             state.remember(index, &holding.keys);
         }
@@ -246,22 +274,36 @@ impl Claims {
 
     /// How many claims the owner has taken; a mark for [`Claims::release_after`].
     pub fn mark(&self, owner: Owner) -> usize {
-        self.state.lock().owners.get(&owner).map_or(0, |holding| holding.keys.len())
+        self.state
+            .lock()
+            .owners
+            .get(&owner)
+            .map_or(0, |holding| holding.keys.len())
     }
 
     /// Lets go of the claims taken after a mark, for ROLLBACK TO.
     pub fn release_after(&self, owner: Owner, mark: usize) {
         let mut state = self.state.lock();
-        let Some(holding) = state.owners.get_mut(&owner) else { return };
+        let Some(holding) = state.owners.get_mut(&owner) else {
+            return;
+        };
         if holding.keys.len() <= mark {
             return;
         }
         let later = holding.keys.split_off(mark);
-        let kept: HashMap<ClaimKey, u8> = holding.keys.iter().fold(HashMap::new(), |mut map, (key, mode)| {
-            *map.entry(*key).or_default() |= *mode as u8;
-            map
-        });
-        for key in later.into_iter().map(|(key, _)| key).collect::<HashSet<_>>() {
+        let kept: HashMap<ClaimKey, u8> =
+            holding
+                .keys
+                .iter()
+                .fold(HashMap::new(), |mut map, (key, mode)| {
+                    *map.entry(*key).or_default() |= *mode as u8;
+                    map
+                });
+        for key in later
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect::<HashSet<_>>()
+        {
             match kept.get(&key) {
                 None => state.let_go(owner, key),
                 Some(modes) => state.weaken(owner, key, Modes(*modes)),
@@ -272,14 +314,21 @@ impl Claims {
     /// Begins to remember changed keys for a reader whose snapshot is at least at `index`.
     pub fn watch_from(self: &Arc<Self>, index: Index) -> Watch {
         *self.state.lock().snapshots.entry(index).or_default() += 1;
-        Watch { claims: self.clone(), index }
+        Watch {
+            claims: self.clone(),
+            index,
+        }
     }
 
     /// Did an entry after `index` change the key? Also true when it cannot be
     /// known any more.
     pub fn changed_since(&self, key: ClaimKey, index: Index) -> bool {
         let state = self.state.lock();
-        index < state.forgotten || state.recent.get(&key).is_some_and(|changed| *changed > index)
+        index < state.forgotten
+            || state
+                .recent
+                .get(&key)
+                .is_some_and(|changed| *changed > index)
     }
 
     /// How many keys are claimed, by how many owners.
@@ -291,15 +340,22 @@ impl Claims {
 
 impl State {
     fn is_free(&self, owner: Owner, key: ClaimKey, mode: Mode) -> bool {
-        let Some(slot) = self.slots.get(&key) else { return true };
-        if slot.holders.iter().any(|(other, held)| *other != owner && held.conflicts(mode)) {
+        let Some(slot) = self.slots.get(&key) else {
+            return true;
+        };
+        if slot
+            .holders
+            .iter()
+            .any(|(other, held)| *other != owner && held.conflicts(mode))
+        {
             return false;
         }
         // Nobody overtakes those who wait, unless it holds the key already.
         slot.holders.iter().any(|(other, _)| *other == owner)
-            || !slot.waiters.iter().any(|waiter| {
-                waiter.owner != owner && Modes(waiter.mode as u8).conflicts(mode)
-            })
+            || !slot
+                .waiters
+                .iter()
+                .any(|waiter| waiter.owner != owner && Modes(waiter.mode as u8).conflicts(mode))
     }
 
     fn hold(&mut self, owner: Owner, key: ClaimKey, mode: Mode) {
@@ -331,15 +387,23 @@ impl State {
     /// Hands the key to those who wait, in order, as far as they agree.
     fn grant(&mut self, key: ClaimKey) {
         loop {
-            let Some(slot) = self.slots.get_mut(&key) else { return };
-            let Some(first) = slot.waiters.front() else { break };
+            let Some(slot) = self.slots.get_mut(&key) else {
+                return;
+            };
+            let Some(first) = slot.waiters.front() else {
+                break;
+            };
             let (owner, mode) = (first.owner, first.mode);
-            let blocked =
-                slot.holders.iter().any(|(other, held)| *other != owner && held.conflicts(mode));
+            let blocked = slot
+                .holders
+                .iter()
+                .any(|(other, held)| *other != owner && held.conflicts(mode));
             if blocked {
                 return;
             }
-            let Some(waiter) = slot.waiters.pop_front() else { break };
+            let Some(waiter) = slot.waiters.pop_front() else {
+                break;
+            };
             if let Some(holding) = self.owners.get_mut(&owner) {
                 holding.waits_for = None;
             }
@@ -347,7 +411,11 @@ impl State {
                 self.hold(owner, key, mode);
             }
         }
-        if self.slots.get(&key).is_some_and(|slot| slot.holders.is_empty() && slot.waiters.is_empty()) {
+        if self
+            .slots
+            .get(&key)
+            .is_some_and(|slot| slot.holders.is_empty() && slot.waiters.is_empty())
+        {
             self.slots.remove(&key);
         }
     }
@@ -363,9 +431,17 @@ impl State {
             if !seen.insert(blocker) {
                 continue;
             }
-            let Some(awaited) = self.owners.get(&blocker).and_then(|h| h.waits_for) else { continue };
-            let Some(slot) = self.slots.get(&awaited) else { continue };
-            if let Some(place) = slot.waiters.iter().position(|waiter| waiter.owner == blocker) {
+            let Some(awaited) = self.owners.get(&blocker).and_then(|h| h.waits_for) else {
+                continue;
+            };
+            let Some(slot) = self.slots.get(&awaited) else {
+                continue;
+            };
+            if let Some(place) = slot
+                .waiters
+                .iter()
+                .position(|waiter| waiter.owner == blocker)
+            {
                 next.extend(self.blockers(blocker, awaited, slot.waiters[place].mode, place));
             }
         }
@@ -374,11 +450,22 @@ impl State {
 
     /// Whom a waiter at `place` in the queue waits for.
     fn blockers(&self, owner: Owner, key: ClaimKey, mode: Mode, place: usize) -> Vec<Owner> {
-        let Some(slot) = self.slots.get(&key) else { return Vec::new() };
-        let holders = slot.holders.iter().filter(|(_, held)| held.conflicts(mode)).map(|(o, _)| *o);
+        let Some(slot) = self.slots.get(&key) else {
+            return Vec::new();
+        };
+        let holders = slot
+            .holders
+            .iter()
+            .filter(|(_, held)| held.conflicts(mode))
+            .map(|(o, _)| *o);
         let ahead = slot.waiters.iter().take(place);
-        let ahead = ahead.filter(|w| Modes(w.mode as u8).conflicts(mode)).map(|w| w.owner);
-        holders.chain(ahead).filter(|other| *other != owner).collect()
+        let ahead = ahead
+            .filter(|w| Modes(w.mode as u8).conflicts(mode))
+            .map(|w| w.owner);
+        holders
+            .chain(ahead)
+            .filter(|other| *other != owner)
+            .collect()
     }
 
     fn remember(&mut self, index: Index, keys: &[(ClaimKey, Mode)]) {
@@ -423,9 +510,12 @@ impl Drop for Place<'_> {
         if let Some(holding) = state.owners.get_mut(&self.owner) {
             holding.waits_for = None;
         }
-        let Some(slot) = state.slots.get_mut(&self.key) else { return };
+        let Some(slot) = state.slots.get_mut(&self.key) else {
+            return;
+        };
         let (owner, mode) = (self.owner, self.mode);
-        slot.waiters.retain(|waiter| !(waiter.owner == owner && waiter.mode == mode));
+        slot.waiters
+            .retain(|waiter| !(waiter.owner == owner && waiter.mode == mode));
         state.grant(self.key);
     }
 }
@@ -470,18 +560,29 @@ mod tests {
     }
 
     async fn now(claims: &Arc<Claims>, owner: u64, n: u128, mode: Mode) -> Result<Claimed> {
-        claims.claim(Owner(owner), key(n), mode, Contended::Wait).await
+        claims
+            .claim(Owner(owner), key(n), mode, Contended::Wait)
+            .await
     }
 
     #[tokio::test]
     async fn modes_agree_as_postgresql_s_row_locks() {
         use Mode::*;
-        let agree = [(KeyShare, KeyShare), (KeyShare, Share), (KeyShare, NoKeyUpdate), (Share, Share)];
+        let agree = [
+            (KeyShare, KeyShare),
+            (KeyShare, Share),
+            (KeyShare, NoKeyUpdate),
+            (Share, Share),
+        ];
         let all = [KeyShare, Share, NoKeyUpdate, Update];
         for first in all {
             for second in all {
                 let expected = agree.contains(&(first, second)) || agree.contains(&(second, first));
-                assert_eq!(!Modes(first as u8).conflicts(second), expected, "{first:?} {second:?}");
+                assert_eq!(
+                    !Modes(first as u8).conflicts(second),
+                    expected,
+                    "{first:?} {second:?}"
+                );
             }
         }
         assert!(!Modes(Point as u8).conflicts(PointKey));
@@ -492,7 +593,10 @@ mod tests {
     #[tokio::test]
     async fn waiters_get_the_key_in_order() {
         let claims = Arc::new(Claims::default());
-        assert_eq!(now(&claims, 1, 7, Mode::Update).await.unwrap(), Claimed::AtOnce);
+        assert_eq!(
+            now(&claims, 1, 7, Mode::Update).await.unwrap(),
+            Claimed::AtOnce
+        );
         let second = now(&claims, 2, 7, Mode::Update);
         let third = now(&claims, 3, 7, Mode::Update);
         tokio::pin!(second, third);
@@ -533,9 +637,20 @@ mod tests {
             tokio::pin!(reader);
             assert!(futures::poll!(&mut reader).is_pending(), "no overtaking");
         }
-        assert_eq!(now(&claims, 3, 1, Mode::Share).await.unwrap(), Claimed::AtOnce);
-        assert!(claims.claim(Owner(2), key(1), Mode::Update, Contended::Fail).await.is_err());
-        let skipped = claims.claim(Owner(2), key(1), Mode::Update, Contended::Skip).await.unwrap();
+        assert_eq!(
+            now(&claims, 3, 1, Mode::Share).await.unwrap(),
+            Claimed::AtOnce
+        );
+        assert!(
+            claims
+                .claim(Owner(2), key(1), Mode::Update, Contended::Fail)
+                .await
+                .is_err()
+        );
+        let skipped = claims
+            .claim(Owner(2), key(1), Mode::Update, Contended::Skip)
+            .await
+            .unwrap();
         assert_eq!(skipped, Claimed::Skipped);
     }
 
@@ -561,7 +676,10 @@ mod tests {
         claims.release(Owner(1), Some(Index(12)));
         assert!(claims.changed_since(key(1), Index(11)));
         assert!(!claims.changed_since(key(1), Index(12)));
-        assert!(!claims.changed_since(key(2), Index(11)), "a share changes nothing");
+        assert!(
+            !claims.changed_since(key(2), Index(11)),
+            "a share changes nothing"
+        );
         assert_eq!(watch.index(), Index(10));
         drop(watch);
         assert!(!claims.changed_since(key(1), Index(11)));

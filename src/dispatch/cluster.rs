@@ -59,13 +59,18 @@ impl DataCluster {
 
     /// The cluster as the log has it; 57P04 once it is dropped.
     pub fn definition(&self) -> Result<Arc<Cluster>> {
-        self.replicas.definition().ok_or_else(|| {
-            Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped")
-        })
+        self.replicas
+            .definition()
+            .ok_or_else(|| Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"))
     }
 
     /// The compiled constraints of a table at a schema version.
-    pub fn rules(&self, schema: &Arc<Schema>, table: &Arc<Table>, context: &Arc<Context>) -> Result<Arc<Rules>> {
+    pub fn rules(
+        &self,
+        schema: &Arc<Schema>,
+        table: &Arc<Table>,
+        context: &Arc<Context>,
+    ) -> Result<Arc<Rules>> {
         {
             let mut cached = self.rules.lock();
             if cached.0 != schema.version {

@@ -34,7 +34,11 @@ impl Evaluator<'_> {
             self.claim_key(claim, Mode::Update, None).await?;
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            if self.find_unique(rules, unique, claim, &values).await?.is_some() {
+            if self
+                .find_unique(rules, unique, claim, &values)
+                .await?
+                .is_some()
+            {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
         }
@@ -45,7 +49,12 @@ impl Evaluator<'_> {
     pub(super) async fn add_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<()> {
         rules.check(&row, &self.context)?;
         for (place, claim) in rules.unique_claims(&row)? {
-            if self.transaction.written.row_with(rules.table.id, claim).is_some() {
+            if self
+                .transaction
+                .written
+                .row_with(rules.table.id, claim)
+                .is_some()
+            {
                 let unique = &rules.uniques[place];
                 let values = rules.unique_values(unique, &row)?.unwrap_or_default();
                 return Err(rules.duplicate(unique, &values, &self.context).into());
@@ -56,7 +65,9 @@ impl Evaluator<'_> {
 
     async fn put_inserted(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         self.claim_parents(rules, None, &row).await?;
-        self.transaction.written.put(rules, rules.key_of(&row), None, Some(row.clone()))?;
+        self.transaction
+            .written
+            .put(rules, rules.key_of(&row), None, Some(row.clone()))?;
         Ok(row)
     }
 
@@ -74,12 +85,19 @@ impl Evaluator<'_> {
             let unique = &rules.uniques[place];
             self.claim_key(claim, Mode::Update, None).await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let Some(existing) = self.find_unique(rules, unique, claim, &values).await? else { continue };
-            let arbiter = conflict.target.as_ref().is_none_or(|target| target.contains(&unique.object));
+            let Some(existing) = self.find_unique(rules, unique, claim, &values).await? else {
+                continue;
+            };
+            let arbiter = conflict
+                .target
+                .as_ref()
+                .is_none_or(|target| target.contains(&unique.object));
             if !arbiter {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
-            let Some(update) = &conflict.update else { return Ok(None) };
+            let Some(update) = &conflict.update else {
+                return Ok(None);
+            };
             let key = encode::encode_key(&rules.key_of(&existing));
             if !touched.insert(key) {
                 let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
@@ -87,9 +105,16 @@ impl Evaluator<'_> {
                     .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
                     .into());
             }
-            let relations = [(insert.relation, existing.as_slice()), (update.excluded, row.as_slice())];
+            let relations = [
+                (insert.relation, existing.as_slice()),
+                (update.excluded, row.as_slice()),
+            ];
             let parameters = self.parameters.clone();
-            let scope = Relations { relations: &relations, others: &[], parameters: &parameters };
+            let scope = Relations {
+                relations: &relations,
+                others: &[],
+                parameters: &parameters,
+            };
             if let Some(filter) = &update.filter
                 && evaluate(filter, &scope, &self.context)? != Value::Bool(true)
             {
@@ -100,7 +125,8 @@ impl Evaluator<'_> {
                 new[*place] = evaluate(expression, &scope, &self.context)?;
             }
             rules.check(&new, &self.context)?;
-            self.change_rows(rules, vec![(existing, Some(new.clone()))], None).await?;
+            self.change_rows(rules, vec![(existing, Some(new.clone()))], None)
+                .await?;
             return Ok(Some(new));
         }
         touched.insert(encode::encode_key(&rules.key_of(&row)));
@@ -131,23 +157,33 @@ impl Evaluator<'_> {
         }
         let mut new_keys: Vec<(usize, ClaimKey, Row)> = Vec::new();
         for (old, new) in &changes {
-            self.claim_change(rules, old, new.as_ref(), read_at, &mut new_keys).await?;
+            self.claim_change(rules, old, new.as_ref(), read_at, &mut new_keys)
+                .await?;
         }
         for (old, new) in &changes {
             let key = rules.key_of(old);
-            let stays = new.as_ref().filter(|new| same_values(&rules.key_of(new), &key));
-            self.transaction.written.put(rules, key, Some(old), stays.cloned())?;
+            let stays = new
+                .as_ref()
+                .filter(|new| same_values(&rules.key_of(new), &key));
+            self.transaction
+                .written
+                .put(rules, key, Some(old), stays.cloned())?;
         }
         for (old, new) in &changes {
             if let Some(new) = new
                 && !same_values(&rules.key_of(new), &rules.key_of(old))
             {
                 let key = rules.key_of(new);
-                if matches!(self.transaction.written.row(rules.table.id, &key), Known::Row(_)) {
+                if matches!(
+                    self.transaction.written.row(rules.table.id, &key),
+                    Known::Row(_)
+                ) {
                     let unique = &rules.uniques[0];
                     return Err(rules.duplicate(unique, &key, &self.context).into());
                 }
-                self.transaction.written.put(rules, key, None, Some(new.clone()))?;
+                self.transaction
+                    .written
+                    .put(rules, key, None, Some(new.clone()))?;
             }
         }
         self.check_new_keys(rules, new_keys).await?;
@@ -170,9 +206,16 @@ impl Evaluator<'_> {
         new_keys: &mut Vec<(usize, ClaimKey, Row)>,
     ) -> Attempt<()> {
         let before = rules.unique_claims(old)?;
-        let after = new.map(|new| rules.unique_claims(new)).transpose()?.unwrap_or_default();
+        let after = new
+            .map(|new| rules.unique_claims(new))
+            .transpose()?
+            .unwrap_or_default();
         let keys_stay = new.is_some() && before == after;
-        let mode = if keys_stay { Mode::NoKeyUpdate } else { Mode::Update };
+        let mode = if keys_stay {
+            Mode::NoKeyUpdate
+        } else {
+            Mode::Update
+        };
         let mut primary = before.iter().filter(|(place, _)| *place == 0);
         if let Some((_, claim)) = primary.next() {
             self.claim_key(*claim, mode, read_at).await?;
@@ -207,7 +250,9 @@ impl Evaluator<'_> {
                 false => true,
                 true => {
                     let found = self.find_unique(rules, unique, claim, &values).await?;
-                    found.is_some_and(|found| !same_values(&rules.key_of(&found), &rules.key_of(&row)))
+                    found.is_some_and(|found| {
+                        !same_values(&rules.key_of(&found), &rules.key_of(&row))
+                    })
                 }
             };
             if other {
@@ -218,14 +263,25 @@ impl Evaluator<'_> {
     }
 
     /// Claims the parents that a row newly refers to and remembers to look for them.
-    async fn claim_parents(&mut self, rules: &Arc<Rules>, old: Option<&Row>, new: &Row) -> Attempt<()> {
+    async fn claim_parents(
+        &mut self,
+        rules: &Arc<Rules>,
+        old: Option<&Row>,
+        new: &Row,
+    ) -> Attempt<()> {
         for reference in &rules.parents {
-            let Some(values) = reference.child_values(new)? else { continue };
-            let before = old.map(|old| reference.child_values(old)).transpose()?.flatten();
+            let Some(values) = reference.child_values(new)? else {
+                continue;
+            };
+            let before = old
+                .map(|old| reference.child_values(old))
+                .transpose()?
+                .flatten();
             if before.is_some_and(|before| same_values(&before, &values)) {
                 continue;
             }
-            self.claim_key(reference.parent_claim(&values), Mode::KeyShare, None).await?;
+            self.claim_key(reference.parent_claim(&values), Mode::KeyShare, None)
+                .await?;
             self.remember(reference.clone(), values, true);
         }
         Ok(())
@@ -245,7 +301,10 @@ impl Evaluator<'_> {
                 continue;
             }
             let gained = new.map(|new| reference.parent_values(new));
-            if gained.as_ref().is_some_and(|gained| same_values(gained, &values)) {
+            if gained
+                .as_ref()
+                .is_some_and(|gained| same_values(gained, &values))
+            {
                 continue;
             }
             let action = match new {
@@ -259,7 +318,10 @@ impl Evaluator<'_> {
                         return Err(reference.still_referenced(&values, &self.context).into());
                     }
                 }
-                _ => self.follow(reference, action, values, gained, depth).await?,
+                _ => {
+                    self.follow(reference, action, values, gained, depth)
+                        .await?
+                }
             }
         }
         Ok(())
@@ -308,7 +370,11 @@ impl Evaluator<'_> {
             new[*place] = match (action, &reference.child.columns[*place].default) {
                 (Action::SetDefault, Some(text)) => {
                     let context = &self.context;
-                    let binding = Binding { schema: &self.schema, system: &context.system, context };
+                    let binding = Binding {
+                        schema: &self.schema,
+                        system: &context.system,
+                        context,
+                    };
                     let (default, _) = bind::table_expression(text, &reference.child, &binding)?;
                     evaluate(&default, &NoScope, context)?
                 }
@@ -321,8 +387,15 @@ impl Evaluator<'_> {
     fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
         let key = &reference.key;
         let deferred = key.deferrable
-            && self.transaction.constraints_deferred.unwrap_or(key.initially_deferred);
-        let check = Deferred { reference, values, of_child };
+            && self
+                .transaction
+                .constraints_deferred
+                .unwrap_or(key.initially_deferred);
+        let check = Deferred {
+            reference,
+            values,
+            of_child,
+        };
         match deferred {
             true => self.transaction.deferred.push(check),
             false => self.pending.push(check),
@@ -348,7 +421,11 @@ impl Evaluator<'_> {
     async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
         let mut seen = HashSet::new();
         for check in checks {
-            let Deferred { reference, values, of_child } = check;
+            let Deferred {
+                reference,
+                values,
+                of_child,
+            } = check;
             let name = (reference.key.id, of_child, encode::encode_key(&values));
             if !seen.insert(name) {
                 continue;
@@ -367,8 +444,15 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    async fn claim_key(&mut self, key: ClaimKey, mode: Mode, read_at: Option<Index>) -> Attempt<()> {
-        let claim = self.transaction.claim(key, mode, read_at, Contended::Wait, &self.patience);
+    async fn claim_key(
+        &mut self,
+        key: ClaimKey,
+        mode: Mode,
+        read_at: Option<Index>,
+    ) -> Attempt<()> {
+        let claim = self
+            .transaction
+            .claim(key, mode, read_at, Contended::Wait, &self.patience);
         match claim.await? {
             Claim::Stale => Err(Interrupted::Stale),
             Claim::Held | Claim::Skipped => Ok(()),
@@ -390,25 +474,50 @@ impl Evaluator<'_> {
         Ok(committed.into_iter().next())
     }
 
-    async fn find_parent(&mut self, reference: &Reference, values: &[Value]) -> Attempt<Option<Row>> {
+    async fn find_parent(
+        &mut self,
+        reference: &Reference,
+        values: &[Value],
+    ) -> Attempt<Option<Row>> {
         let claim = reference.parent_claim(values);
-        if let Some(row) = self.transaction.written.row_with(reference.parent.id, claim) {
+        if let Some(row) = self
+            .transaction
+            .written
+            .row_with(reference.parent.id, claim)
+        {
             return Ok(Some(row.clone()));
         }
-        let committed = self.committed(&reference.parent, &reference.parents, values).await?;
+        let committed = self
+            .committed(&reference.parent, &reference.parents, values)
+            .await?;
         Ok(committed.into_iter().next())
     }
 
-    async fn find_children(&mut self, reference: &Reference, values: &[Value]) -> Attempt<Vec<Row>> {
-        let mut rows = self.committed(&reference.child, &reference.children, values).await?;
+    async fn find_children(
+        &mut self,
+        reference: &Reference,
+        values: &[Value],
+    ) -> Attempt<Vec<Row>> {
+        let mut rows = self
+            .committed(&reference.child, &reference.children, values)
+            .await?;
         let written = self.transaction.written.rows(reference.child.id);
-        rows.extend(written.filter(|row| refers(reference, row, values)).cloned());
+        rows.extend(
+            written
+                .filter(|row| refers(reference, row, values))
+                .cloned(),
+        );
         Ok(rows)
     }
 
     /// Committed rows as the replicas have them now, without those that the
     /// transaction has written over.
-    async fn committed(&mut self, table: &Arc<Table>, query: &Arc<Query>, values: &[Value]) -> Attempt<Vec<Row>> {
+    async fn committed(
+        &mut self,
+        table: &Arc<Table>,
+        query: &Arc<Query>,
+        values: &[Value],
+    ) -> Attempt<Vec<Row>> {
         if self.transaction.written.is_truncated(table.id) {
             return Ok(Vec::new());
         }
@@ -426,20 +535,24 @@ impl Evaluator<'_> {
         let (_, rows) = read::read_all(cluster, &question).await?;
         let rules = self.rules(table)?;
         let written = &self.transaction.written;
-        let current = |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
+        let current =
+            |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
         Ok(rows.into_iter().filter(current).collect())
     }
 }
 
 fn refers(reference: &Reference, row: &Row, values: &[Value]) -> bool {
     let own = reference.child_places.iter().map(|place| &row[*place]);
-    own.zip(values).all(|(own, value)| !own.is_null() && compare::same(own, value))
+    own.zip(values)
+        .all(|(own, value)| !own.is_null() && compare::same(own, value))
 }
 
 fn same_values(a: &[Value], b: &[Value]) -> bool {
-    a.iter().zip(b).all(|(a, b)| match (a.is_null(), b.is_null()) {
-        (true, true) => true,
-        (false, false) => compare::same(a, b),
-        _ => false,
-    })
+    a.iter()
+        .zip(b)
+        .all(|(a, b)| match (a.is_null(), b.is_null()) {
+            (true, true) => true,
+            (false, false) => compare::same(a, b),
+            _ => false,
+        })
 }

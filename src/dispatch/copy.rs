@@ -28,7 +28,11 @@ pub struct Copying {
 
 impl Evaluator<'_> {
     /// Takes the next rows: values of the COPY's columns in order.
-    pub async fn copy_rows(&mut self, copying: &mut Copying, rows: Vec<Row>) -> Result<(), Refused> {
+    pub async fn copy_rows(
+        &mut self,
+        copying: &mut Copying,
+        rows: Vec<Row>,
+    ) -> Result<(), Refused> {
         if copying.empty.is_none() {
             self.claim_table(copying.table.id, Mode::Update).await?;
             copying.empty = Some(self.is_empty(&copying.table).await?);
@@ -51,16 +55,20 @@ impl Evaluator<'_> {
                 return Err(read::cancelled().into());
             }
         }
-        self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+        self.transaction
+            .schema
+            .get_or_insert_with(|| self.schema.clone());
         Ok(())
     }
 
     /// Looks at the foreign keys of all rows.
     pub async fn copy_end(&mut self) -> Result<(), Refused> {
-        self.check_references().await.map_err(|interrupted| match interrupted {
-            Interrupted::Refused(refused) => refused,
-            Interrupted::Stale => Error::internal("a claimed key changed").into(),
-        })
+        self.check_references()
+            .await
+            .map_err(|interrupted| match interrupted {
+                Interrupted::Refused(refused) => refused,
+                Interrupted::Stale => Error::internal("a claimed key changed").into(),
+            })
     }
 
     fn complete(&self, copying: &Copying, values: Row) -> Result<Row> {
@@ -79,7 +87,11 @@ impl Evaluator<'_> {
             return Ok(self.transaction.written.rows(table.id).next().is_none());
         }
         let relation = RelationId(0);
-        let from = From::Table { relation, table: table.clone(), alias: table.name.clone() };
+        let from = From::Table {
+            relation,
+            table: table.clone(),
+            alias: table.name.clone(),
+        };
         let one = Expression::constant(Value::Int(1), Type::Int4);
         let mut query = of_select(plain(vec![one.clone()], vec![from], None));
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));

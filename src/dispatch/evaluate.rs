@@ -97,7 +97,9 @@ impl Evaluator<'_> {
         for attempt in 0..ATTEMPTS_MAX {
             let outcome = self.attempt(writing, attempt).await;
             if let Ok(done) = outcome {
-                self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+                self.transaction
+                    .schema
+                    .get_or_insert_with(|| self.schema.clone());
                 return Ok(done);
             }
             self.transaction.return_to(&place);
@@ -114,7 +116,11 @@ impl Evaluator<'_> {
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
         let table = writing.table().id;
-        let mode = if attempt >= ATTEMPTS_BEFORE_TABLE { Mode::Update } else { Mode::Intent };
+        let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
+            Mode::Update
+        } else {
+            Mode::Intent
+        };
         self.claim_table(table, mode).await?;
         // What changes from here on is remembered until the keys are claimed.
         let claims = self.transaction.cluster.claims.clone();
@@ -131,11 +137,16 @@ impl Evaluator<'_> {
     /// Claims a table: `Intent` to write rows, `Update` for all of it.
     pub async fn claim_table(&mut self, table: TableId, mode: Mode) -> Result<()> {
         let key = ClaimKey::table(table);
-        self.transaction.claim(key, mode, None, Contended::Wait, &self.patience).await.map(|_| ())
+        self.transaction
+            .claim(key, mode, None, Contended::Wait, &self.patience)
+            .await
+            .map(|_| ())
     }
 
     pub fn rules(&self, table: &Arc<Table>) -> Result<Arc<Rules>> {
-        self.transaction.cluster.rules(&self.schema, table, &self.context)
+        self.transaction
+            .cluster
+            .rules(&self.schema, table, &self.context)
     }
 
     /// A question on the transaction's own view: its snapshot and its rows.
@@ -171,7 +182,8 @@ impl Evaluator<'_> {
             let inserted = match &insert.on_conflict {
                 None => Some(self.insert_row(&rules, row).await?),
                 Some(conflict) => {
-                    self.insert_or(&rules, insert, conflict, row, &mut touched).await?
+                    self.insert_or(&rules, insert, conflict, row, &mut touched)
+                        .await?
                 }
             };
             let Some(row) = inserted else { continue };
@@ -187,7 +199,9 @@ impl Evaluator<'_> {
             InsertSource::Values(rows) if rows.iter().flatten().all(is_evaluable) => {
                 let mut values = Vec::with_capacity(rows.len());
                 for row in rows {
-                    let row = row.iter().map(|e| evaluate(e, &*self.parameters, &self.context));
+                    let row = row
+                        .iter()
+                        .map(|e| evaluate(e, &*self.parameters, &self.context));
                     values.push(row.collect::<Result<Row>>()?);
                 }
                 Ok(values)
@@ -195,7 +209,11 @@ impl Evaluator<'_> {
             InsertSource::Values(rows) => {
                 let columns = insert.table.columns.iter().map(|column| {
                     let ty = column.ty.clone();
-                    OutputColumn { name: column.name.clone(), ty, origin: None }
+                    OutputColumn {
+                        name: column.name.clone(),
+                        ty,
+                        origin: None,
+                    }
                 });
                 let query = Query {
                     with: insert.with.clone(),
@@ -249,10 +267,15 @@ impl Evaluator<'_> {
             rules.check(&new, &self.context)?;
             changes.push((old, new, rest));
         }
-        let pairs: Vec<(Row, Option<Row>)> =
-            changes.iter().map(|(old, new, _)| (old.clone(), Some(new.clone()))).collect();
+        let pairs: Vec<(Row, Option<Row>)> = changes
+            .iter()
+            .map(|(old, new, _)| (old.clone(), Some(new.clone())))
+            .collect();
         self.change_rows(&rules, pairs, Some(index)).await?;
-        let mut done = Done { rows: changes.len() as u64, returning: Vec::new() };
+        let mut done = Done {
+            rows: changes.len() as u64,
+            returning: Vec::new(),
+        };
         for (_, new, rest) in &changes {
             let others = others(evaluation, rest);
             self.return_row(&update.returning, update.relation, new, &others, &mut done)?;
@@ -261,15 +284,28 @@ impl Evaluator<'_> {
     }
 
     /// The new row of an UPDATE.
-    fn updated(&self, update: &Update, evaluation: &Evaluation, old: &Row, rest: &[Value]) -> Result<Row> {
+    fn updated(
+        &self,
+        update: &Update,
+        evaluation: &Evaluation,
+        old: &Row,
+        rest: &[Value],
+    ) -> Result<Row> {
         let mut new = old.clone();
         for (place, expression) in &update.set {
-            let computed = evaluation.computed.iter().position(|computed| computed == place);
+            let computed = evaluation
+                .computed
+                .iter()
+                .position(|computed| computed == place);
             new[*place] = match computed {
                 Some(number) => rest[number].clone(),
                 None => {
                     let relations = [(update.relation, old.as_slice())];
-                    let scope = Relations { relations: &relations, others: &[], parameters: &self.parameters };
+                    let scope = Relations {
+                        relations: &relations,
+                        others: &[],
+                        parameters: &self.parameters,
+                    };
                     evaluate(expression, &scope, &self.context)?
                 }
             };
@@ -292,7 +328,10 @@ impl Evaluator<'_> {
         }
         let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
         self.change_rows(&rules, pairs, Some(index)).await?;
-        let mut done = Done { rows: found.len() as u64, returning: Vec::new() };
+        let mut done = Done {
+            rows: found.len() as u64,
+            returning: Vec::new(),
+        };
         for (old, rest) in &found {
             let others = others(evaluation, rest);
             self.return_row(&delete.returning, delete.relation, old, &others, &mut done)?;
@@ -308,7 +347,9 @@ impl Evaluator<'_> {
         for table in tables {
             self.transaction.written.truncate(*table);
         }
-        self.transaction.schema.get_or_insert_with(|| self.schema.clone());
+        self.transaction
+            .schema
+            .get_or_insert_with(|| self.schema.clone());
         Ok(())
     }
 
@@ -324,14 +365,17 @@ impl Evaluator<'_> {
             for mut row in rows {
                 let mut keep = true;
                 for key in &keys {
-                    let values: Vec<Value> = key.places.iter().map(|place| row[*place].clone()).collect();
+                    let values: Vec<Value> =
+                        key.places.iter().map(|place| row[*place].clone()).collect();
                     if values.iter().any(Value::is_null) {
                         continue;
                     }
                     let lock = &query.locks[key.lock];
                     let (mode, contended) = lock_of(lock);
                     let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
-                    let held = self.transaction.claim(claim, mode, Some(index), contended, &self.patience);
+                    let held =
+                        self.transaction
+                            .claim(claim, mode, Some(index), contended, &self.patience);
                     match held.await? {
                         Claim::Held => {}
                         Claim::Stale => continue 'again,
@@ -352,7 +396,9 @@ impl Evaluator<'_> {
     /// Remembers what a serializable transaction has read.
     pub fn note_reads(&mut self) {
         if self.transaction.isolation == Isolation::Serializable {
-            self.transaction.tables_read.extend(self.reads.iter().copied());
+            self.transaction
+                .tables_read
+                .extend(self.reads.iter().copied());
         }
     }
 
@@ -364,9 +410,15 @@ impl Evaluator<'_> {
         others: &[((RelationId, usize), Value)],
         done: &mut Done,
     ) -> Result<()> {
-        let Some(returning) = returning else { return Ok(()) };
+        let Some(returning) = returning else {
+            return Ok(());
+        };
         let relations = [(relation, row.as_slice())];
-        let scope = Relations { relations: &relations, others, parameters: &self.parameters };
+        let scope = Relations {
+            relations: &relations,
+            others,
+            parameters: &self.parameters,
+        };
         let values = returning.expressions.iter().map(|e: &Expression| {
             if !is_evaluable(e) {
                 return Err(Error::unsupported("a subquery or aggregate in RETURNING"));
@@ -412,7 +464,10 @@ impl Scope for Relations<'_> {
         match own {
             Some((_, row)) => row.get(column),
             None => {
-                let other = self.others.iter().find(|(place, _)| *place == (relation, column));
+                let other = self
+                    .others
+                    .iter()
+                    .find(|(place, _)| *place == (relation, column));
                 other.map(|(_, value)| value)
             }
         }

@@ -27,18 +27,35 @@ impl Dispatch {
     ) -> Result<Ran, Refused> {
         let mut lines = Vec::new();
         match &plan.statement {
-            Statement::Query(_) if plan.system => lines.push("System relations, in memory".to_owned()),
+            Statement::Query(_) if plan.system => {
+                lines.push("System relations, in memory".to_owned())
+            }
             Statement::Query(query) => {
-                lines.push(if query.locks.is_empty() { "Read on one replica" } else { "Evaluate and claim rows" }.to_owned());
+                lines.push(
+                    if query.locks.is_empty() {
+                        "Read on one replica"
+                    } else {
+                        "Evaluate and claim rows"
+                    }
+                    .to_owned(),
+                );
                 self.explain_read(cluster, query, &mut lines).await?;
             }
-            statement => self.explain_write(cluster, call, statement, &mut lines).await?,
+            statement => {
+                self.explain_write(cluster, call, statement, &mut lines)
+                    .await?
+            }
         }
         if analyze {
-            let inner = Call { plan, ..call.again() };
+            let inner = Call {
+                plan,
+                ..call.again()
+            };
             let began = self.runtime.now();
             let Statement::Query(query) = &plan.statement else {
-                return Err(Error::unsupported("EXPLAIN ANALYZE of a statement that writes").into());
+                return Err(
+                    Error::unsupported("EXPLAIN ANALYZE of a statement that writes").into(),
+                );
             };
             let ran = match plan.system {
                 true => self.system_query(cluster, &inner, query)?,
@@ -48,17 +65,29 @@ impl Dispatch {
                 let rows = read::collect(stream).await?.len();
                 let took = self.runtime.now().since(began);
                 lines.push(format!("Rows: {rows}"));
-                lines.push(format!("Execution Time: {:.3} ms", took.as_secs_f64() * 1e3));
+                lines.push(format!(
+                    "Execution Time: {:.3} ms",
+                    took.as_secs_f64() * 1e3
+                ));
             }
         }
         Ok(Ran::Lines(lines))
     }
 
-    async fn explain_read(&self, cluster: &DataCluster, query: &Query, lines: &mut Vec<String>) -> Result<()> {
+    async fn explain_read(
+        &self,
+        cluster: &DataCluster,
+        query: &Query,
+        lines: &mut Vec<String>,
+    ) -> Result<()> {
         let Some(member) = read::candidates(cluster).into_iter().next() else {
             return Err(Error::unavailable("no replica is in sync"));
         };
-        lines.push(format!("  Replica: {} ({})", member.id, member.endpoint.engine().name()));
+        lines.push(format!(
+            "  Replica: {} ({})",
+            member.id,
+            member.endpoint.engine().name()
+        ));
         let asked = member.endpoint.explain(query).await?;
         lines.extend(asked.lines().map(|line| format!("  Engine: {line}")));
         Ok(())
@@ -79,8 +108,15 @@ impl Dispatch {
         };
         let in_sync = cluster.definition()?.in_sync().count();
         if let Some(point) = caller.recognise(statement)? {
-            lines.push(format!("Point write, ordered by the log, applied by {in_sync} replicas"));
-            lines.extend(point.describe().into_iter().map(|line| format!("  Pinned: {line}")));
+            lines.push(format!(
+                "Point write, ordered by the log, applied by {in_sync} replicas"
+            ));
+            lines.extend(
+                point
+                    .describe()
+                    .into_iter()
+                    .map(|line| format!("  Pinned: {line}")),
+            );
             return Ok(());
         }
         let evaluation = match statement {
@@ -89,7 +125,9 @@ impl Dispatch {
             Statement::Insert(_) | Statement::Truncate { .. } | Statement::Schema(_) => None,
             _ => return Err(Error::unsupported("EXPLAIN of this statement")),
         };
-        lines.push(format!("Evaluated once, logged as rows, applied by {in_sync} replicas"));
+        lines.push(format!(
+            "Evaluated once, logged as rows, applied by {in_sync} replicas"
+        ));
         if let Some(evaluation) = evaluation {
             self.explain_read(cluster, &evaluation.query, lines).await?;
         }
@@ -98,12 +136,19 @@ impl Dispatch {
 }
 
 /// What the system's relations show in a session on a data cluster.
-pub(super) fn view(dispatch: &Dispatch, cluster: &Arc<DataCluster>, call: &Call<'_>) -> Result<View> {
+pub(super) fn view(
+    dispatch: &Dispatch,
+    cluster: &Arc<DataCluster>,
+    call: &Call<'_>,
+) -> Result<View> {
     let definition = cluster.definition()?;
     let applied = *dispatch.log.applied().borrow();
     let replicas = definition.replicas.values().map(|replica| {
         let member = cluster.replicas.member(replica.id);
-        let status = member.as_ref().map(|member| member.status()).unwrap_or_default();
+        let status = member
+            .as_ref()
+            .map(|member| member.status())
+            .unwrap_or_default();
         let position = status.position;
         let reached = position.as_ref().map_or(0, |position| position.applied.0);
         ReplicaView {

@@ -36,8 +36,8 @@ use crate::plan::context::Context;
 use crate::plan::evaluation;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
-use crate::replica::lease::Leadership;
 use crate::replica::Replicas;
+use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
 use crate::system::System;
 use crate::types::id::{Boot, ClusterId, NodeId, TransactionId};
@@ -125,7 +125,10 @@ impl Call<'_> {
 pub enum Ran {
     Rows(RowStream),
     /// A write: rows counted and returned.
-    Wrote { rows: u64, returning: Option<Vec<Row>> },
+    Wrote {
+        rows: u64,
+        returning: Option<Vec<Row>>,
+    },
     /// Lines of text, as EXPLAIN gives.
     Lines(Vec<String>),
 }
@@ -204,50 +207,78 @@ impl Dispatch {
                 self.clusters.insert(*id, cluster);
             }
         }
-        self.clusters.retain(|id, _| state.catalog.clusters.contains_key(id));
+        self.clusters
+            .retain(|id, _| state.catalog.clusters.contains_key(id));
         Ok(())
     }
 
     async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
         let (runtime, log) = (self.runtime.clone(), self.log.clone());
         let leadership = self.leadership.clone();
-        let replicas =
-            Replicas::new(runtime, log, definition.id, leadership, self.tasks.clone());
+        let replicas = Replicas::new(runtime, log, definition.id, leadership, self.tasks.clone());
         for replica in definition.replicas.values() {
-            let Place::Embedded(node) = &replica.place else { continue };
+            let Place::Embedded(node) = &replica.place else {
+                continue;
+            };
             if *node == self.node {
                 replicas.add(replica.id, (self.open_endpoint)(definition, replica).await?);
             }
         }
         let tasks = self.tasks.clone();
-        Ok(DataCluster::new(&self.runtime, &self.log, replicas, definition, tasks))
+        Ok(DataCluster::new(
+            &self.runtime,
+            &self.log,
+            replicas,
+            definition,
+            tasks,
+        ))
     }
 
     /// Has some replica of it answered?
     pub(crate) fn is_served(&self, id: ClusterId) -> bool {
-        let Some(cluster) = self.clusters.get(&id) else { return false };
+        let Some(cluster) = self.clusters.get(&id) else {
+            return false;
+        };
         let members = cluster.replicas.members();
-        !members.is_empty() && members.iter().all(|member| member.status().granted.is_some())
+        !members.is_empty()
+            && members
+                .iter()
+                .all(|member| member.status().granted.is_some())
     }
 
     /// Checks with a majority of voters, at most a second.
     pub async fn quorum(&self) -> Quorum {
         let in_quorum = self.log.prove_leadership().await.is_ok();
-        let voters: Vec<String> = self.log.voters().into_values().collect();
         let catalog = self.catalog();
         let name = |id: &NodeId| catalog.nodes.get(id).map(|node| node.name.clone());
+        let voters: Vec<String> = self.log.voters().keys().filter_map(name).collect();
         let checked = self.runtime.unix_micros() as f64 / 1e6;
         let node = name(&self.node).unwrap_or_default();
         let missing = match in_quorum {
             true => Vec::new(),
-            false => voters.iter().filter(|voter| **voter != node).map(|v| (v.clone(), checked)).collect(),
+            false => voters
+                .iter()
+                .filter(|voter| **voter != node)
+                .map(|v| (v.clone(), checked))
+                .collect(),
         };
-        Quorum { node, voters, missing, in_quorum, ready: in_quorum, checked }
+        Quorum {
+            node,
+            voters,
+            missing,
+            in_quorum,
+            ready: in_quorum,
+            checked,
+        }
     }
 
     pub fn next_transaction(&self) -> TransactionId {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        TransactionId { node: self.node, boot: self.boot, number }
+        TransactionId {
+            node: self.node,
+            boot: self.boot,
+            number,
+        }
     }
 
     /// Ends all tasks; what was acknowledged is in the log.
@@ -269,12 +300,17 @@ impl Dispatch {
                 self.query(cluster, call, query, transaction).await
             }
             Statement::Copy(copy) => match &copy.direction {
-                CopyDirection::Out { query } if call.plan.system => self.system_query(cluster, call, query),
+                CopyDirection::Out { query } if call.plan.system => {
+                    self.system_query(cluster, call, query)
+                }
                 CopyDirection::Out { query } => self.query(cluster, call, query, transaction).await,
-                CopyDirection::In { .. } => Err(Error::internal("COPY FROM has no rows yet").into()),
+                CopyDirection::In { .. } => {
+                    Err(Error::internal("COPY FROM has no rows yet").into())
+                }
             },
             Statement::Explain { plan, analyze, .. } => {
-                self.explain(cluster, call, plan, *analyze, transaction).await
+                self.explain(cluster, call, plan, *analyze, transaction)
+                    .await
             }
             Statement::Query(_)
             | Statement::Insert(_)
@@ -289,9 +325,16 @@ impl Dispatch {
         }
     }
 
-    fn system_query(&self, cluster: &Arc<DataCluster>, call: &Call<'_>, query: &Query) -> Result<Ran, Refused> {
+    fn system_query(
+        &self,
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+        query: &Query,
+    ) -> Result<Ran, Refused> {
         let view = explain::view(self, cluster, call)?;
-        let rows = self.system.read(&view, query, &call.parameters, &call.context)?;
+        let rows = self
+            .system
+            .read(&view, query, &call.parameters, &call.context)?;
         Ok(Ran::Rows(RowStream::Ready(rows)))
     }
 
@@ -324,7 +367,9 @@ impl Dispatch {
         question.snapshot = snapshot;
         let rows = read::read(cluster, &question).await?;
         if transaction.isolation == Isolation::Serializable {
-            transaction.tables_read.extend(call.plan.tables.iter().copied());
+            transaction
+                .tables_read
+                .extend(call.plan.tables.iter().copied());
         }
         transaction.drew |= call.drew.load(Ordering::Relaxed);
         Ok(Ran::Rows(rows.stream))
@@ -340,7 +385,11 @@ impl Dispatch {
     }
 
     /// A writing statement by itself: a point write, or a transaction of one statement.
-    async fn autocommit(&self, cluster: &Arc<DataCluster>, call: &Call<'_>) -> Result<Ran, Refused> {
+    async fn autocommit(
+        &self,
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+    ) -> Result<Ran, Refused> {
         let id = self.next_transaction();
         let caller = point::Caller {
             cluster,
@@ -367,14 +416,22 @@ impl Dispatch {
                 return Err(refused);
             }
         };
-        self.commit(transaction, &call.context, &call.schema, &call.patience).await?;
+        self.commit(transaction, &call.context, &call.schema, &call.patience)
+            .await?;
         Ok(ran)
     }
 
     /// A writing statement inside an open transaction.
-    async fn write(&self, call: &Call<'_>, transaction: &mut OpenTransaction) -> Result<Ran, Refused> {
+    async fn write(
+        &self,
+        call: &Call<'_>,
+        transaction: &mut OpenTransaction,
+    ) -> Result<Ran, Refused> {
         if transaction.read_only {
-            let message = format!("cannot execute {} in a read-only transaction", verb(&call.plan.statement));
+            let message = format!(
+                "cannot execute {} in a read-only transaction",
+                verb(&call.plan.statement)
+            );
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).into());
         }
         let relaid = match &transaction.base {
@@ -400,7 +457,10 @@ impl Dispatch {
                 let evaluation = call.plan.evaluation(|| evaluation::of_delete(delete))?;
                 evaluator.run(Writing::Delete(delete, &evaluation)).await?
             }
-            Statement::Truncate { tables, restart_identity } => {
+            Statement::Truncate {
+                tables,
+                restart_identity,
+            } => {
                 evaluator.truncate(tables).await?;
                 if *restart_identity {
                     restart_sequences(&evaluator, tables);
@@ -409,7 +469,10 @@ impl Dispatch {
             }
             Statement::Schema(statement) => {
                 let rows = evaluator.change_schema(statement).await?;
-                evaluate::Done { rows, returning: Vec::new() }
+                evaluate::Done {
+                    rows,
+                    returning: Vec::new(),
+                }
             }
             _ => return Err(Error::internal("no writing statement").into()),
         };
@@ -474,7 +537,10 @@ fn question(call: &Call<'_>, query: Arc<Query>) -> Question {
 
 fn wrote(call: &Call<'_>, rows: u64, returning: Vec<Row>) -> Ran {
     let returns = !call.plan.columns.is_empty();
-    Ran::Wrote { rows, returning: returns.then_some(returning) }
+    Ran::Wrote {
+        rows,
+        returning: returns.then_some(returning),
+    }
 }
 
 /// What error messages call a statement.
@@ -493,9 +559,15 @@ fn verb(statement: &Statement) -> &'static str {
 /// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again.
 fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::TableId]) {
     let owned = evaluator.schema.sequences.values().filter(|sequence| {
-        sequence.owner.is_some_and(|(table, _)| tables.contains(&table))
+        sequence
+            .owner
+            .is_some_and(|(table, _)| tables.contains(&table))
     });
     for sequence in owned {
-        evaluator.transaction.cluster.counters.set(sequence.id, sequence.start, false);
+        evaluator
+            .transaction
+            .cluster
+            .counters
+            .set(sequence.id, sequence.start, false);
     }
 }

@@ -45,7 +45,9 @@ impl PointWrite {
                 .iter()
                 .map(|assignment| match &assignment.value {
                     Assigned::Constant(_) => format!("column {} = a constant", assignment.column),
-                    Assigned::Expression { text, .. } => format!("column {} = {text}", assignment.column),
+                    Assigned::Expression { text, .. } => {
+                        format!("column {} = {text}", assignment.column)
+                    }
                 })
                 .collect(),
             _ => vec!["a key".to_owned()],
@@ -68,24 +70,40 @@ impl Caller<'_> {
             Statement::Insert(insert) => self.insert(insert),
             Statement::Update(update) => self.update(statement, update),
             Statement::Delete(delete) if delete.returning.is_none() => {
-                let rules = self.cluster.rules(self.schema, &delete.table, self.context)?;
-                let Some(key) = self.key(statement, &rules)? else { return Ok(None) };
+                let rules = self
+                    .cluster
+                    .rules(self.schema, &delete.table, self.context)?;
+                let Some(key) = self.key(statement, &rules)? else {
+                    return Ok(None);
+                };
                 if !rules.children.is_empty() {
                     return Ok(None);
                 }
                 let claims = vec![
                     (ClaimKey::table(rules.table.id), Mode::Intent),
-                    (ClaimKey::of(rules.table.id, ObjectId(0), &key), Mode::PointKey),
+                    (
+                        ClaimKey::of(rules.table.id, ObjectId(0), &key),
+                        Mode::PointKey,
+                    ),
                 ];
-                let write = Write::Delete { table: rules.table.id, key };
-                Ok(Some(PointWrite { write, claims, returning: Vec::new() }))
+                let write = Write::Delete {
+                    table: rules.table.id,
+                    key,
+                };
+                Ok(Some(PointWrite {
+                    write,
+                    claims,
+                    returning: Vec::new(),
+                }))
             }
             _ => Ok(None),
         }
     }
 
     fn insert(&self, insert: &Insert) -> Result<Option<PointWrite>> {
-        let InsertSource::Values(rows) = &insert.source else { return Ok(None) };
+        let InsertSource::Values(rows) = &insert.source else {
+            return Ok(None);
+        };
         let simple = insert.on_conflict.is_none()
             && insert.with.is_empty()
             && rows.len() <= POINT_ROWS_MAX
@@ -93,7 +111,9 @@ impl Caller<'_> {
         if !simple {
             return Ok(None);
         }
-        let rules = self.cluster.rules(self.schema, &insert.table, self.context)?;
+        let rules = self
+            .cluster
+            .rules(self.schema, &insert.table, self.context)?;
         if rules.parents.iter().any(|parent| parent.key.deferrable) {
             return Ok(None);
         }
@@ -101,10 +121,17 @@ impl Caller<'_> {
         let mut complete = Vec::with_capacity(rows.len());
         let mut returned = Vec::new();
         for row in rows {
-            let values = row.iter().map(|e| evaluate(e, self.parameters, self.context));
+            let values = row
+                .iter()
+                .map(|e| evaluate(e, self.parameters, self.context));
             let row = values.collect::<Result<Row>>()?;
             rules.check(&row, self.context)?;
-            claims.extend(rules.unique_claims(&row)?.into_iter().map(|(_, key)| (key, Mode::PointKey)));
+            claims.extend(
+                rules
+                    .unique_claims(&row)?
+                    .into_iter()
+                    .map(|(_, key)| (key, Mode::PointKey)),
+            );
             for reference in &rules.parents {
                 if let Some(values) = reference.child_values(&row)? {
                     claims.push((reference.parent_claim(&values), Mode::KeyShare));
@@ -115,25 +142,47 @@ impl Caller<'_> {
                     return Ok(None);
                 }
                 let relations = [(insert.relation, row.as_slice())];
-                let scope = Relations { relations: &relations, others: &[], parameters: self.parameters };
-                let values = returning.expressions.iter().map(|e| evaluate(e, &scope, self.context));
+                let scope = Relations {
+                    relations: &relations,
+                    others: &[],
+                    parameters: self.parameters,
+                };
+                let values = returning
+                    .expressions
+                    .iter()
+                    .map(|e| evaluate(e, &scope, self.context));
                 returned.push(values.collect::<Result<Row>>()?);
             }
             complete.push(row);
         }
         // A row that refers to another of its own statement is fine: foreign
         // keys are looked at when the statement ends.
-        let write = Write::Insert { table: rules.table.id, rows: complete };
-        Ok(Some(PointWrite { write, claims, returning: returned }))
+        let write = Write::Insert {
+            table: rules.table.id,
+            rows: complete,
+        };
+        Ok(Some(PointWrite {
+            write,
+            claims,
+            returning: returned,
+        }))
     }
 
     fn update(&self, statement: &Statement, update: &Update) -> Result<Option<PointWrite>> {
         if update.returning.is_some() || !update.set.iter().all(|(_, e)| is_evaluable(e)) {
             return Ok(None);
         }
-        let rules = self.cluster.rules(self.schema, &update.table, self.context)?;
-        let Some(key) = self.key(statement, &rules)? else { return Ok(None) };
-        if update.set.iter().any(|(place, _)| concerns_key(&rules, *place)) {
+        let rules = self
+            .cluster
+            .rules(self.schema, &update.table, self.context)?;
+        let Some(key) = self.key(statement, &rules)? else {
+            return Ok(None);
+        };
+        if update
+            .set
+            .iter()
+            .any(|(place, _)| concerns_key(&rules, *place))
+        {
             return Ok(None);
         }
         let mut set = Vec::with_capacity(update.set.len());
@@ -148,17 +197,31 @@ impl Caller<'_> {
                 _ => {
                     let row = Some((&*update.table, update.relation));
                     let text = deparse::expression(&pinned.expression, self.schema, row);
-                    Assigned::Expression { text: text.into(), parameters: pinned.parameters }
+                    Assigned::Expression {
+                        text: text.into(),
+                        parameters: pinned.parameters,
+                    }
                 }
             };
-            set.push(Assignment { column: *place as u16, value });
+            set.push(Assignment {
+                column: *place as u16,
+                value,
+            });
         }
         let claims = vec![
             (ClaimKey::table(rules.table.id), Mode::Intent),
             (ClaimKey::of(rules.table.id, ObjectId(0), &key), Mode::Point),
         ];
-        let write = Write::Update { table: rules.table.id, key, set };
-        Ok(Some(PointWrite { write, claims, returning: Vec::new() }))
+        let write = Write::Update {
+            table: rules.table.id,
+            key,
+            set,
+        };
+        Ok(Some(PointWrite {
+            write,
+            claims,
+            returning: Vec::new(),
+        }))
     }
 
     /// The primary key that an UPDATE or DELETE names in full.
@@ -170,7 +233,9 @@ impl Caller<'_> {
         if expressions.len() != rules.key.len() {
             return Ok(None);
         }
-        let values = expressions.iter().map(|e| evaluate(e, self.parameters, self.context));
+        let values = expressions
+            .iter()
+            .map(|e| evaluate(e, self.parameters, self.context));
         let values = values.collect::<Result<Vec<Value>>>()?;
         // `= NULL` matches nothing; the general path says so with no special case.
         Ok((!values.iter().any(Value::is_null)).then_some(values))
@@ -187,8 +252,14 @@ fn concerns_key(rules: &Rules, place: usize) -> bool {
             })
     });
     in_unique
-        || rules.parents.iter().any(|parent| parent.child_places.contains(&place))
-        || rules.children.iter().any(|child| child.parent_places.contains(&place))
+        || rules
+            .parents
+            .iter()
+            .any(|parent| parent.child_places.contains(&place))
+        || rules
+            .children
+            .iter()
+            .any(|child| child.parent_places.contains(&place))
 }
 
 /// Submits a point write and waits for its outcome.
@@ -202,7 +273,8 @@ pub async fn run(
     let claims = &caller.cluster.claims;
     if !claims.try_claim_all(owner, &point.claims) {
         let held = Held { claims, owner };
-        let waiter = OpenTransaction::new(caller.cluster.clone(), id, Isolation::ReadCommitted, false);
+        let waiter =
+            OpenTransaction::new(caller.cluster.clone(), id, Isolation::ReadCommitted, false);
         for (key, mode) in &point.claims {
             let claimed = waiter.claim(*key, *mode, None, Contended::Wait, patience);
             claimed.await.map_err(Refusal::Error)?;
@@ -212,8 +284,15 @@ pub async fn run(
     let content = Content::Writes(vec![point.write]);
     let schema = caller.schema.clone();
     let decided = transaction::submit(caller.cluster, id, owner, content, schema, None).await?;
-    let rows = decided.1.result.map(|applied| applied.rows.iter().sum()).unwrap_or_default();
-    Ok(Done { rows, returning: point.returning })
+    let rows = decided
+        .1
+        .result
+        .map(|applied| applied.rows.iter().sum())
+        .unwrap_or_default();
+    Ok(Done {
+        rows,
+        returning: point.returning,
+    })
 }
 
 /// Lets go of the claims when the wait for the rest of them ends early.

@@ -95,7 +95,9 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
             match ask(&member, question).await {
                 Ok(rows) => return Ok(rows),
                 Err(ReadError::Statement(error)) => return Err(Refused::Error(error)),
-                Err(ReadError::Schema(has)) if has > question.schema => return Err(Refused::Replan),
+                Err(ReadError::Schema(has)) if has > question.schema => {
+                    return Err(Refused::Replan);
+                }
                 Err(ReadError::Schema(_)) => behind = true,
                 Err(error) => tracing::debug!(replica = %member.id, %error, "read passed on"),
             }
@@ -108,14 +110,19 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
             return Err(Refused::Replan);
         }
         if cluster.runtime.now() >= deadline {
-            return Err(Refused::Error(Error::unavailable("no replica may answer the read now")));
+            return Err(Refused::Error(Error::unavailable(
+                "no replica may answer the read now",
+            )));
         }
         cluster.runtime.sleep(ROUND_WAIT).await;
     }
 }
 
 /// Reads all rows at once.
-pub async fn read_all(cluster: &DataCluster, question: &Question) -> Result<(Index, Vec<Row>), Refused> {
+pub async fn read_all(
+    cluster: &DataCluster,
+    question: &Question,
+) -> Result<(Index, Vec<Row>), Refused> {
     let rows = read(cluster, question).await?;
     Ok((rows.index, collect(rows.stream).await?))
 }
@@ -135,21 +142,29 @@ pub async fn collect(stream: RowStream) -> Result<Vec<Row>> {
 }
 
 pub fn cancelled() -> Error {
-    Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+    Error::new(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
 }
 
 /// In-sync replicas, the least busy first.
 pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
-    let Some(definition) = cluster.replicas.definition() else { return Vec::new() };
+    let Some(definition) = cluster.replicas.definition() else {
+        return Vec::new();
+    };
     let in_sync = definition.in_sync();
-    let mut members: Vec<Arc<Member>> =
-        in_sync.filter_map(|replica| cluster.replicas.member(replica.id)).collect();
+    let mut members: Vec<Arc<Member>> = in_sync
+        .filter_map(|replica| cluster.replicas.member(replica.id))
+        .collect();
     members.sort_by_key(|member| member.in_flight.load(Ordering::Relaxed));
     members
 }
 
 async fn ask(member: &Arc<Member>, question: &Question) -> Result<Rows, ReadError> {
-    let incarnation = member.incarnation().ok_or(ReadError::NotNow("not known yet"))?;
+    let incarnation = member
+        .incarnation()
+        .ok_or(ReadError::NotNow("not known yet"))?;
     let request = Read {
         incarnation,
         level: question.level,
@@ -186,7 +201,9 @@ pub async fn hold_snapshot(cluster: &DataCluster, level: Level) -> Result<Held> 
     let deadline = cluster.runtime.now() + READ_WAIT_MAX;
     loop {
         for member in candidates(cluster) {
-            let Some(incarnation) = member.incarnation() else { continue };
+            let Some(incarnation) = member.incarnation() else {
+                continue;
+            };
             match member.endpoint.open_snapshot(level, incarnation).await {
                 Ok((id, index)) => return Ok(Held { member, id, index }),
                 Err(ReadError::Statement(error)) => return Err(error),

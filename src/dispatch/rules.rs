@@ -79,18 +79,32 @@ pub struct Reference {
 }
 
 impl Rules {
-    pub fn compile(schema: &Arc<Schema>, table: &Arc<Table>, context: &Arc<Context>) -> Result<Rules> {
-        let binding = Binding { schema, system: &context.system, context };
+    pub fn compile(
+        schema: &Arc<Schema>,
+        table: &Arc<Table>,
+        context: &Arc<Context>,
+    ) -> Result<Rules> {
+        let binding = Binding {
+            schema,
+            system: &context.system,
+            context,
+        };
         let checks = table.checks.iter().map(|check| {
-            let (expression, relation) = bind::table_expression(&check.expression, table, &binding)?;
-            Ok(CompiledCheck { name: check.name.clone(), expression, relation })
+            let (expression, relation) =
+                bind::table_expression(&check.expression, table, &binding)?;
+            Ok(CompiledCheck {
+                name: check.name.clone(),
+                expression,
+                relation,
+            })
         });
         let parents = table.foreign_keys.iter().map(|key| {
             let parent = schema.table(key.parent).ok_or_else(|| missing(key))?;
             reference(key, table, parent)
         });
-        let children =
-            schema.children_of(table.id).map(|(child, key)| reference(key, child, table));
+        let children = schema
+            .children_of(table.id)
+            .map(|(child, key)| reference(key, child, table));
         Ok(Rules {
             table: table.clone(),
             key: table.key_positions(),
@@ -122,11 +136,16 @@ impl Rules {
             }
         }
         for check in &self.checks {
-            let scope = RowScope { relation: check.relation, row, parameters: &[] };
+            let scope = RowScope {
+                relation: check.relation,
+                row,
+                parameters: &[],
+            };
             if evaluate(&check.expression, &scope, context)? == Value::Bool(false) {
                 let (name, table) = (&check.name, &self.table.name);
-                let message =
-                    format!("new row for relation \"{table}\" violates check constraint \"{name}\"");
+                let message = format!(
+                    "new row for relation \"{table}\" violates check constraint \"{name}\""
+                );
                 return Err(Error::new(SqlState::CHECK_VIOLATION, message)
                     .detail(self.failing(row, context))
                     .table(table)
@@ -145,14 +164,21 @@ impl Rules {
             }
             out
         });
-        format!("Failing row contains ({}).", shown.collect::<Vec<_>>().join(", "))
+        format!(
+            "Failing row contains ({}).",
+            shown.collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// The values of a row under a unique key; `None` when the key does not
     /// hold for it: a null in it, or outside a partial index.
     pub fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {
         if let Some((predicate, relation)) = &unique.predicate {
-            let scope = RowScope { relation: *relation, row, parameters: &[] };
+            let scope = RowScope {
+                relation: *relation,
+                row,
+                parameters: &[],
+            };
             if evaluate(predicate, &scope, &self.context)? != Value::Bool(true) {
                 return Ok(None);
             }
@@ -162,7 +188,11 @@ impl Rules {
             let value = match part {
                 KeyPart::Column(place) => row[*place].clone(),
                 KeyPart::Expression(expression, relation) => {
-                    let scope = RowScope { relation: *relation, row, parameters: &[] };
+                    let scope = RowScope {
+                        relation: *relation,
+                        row,
+                        parameters: &[],
+                    };
                     evaluate(expression, &scope, &self.context)?
                 }
             };
@@ -187,16 +217,29 @@ impl Rules {
 
     /// The error of a row whose unique key another row has.
     pub fn duplicate(&self, unique: &Unique, values: &[Value], context: &Context) -> Error {
-        let message = format!("duplicate key value violates unique constraint \"{}\"", unique.name);
-        let names: Vec<String> = unique.parts.iter().map(|part| self.part_name(part)).collect();
+        let message = format!(
+            "duplicate key value violates unique constraint \"{}\"",
+            unique.name
+        );
+        let names: Vec<String> = unique
+            .parts
+            .iter()
+            .map(|part| self.part_name(part))
+            .collect();
         let types = unique.parts.iter().map(|part| match part {
             KeyPart::Column(place) => self.table.columns[*place].ty.clone(),
             KeyPart::Expression(expression, _) => expression.ty.clone(),
         });
-        let shown = values.iter().zip(types).map(|(value, ty)| shown(value, &ty, context));
+        let shown = values
+            .iter()
+            .zip(types)
+            .map(|(value, ty)| shown(value, &ty, context));
         let shown = shown.collect::<Vec<_>>().join(", ");
         Error::new(SqlState::UNIQUE_VIOLATION, message)
-            .detail(format!("Key ({})=({shown}) already exists.", names.join(", ")))
+            .detail(format!(
+                "Key ({})=({shown}) already exists.",
+                names.join(", ")
+            ))
             .table(&self.table.name)
             .constraint(&unique.name)
     }
@@ -230,15 +273,20 @@ fn shown(value: &Value, ty: &crate::types::Type, context: &Context) -> String {
 impl Reference {
     /// The foreign key's values of a child row; `None` when a null frees it.
     pub fn child_values(&self, row: &Row) -> Result<Option<Vec<Value>>> {
-        let values: Vec<Value> = self.child_places.iter().map(|place| row[*place].clone()).collect();
+        let values: Vec<Value> = self
+            .child_places
+            .iter()
+            .map(|place| row[*place].clone())
+            .collect();
         let nulls = values.iter().filter(|value| value.is_null()).count();
         if nulls == 0 {
             return Ok(Some(values));
         }
         if self.key.match_full && nulls < values.len() {
             let (table, name) = (&self.child.name, &self.key.name);
-            let message =
-                format!("insert or update on table \"{table}\" violates foreign key constraint \"{name}\"");
+            let message = format!(
+                "insert or update on table \"{table}\" violates foreign key constraint \"{name}\""
+            );
             return Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
                 .detail("MATCH FULL does not allow mixing of null and nonnull key values.")
                 .table(table)
@@ -248,24 +296,34 @@ impl Reference {
     }
 
     pub fn parent_values(&self, row: &Row) -> Vec<Value> {
-        self.parent_places.iter().map(|place| row[*place].clone()).collect()
+        self.parent_places
+            .iter()
+            .map(|place| row[*place].clone())
+            .collect()
     }
 
     /// The claim on the parent's key of these values, given in the key's order.
     pub fn parent_claim(&self, values: &[Value]) -> ClaimKey {
-        let ordered: Vec<Value> =
-            self.unique_order.iter().map(|place| values[*place].clone()).collect();
+        let ordered: Vec<Value> = self
+            .unique_order
+            .iter()
+            .map(|place| values[*place].clone())
+            .collect();
         ClaimKey::of(self.parent.id, self.unique, &ordered)
     }
 
     /// 23503 for a child without a parent.
     pub fn no_parent(&self, values: &[Value], context: &Context) -> Error {
         let (table, name) = (&self.child.name, &self.key.name);
-        let message =
-            format!("insert or update on table \"{table}\" violates foreign key constraint \"{name}\"");
+        let message = format!(
+            "insert or update on table \"{table}\" violates foreign key constraint \"{name}\""
+        );
         let key = key_text(&self.child, &self.child_places, values, context);
         Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!("Key {key} is not present in table \"{}\".", self.parent.name))
+            .detail(format!(
+                "Key {key} is not present in table \"{}\".",
+                self.parent.name
+            ))
             .table(table)
             .constraint(name)
     }
@@ -278,17 +336,23 @@ impl Reference {
         );
         let key = key_text(&self.parent, &self.parent_places, values, context);
         Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!("Key {key} is still referenced from table \"{child}\"."))
+            .detail(format!(
+                "Key {key} is still referenced from table \"{child}\"."
+            ))
             .table(child)
             .constraint(name)
     }
 }
 
 fn key_text(table: &Table, places: &[usize], values: &[Value], context: &Context) -> String {
-    let names: Vec<&str> = places.iter().map(|place| table.columns[*place].name.as_str()).collect();
+    let names: Vec<&str> = places
+        .iter()
+        .map(|place| table.columns[*place].name.as_str())
+        .collect();
     let values = places.iter().zip(values);
-    let shown: Vec<String> =
-        values.map(|(place, value)| shown(value, &table.columns[*place].ty, context)).collect();
+    let shown: Vec<String> = values
+        .map(|(place, value)| shown(value, &table.columns[*place].ty, context))
+        .collect();
     format!("({})=({})", names.join(", "), shown.join(", "))
 }
 
@@ -298,10 +362,16 @@ fn missing(key: &ForeignKey) -> Error {
 
 fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Result<Reference> {
     let place = |table: &Table, id| table.position(id).ok_or_else(|| missing(key));
-    let child_places: Vec<usize> =
-        key.columns.iter().map(|id| place(child, *id)).collect::<Result<_>>()?;
-    let parent_places: Vec<usize> =
-        key.parent_columns.iter().map(|id| place(parent, *id)).collect::<Result<_>>()?;
+    let child_places: Vec<usize> = key
+        .columns
+        .iter()
+        .map(|id| place(child, *id))
+        .collect::<Result<_>>()?;
+    let parent_places: Vec<usize> = key
+        .parent_columns
+        .iter()
+        .map(|id| place(parent, *id))
+        .collect::<Result<_>>()?;
     let (unique, order) = referenced(parent, &parent_places).ok_or_else(|| missing(key))?;
     let unique_order = order
         .iter()
@@ -329,17 +399,23 @@ fn referenced(parent: &Table, places: &[usize]) -> Option<(ObjectId, Vec<usize>)
     if matches!(parent.key, PrimaryKey::Declared { .. }) && same(&key) {
         return Some((ObjectId(0), key));
     }
-    parent.indexes.iter().filter(|index| index.unique && index.predicate.is_none()).find_map(|index| {
-        let columns: Option<Vec<usize>> = index
-            .columns
-            .iter()
-            .map(|column| match &column.key {
-                IndexKey::Column(id) => parent.position(*id),
-                IndexKey::Expression(..) => None,
-            })
-            .collect();
-        columns.filter(|columns| same(columns)).map(|columns| (index.id, columns))
-    })
+    parent
+        .indexes
+        .iter()
+        .filter(|index| index.unique && index.predicate.is_none())
+        .find_map(|index| {
+            let columns: Option<Vec<usize>> = index
+                .columns
+                .iter()
+                .map(|column| match &column.key {
+                    IndexKey::Column(id) => parent.position(*id),
+                    IndexKey::Expression(..) => None,
+                })
+                .collect();
+            columns
+                .filter(|columns| same(columns))
+                .map(|columns| (index.id, columns))
+        })
 }
 
 fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
@@ -364,8 +440,14 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
         for column in &index.columns {
             match &column.key {
                 IndexKey::Column(id) => {
-                    let place = table.position(*id).ok_or_else(|| Error::internal("index column"))?;
-                    sides.push(Expression::column(LOOKUP, place, table.columns[place].ty.clone()));
+                    let place = table
+                        .position(*id)
+                        .ok_or_else(|| Error::internal("index column"))?;
+                    sides.push(Expression::column(
+                        LOOKUP,
+                        place,
+                        table.columns[place].ty.clone(),
+                    ));
                     parts.push(KeyPart::Column(place));
                 }
                 IndexKey::Expression(text, _) => {
@@ -400,7 +482,9 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
 fn over_lookup(expression: &Expression, relation: RelationId) -> Result<Expression> {
     match relation == LOOKUP {
         true => Ok(expression.clone()),
-        false => Err(Error::internal("a stored expression is bound over another relation")),
+        false => Err(Error::internal(
+            "a stored expression is bound over another relation",
+        )),
     }
 }
 
@@ -422,17 +506,41 @@ fn lookup_by(
     let mut conditions = Vec::with_capacity(sides.len() + 1);
     for (number, side) in sides.into_iter().enumerate() {
         let ty = side.ty.without_modifier();
-        let parameter = Expression { kind: ExpressionKind::Parameter(number), ty: side.ty.clone() };
+        let parameter = Expression {
+            kind: ExpressionKind::Parameter(number),
+            ty: side.ty.clone(),
+        };
         let kind = if nulls_equal {
-            ExpressionKind::IsDistinct { left: Box::new(side), right: Box::new(parameter), negated: true }
+            ExpressionKind::IsDistinct {
+                left: Box::new(side),
+                right: Box::new(parameter),
+                negated: true,
+            }
         } else {
             let equal = resolve::operator("=", &[ty.clone(), ty])?.function;
-            ExpressionKind::Call { function: equal, arguments: vec![side, parameter] }
+            ExpressionKind::Call {
+                function: equal,
+                arguments: vec![side, parameter],
+            }
         };
-        conditions.push(Expression { kind, ty: crate::types::Type::Bool });
+        conditions.push(Expression {
+            kind,
+            ty: crate::types::Type::Bool,
+        });
     }
     conditions.extend(condition);
-    let filter = Expression { kind: ExpressionKind::And(conditions), ty: crate::types::Type::Bool };
-    let from = From::Table { relation: LOOKUP, table: table.clone(), alias: table.name.clone() };
-    Ok(Arc::new(of_select(plain(whole_row(table, LOOKUP), vec![from], Some(filter)))))
+    let filter = Expression {
+        kind: ExpressionKind::And(conditions),
+        ty: crate::types::Type::Bool,
+    };
+    let from = From::Table {
+        relation: LOOKUP,
+        table: table.clone(),
+        alias: table.name.clone(),
+    };
+    Ok(Arc::new(of_select(plain(
+        whole_row(table, LOOKUP),
+        vec![from],
+        Some(filter),
+    ))))
 }

@@ -14,6 +14,7 @@ use super::read::{self, Question, Refused};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
+use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::evaluation::{of_select, plain, whole_row};
@@ -33,7 +34,9 @@ impl Evaluator<'_> {
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
-        let claim = self.transaction.claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
+        let claim =
+            self.transaction
+                .claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
         claim.await?;
         for table in tables_changed(&statement.changes) {
             self.claim_table(table, Mode::Update).await?;
@@ -50,9 +53,12 @@ impl Evaluator<'_> {
             None => None,
         };
         let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
-        transaction.changes.extend(statement.changes.iter().cloned());
+        transaction
+            .changes
+            .extend(statement.changes.iter().cloned());
         transaction.schema = Some(changed.clone());
         for table in created(&statement.changes) {
             // Nothing of it is on a replica: what is written is all there is.
@@ -75,40 +81,68 @@ impl Evaluator<'_> {
 
     async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let question = self.question(Arc::new(query.clone())).await?;
-        Ok(read::read_all(&self.transaction.cluster, &question).await?.1)
+        Ok(read::read_all(&self.transaction.cluster, &question)
+            .await?
+            .1)
     }
 
     /// CREATE TABLE AS: the rows get hidden keys and go in as written rows.
     async fn fill(&mut self, changes: &[SchemaChange], rows: Vec<Row>) -> Result<(), Refused> {
-        let Some(created) = created(changes).next() else { return Ok(()) };
-        let Some(table) = self.schema.table(created.id).cloned() else { return Ok(()) };
+        let Some(created) = created(changes).next() else {
+            return Ok(());
+        };
+        let Some(table) = self.schema.table(created.id).cloned() else {
+            return Ok(());
+        };
         let rules = self.rules(&table)?;
         for (number, mut row) in rows.into_iter().enumerate() {
             // Only a hidden key is not in the query's result.
             row.resize(table.columns.len(), Value::Int(number as i64 + 1));
-            self.transaction.written.put(&rules, rules.key_of(&row), None, Some(row))?;
+            self.transaction
+                .written
+                .put(&rules, rules.key_of(&row), None, Some(row))?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
             let count = self.transaction.written.rows(table.id).count() as i64;
-            self.transaction.cluster.counters.set(*sequence, count.max(1), count > 0);
+            self.transaction
+                .cluster
+                .counters
+                .set(*sequence, count.max(1), count > 0);
         }
         Ok(())
     }
 
     /// Added columns whose values differ from row to row: each existing row is
     /// written anew as it lies after the change.
-    async fn fill_columns(&mut self, fills: &[ColumnFill], changed: &Arc<Schema>) -> Result<(), Refused> {
-        let Some(first) = fills.first() else { return Ok(()) };
-        let (old, new) = (self.table(first.table)?, changed.table(first.table).cloned());
+    async fn fill_columns(
+        &mut self,
+        fills: &[ColumnFill],
+        changed: &Arc<Schema>,
+    ) -> Result<(), Refused> {
+        let Some(first) = fills.first() else {
+            return Ok(());
+        };
+        let (old, new) = (
+            self.table(first.table)?,
+            changed.table(first.table).cloned(),
+        );
         let new = new.ok_or_else(|| Error::internal("a filled table is gone"))?;
         let from = vec![table_item(&old, CHILD)];
-        let rows = self.look(of_select(plain(whole_row(&old, CHILD), from, None))).await?;
-        let rules = self.transaction.cluster.rules(changed, &new, &self.context)?;
+        let rows = self
+            .look(of_select(plain(whole_row(&old, CHILD), from, None)))
+            .await?;
+        let rules = self
+            .transaction
+            .cluster
+            .rules(changed, &new, &self.context)?;
         for row in rows {
-            let laid = new.columns.iter().map(|column| match old.position(column.id) {
-                Some(place) => row[place].clone(),
-                None => Value::Null,
-            });
+            let laid = new
+                .columns
+                .iter()
+                .map(|column| match old.position(column.id) {
+                    Some(place) => row[place].clone(),
+                    None => Value::Null,
+                });
             let before: Row = laid.collect();
             let mut after = before.clone();
             for fill in fills {
@@ -117,7 +151,12 @@ impl Evaluator<'_> {
                 }
             }
             rules.check(&after, &self.context)?;
-            self.transaction.written.put(&rules, rules.key_of(&before), Some(&before), Some(after))?;
+            self.transaction.written.put(
+                &rules,
+                rules.key_of(&before),
+                Some(&before),
+                Some(after),
+            )?;
         }
         Ok(())
     }
@@ -131,8 +170,10 @@ impl Evaluator<'_> {
                 let operand = Expression::column(CHILD, place, column.ty.clone());
                 let null = is_null(operand);
                 if self.any_row(&table, CHILD, null).await?.is_some() {
-                    let message =
-                        format!("column \"{}\" of relation \"{}\" contains null values", column.name, table.name);
+                    let message = format!(
+                        "column \"{}\" of relation \"{}\" contains null values",
+                        column.name, table.name
+                    );
                     return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
                 }
                 Ok(())
@@ -141,13 +182,20 @@ impl Evaluator<'_> {
                 let table = self.table(*table)?;
                 let any = Expression::constant(Value::Bool(true), Type::Bool);
                 if self.any_row(&table, CHILD, any).await?.is_some() {
-                    let message =
-                        format!("column \"{column}\" of relation \"{}\" contains null values", table.name);
+                    let message = format!(
+                        "column \"{column}\" of relation \"{}\" contains null values",
+                        table.name
+                    );
                     return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
                 }
                 Ok(())
             }
-            SchemaCheck::Holds { table, relation, condition, constraint } => {
+            SchemaCheck::Holds {
+                table,
+                relation,
+                condition,
+                constraint,
+            } => {
                 let table = self.table(*table)?;
                 let violated = Expression {
                     kind: ExpressionKind::IsTruth {
@@ -166,20 +214,37 @@ impl Evaluator<'_> {
                 }
                 Ok(())
             }
-            SchemaCheck::Unique { table, columns, relation, filter, name } => {
+            SchemaCheck::Unique {
+                table,
+                columns,
+                relation,
+                filter,
+                name,
+            } => {
                 let table = self.table(*table)?;
-                self.check_unique(&table, columns, *relation, filter.as_ref(), name).await
+                self.check_unique(&table, columns, *relation, filter.as_ref(), name)
+                    .await
             }
-            SchemaCheck::ForeignKey { table, columns, parent, parent_columns, constraint } => {
+            SchemaCheck::ForeignKey {
+                table,
+                columns,
+                parent,
+                parent_columns,
+                constraint,
+            } => {
                 let child = self.table(*table)?;
                 let parent = self.table(*parent)?;
-                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint).await
+                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint)
+                    .await
             }
         }
     }
 
     fn table(&self, id: TableId) -> Result<Arc<Table>> {
-        self.schema.table(id).cloned().ok_or_else(|| Error::internal("a check names no table"))
+        self.schema
+            .table(id)
+            .cloned()
+            .ok_or_else(|| Error::internal("a check names no table"))
     }
 
     /// Rows of a query over committed tables, or over the transaction's own.
@@ -189,7 +254,12 @@ impl Evaluator<'_> {
             query: Arc::new(query),
             parameters: Arc::from([]),
             context: self.context.clone(),
-            schema: self.transaction.base.as_ref().unwrap_or(&self.schema).version,
+            schema: self
+                .transaction
+                .base
+                .as_ref()
+                .unwrap_or(&self.schema)
+                .version,
             level: Level::Evaluate(cluster.replicas.stable()),
             overlay: self.transaction.written.overlay(),
             snapshot: None,
@@ -220,8 +290,10 @@ impl Evaluator<'_> {
         name: &str,
     ) -> Result<(), Refused> {
         let from = vec![table_item(table, relation)];
-        let mut conditions: Vec<Expression> =
-            columns.iter().map(|column| not(is_null(column.clone()))).collect();
+        let mut conditions: Vec<Expression> = columns
+            .iter()
+            .map(|column| not(is_null(column.clone())))
+            .collect();
         conditions.extend(filter.cloned());
         let mut select = plain(columns.to_vec(), from, Some(and(conditions)));
         let count = resolve::function("count", &[])?.function;
@@ -240,12 +312,17 @@ impl Evaluator<'_> {
         select.group_by = columns.to_vec();
         select.grouped = true;
         select.having = Some(Expression {
-            kind: ExpressionKind::Call { function: more, arguments: vec![counted, one] },
+            kind: ExpressionKind::Call {
+                function: more,
+                arguments: vec![counted, one],
+            },
             ty: Type::Bool,
         });
         let mut query = of_select(select);
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let Some(row) = self.look(query).await?.into_iter().next() else { return Ok(()) };
+        let Some(row) = self.look(query).await?.into_iter().next() else {
+            return Ok(());
+        };
         let values = columns.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
             crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
@@ -279,17 +356,28 @@ impl Evaluator<'_> {
         let mut shown = Vec::with_capacity(columns.len());
         for (column, parent_column) in columns.iter().zip(parent_columns) {
             let left = Expression::column(CHILD, *column, child.columns[*column].ty.clone());
-            let right = Expression::column(PARENT, *parent_column, parent.columns[*parent_column].ty.clone());
+            let right = Expression::column(
+                PARENT,
+                *parent_column,
+                parent.columns[*parent_column].ty.clone(),
+            );
             let types = [left.ty.without_modifier(), right.ty.without_modifier()];
             let equal = resolve::operator("=", &types)?.function;
             conditions.push(not(is_null(left.clone())));
             shown.push(left.clone());
             matches.push(Expression {
-                kind: ExpressionKind::Call { function: equal, arguments: vec![left, right] },
+                kind: ExpressionKind::Call {
+                    function: equal,
+                    arguments: vec![left, right],
+                },
                 ty: Type::Bool,
             });
         }
-        let missing = Expression::column(PARENT, parent_columns[0], parent.columns[parent_columns[0]].ty.clone());
+        let missing = Expression::column(
+            PARENT,
+            parent_columns[0],
+            parent.columns[parent_columns[0]].ty.clone(),
+        );
         conditions.push(is_null(missing));
         let join = From::Join {
             kind: JoinKind::Left,
@@ -299,8 +387,13 @@ impl Evaluator<'_> {
         };
         let mut query = of_select(plain(shown.clone(), vec![join], Some(and(conditions))));
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let Some(row) = self.look(query).await?.into_iter().next() else { return Ok(()) };
-        let names: Vec<&str> = columns.iter().map(|place| child.columns[*place].name.as_str()).collect();
+        let Some(row) = self.look(query).await?.into_iter().next() else {
+            return Ok(());
+        };
+        let names: Vec<&str> = columns
+            .iter()
+            .map(|place| child.columns[*place].name.as_str())
+            .collect();
         let values = shown.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
             crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
@@ -312,7 +405,10 @@ impl Evaluator<'_> {
             "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
         );
         Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!("Key ({})=({values}) is not present in table \"{parent}\".", names.join(", ")))
+            .detail(format!(
+                "Key ({})=({values}) is not present in table \"{parent}\".",
+                names.join(", ")
+            ))
             .table(child)
             .constraint(constraint)
             .into())
@@ -320,20 +416,36 @@ impl Evaluator<'_> {
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {
-    From::Table { relation, table: table.clone(), alias: table.name.clone() }
+    From::Table {
+        relation,
+        table: table.clone(),
+        alias: table.name.clone(),
+    }
 }
 
 fn is_null(operand: Expression) -> Expression {
-    let kind = ExpressionKind::IsNull { operand: Box::new(operand), negated: false };
-    Expression { kind, ty: Type::Bool }
+    let kind = ExpressionKind::IsNull {
+        operand: Box::new(operand),
+        negated: false,
+    };
+    Expression {
+        kind,
+        ty: Type::Bool,
+    }
 }
 
 fn not(operand: Expression) -> Expression {
-    Expression { kind: ExpressionKind::Not(Box::new(operand)), ty: Type::Bool }
+    Expression {
+        kind: ExpressionKind::Not(Box::new(operand)),
+        ty: Type::Bool,
+    }
 }
 
 fn and(conditions: Vec<Expression>) -> Expression {
-    Expression { kind: ExpressionKind::And(conditions), ty: Type::Bool }
+    Expression {
+        kind: ExpressionKind::And(conditions),
+        ty: Type::Bool,
+    }
 }
 
 fn created(changes: &[SchemaChange]) -> impl Iterator<Item = &Table> {
@@ -372,12 +484,16 @@ pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
     };
     let referenced = |change: &SchemaChange| match change {
         SchemaChange::AddForeignKey { key, .. } => vec![key.parent],
-        SchemaChange::CreateTable(table) => table.foreign_keys.iter().map(|key| key.parent).collect(),
+        SchemaChange::CreateTable(table) => {
+            table.foreign_keys.iter().map(|key| key.parent).collect()
+        }
         _ => Vec::new(),
     };
     let own = changes.iter().filter_map(table);
     let others = changes.iter().flat_map(referenced);
-    own.chain(others).filter(|table| !new.contains(table)).collect()
+    own.chain(others)
+        .filter(|table| !new.contains(table))
+        .collect()
 }
 
 /// Existing tables whose rows lie otherwise after the changes than on the replicas.
@@ -385,7 +501,11 @@ pub fn relaid(base: &Schema, now: &Schema) -> BTreeSet<TableId> {
     let same = |a: &Table, b: &Table| a.name == b.name && a.columns == b.columns && a.key == b.key;
     base.tables
         .iter()
-        .filter(|(id, table)| now.tables.get(*id).is_none_or(|changed| !same(table, changed)))
+        .filter(|(id, table)| {
+            now.tables
+                .get(*id)
+                .is_none_or(|changed| !same(table, changed))
+        })
         .map(|(id, _)| *id)
         .collect()
 }

@@ -31,7 +31,12 @@ struct State {
 
 impl Counters {
     pub fn new(values: BTreeMap<ObjectId, Counter>) -> Counters {
-        Counters { state: Mutex::new(State { values, dirty: BTreeSet::new() }) }
+        Counters {
+            state: Mutex::new(State {
+                values,
+                dirty: BTreeSet::new(),
+            }),
+        }
     }
 
     /// The counters that moved since the last call, for an entry to carry.
@@ -41,12 +46,18 @@ impl Counters {
             return Vec::new();
         }
         let dirty = std::mem::take(&mut state.dirty);
-        dirty.into_iter().filter_map(|id| Some((id, *state.values.get(&id)?))).collect()
+        dirty
+            .into_iter()
+            .filter_map(|id| Some((id, *state.values.get(&id)?)))
+            .collect()
     }
 
     /// The entry that carried them was not logged: they are to be carried again.
     pub fn put_back(&self, moved: &[(ObjectId, Counter)]) {
-        self.state.lock().dirty.extend(moved.iter().map(|(id, _)| *id));
+        self.state
+            .lock()
+            .dirty
+            .extend(moved.iter().map(|(id, _)| *id));
     }
 
     fn next(&self, sequence: &Sequence) -> Result<i64> {
@@ -56,7 +67,13 @@ impl Counters {
             Some(counter) => counter.last_value,
             None => sequence.start,
         };
-        state.values.insert(sequence.id, Counter { last_value: value, is_called: true });
+        state.values.insert(
+            sequence.id,
+            Counter {
+                last_value: value,
+                is_called: true,
+            },
+        );
         state.dirty.insert(sequence.id);
         Ok(value)
     }
@@ -64,7 +81,13 @@ impl Counters {
     /// Moves a counter so that `value` was given out (`called`) or comes next.
     pub fn set(&self, sequence: ObjectId, value: i64, called: bool) {
         let mut state = self.state.lock();
-        state.values.insert(sequence, Counter { last_value: value, is_called: called });
+        state.values.insert(
+            sequence,
+            Counter {
+                last_value: value,
+                is_called: called,
+            },
+        );
         state.dirty.insert(sequence);
     }
 
@@ -84,7 +107,10 @@ fn advance(sequence: &Sequence, last: i64) -> Result<i64> {
                 true => ("maximum", sequence.max),
                 false => ("minimum", sequence.min),
             };
-            let message = format!("nextval: reached {end} value of sequence \"{}\" ({bound})", sequence.name);
+            let message = format!(
+                "nextval: reached {end} value of sequence \"{}\" ({bound})",
+                sequence.name
+            );
             Err(Error::new(SqlState(*b"2200H"), message))
         }
     }
@@ -115,7 +141,10 @@ pub struct SessionSequences {
 impl SessionSequences {
     fn sequence(&self, id: ObjectId) -> Result<&Arc<Sequence>> {
         self.schema.sequences.get(&id).ok_or_else(|| {
-            Error::new(SqlState::UNDEFINED_TABLE, format!("could not open sequence with OID {id}"))
+            Error::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("could not open sequence with OID {id}"),
+            )
         })
     }
 
@@ -209,7 +238,16 @@ mod tests {
         let counters = Counters::default();
         counters.next(&sequence(1, 9, 1, false)).unwrap();
         let moved = counters.take_moved();
-        assert_eq!(moved, vec![(ObjectId(1), Counter { last_value: 1, is_called: true })]);
+        assert_eq!(
+            moved,
+            vec![(
+                ObjectId(1),
+                Counter {
+                    last_value: 1,
+                    is_called: true
+                }
+            )]
+        );
         assert!(counters.take_moved().is_empty());
         counters.put_back(&moved);
         assert_eq!(counters.take_moved(), moved);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{Claimed, ClaimKey, Contended, Mode, Owner, Watch};
+use super::claim::{ClaimKey, Claimed, Contended, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::read::{self, Held, Refused};
 use super::rules::Reference;
@@ -19,10 +19,10 @@ use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Schema;
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
+use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
 use crate::types::Value;
 use crate::types::id::{Index, TableId, TransactionId};
-use crate::log::command::SchemaEntry;
 use crate::types::write::Outcome;
 
 /// A transaction between its first statement and its end.
@@ -103,7 +103,12 @@ pub struct Patience {
 }
 
 impl OpenTransaction {
-    pub fn new(cluster: Arc<DataCluster>, id: TransactionId, isolation: Isolation, read_only: bool) -> OpenTransaction {
+    pub fn new(
+        cluster: Arc<DataCluster>,
+        id: TransactionId,
+        isolation: Isolation,
+        read_only: bool,
+    ) -> OpenTransaction {
         OpenTransaction {
             cluster,
             id,
@@ -130,16 +135,28 @@ impl OpenTransaction {
             return Ok(None);
         }
         if self.snapshot.is_none() {
-            let watch = self.cluster.claims.watch_from(self.cluster.replicas.stable());
+            let watch = self
+                .cluster
+                .claims
+                .watch_from(self.cluster.replicas.stable());
             let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
-            let closer = Closer { cluster: self.cluster.clone(), held: held.clone() };
-            self.snapshot = Some(Snapshot { held, _watch: watch, closer });
+            let closer = Closer {
+                cluster: self.cluster.clone(),
+                held: held.clone(),
+            };
+            self.snapshot = Some(Snapshot {
+                held,
+                _watch: watch,
+                closer,
+            });
         }
         Ok(self.snapshot.as_ref().map(|snapshot| snapshot.held.clone()))
     }
 
     pub fn snapshot_index(&self) -> Option<Index> {
-        self.snapshot.as_ref().map(|snapshot| snapshot.closer.held.index)
+        self.snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.closer.held.index)
     }
 
     /// Claims a key for this transaction. `read_at` is the index of the
@@ -169,7 +186,9 @@ impl OpenTransaction {
             return Ok(Claim::Skipped);
         }
         let fixed = self.snapshot_index();
-        let stale = fixed.or(read_at).is_some_and(|index| claims.changed_since(key, index));
+        let stale = fixed
+            .or(read_at)
+            .is_some_and(|index| claims.changed_since(key, index));
         match (stale, fixed) {
             (true, Some(_)) if mode != Mode::KeyShare => Err(Error::new(
                 SqlState::SERIALIZATION_FAILURE,
@@ -182,7 +201,11 @@ impl OpenTransaction {
 
     pub fn savepoint(&mut self, name: String) {
         let claims = self.cluster.claims.mark(self.owner);
-        self.savepoints.push(Savepoint { name, place: self.place(), claims });
+        self.savepoints.push(Savepoint {
+            name,
+            place: self.place(),
+            claims,
+        });
     }
 
     pub fn place(&self) -> Place {
@@ -216,7 +239,9 @@ impl OpenTransaction {
         self.savepoints.truncate(place + 1);
         if let Some(savepoint) = self.savepoints.pop() {
             self.return_to(&savepoint.place);
-            self.cluster.claims.release_after(self.owner, savepoint.claims);
+            self.cluster
+                .claims
+                .release_after(self.owner, savepoint.claims);
             self.savepoints.push(savepoint);
         }
         Ok(())
@@ -227,10 +252,13 @@ impl OpenTransaction {
     }
 
     fn savepoint_place(&self, name: &str) -> Result<usize> {
-        self.savepoints.iter().rposition(|savepoint| savepoint.name == name).ok_or_else(|| {
-            let message = format!("savepoint \"{name}\" does not exist");
-            Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
-        })
+        self.savepoints
+            .iter()
+            .rposition(|savepoint| savepoint.name == name)
+            .ok_or_else(|| {
+                let message = format!("savepoint \"{name}\" does not exist");
+                Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
+            })
     }
 
     /// Gives up everything.
@@ -278,7 +306,10 @@ impl OpenTransaction {
     fn read_set(&self) -> Option<ReadSet> {
         let snapshot = self.snapshot_index()?;
         let serializable = self.isolation == Isolation::Serializable && !self.written.is_empty();
-        serializable.then(|| ReadSet { snapshot, tables: self.tables_read.iter().copied().collect() })
+        serializable.then(|| ReadSet {
+            snapshot,
+            tables: self.tables_read.iter().copied().collect(),
+        })
     }
 }
 
@@ -309,7 +340,10 @@ pub async fn submit(
     read: Option<ReadSet>,
 ) -> Result<(Index, Outcome), Refusal> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    let mut waiting = Waiting { cluster, pending: None };
+    let mut waiting = Waiting {
+        cluster,
+        pending: None,
+    };
     let submitted = {
         let cluster = cluster.clone();
         let future = async move {
@@ -369,4 +403,3 @@ pub fn error_of(failure: &crate::types::write::Failure) -> Error {
     }
     error
 }
-

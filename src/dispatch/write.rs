@@ -91,7 +91,10 @@ impl Sequencer {
             table_changes: HashMap::new(),
         };
         tasks.spawn("sequence", worker.run(receiver, stop));
-        Sequencer { queue: sender, replicas }
+        Sequencer {
+            queue: sender,
+            replicas,
+        }
     }
 
     /// Puts a write in order and waits until every in-sync replica has applied it.
@@ -104,10 +107,18 @@ impl Sequencer {
     ) -> Result<Decided, Refusal> {
         let decided = self.replicas.expect(id);
         let (refused, refusal) = oneshot::channel();
-        let submission = Submission { id, content, schema, read, refused };
+        let submission = Submission {
+            id,
+            content,
+            schema,
+            read,
+            refused,
+        };
         if self.queue.send(submission).await.is_err() {
             self.replicas.forget(id);
-            return Err(Refusal::Error(Error::unavailable("the node is shutting down")));
+            return Err(Refusal::Error(Error::unavailable(
+                "the node is shutting down",
+            )));
         }
         tokio::select! {
             biased;
@@ -127,7 +138,10 @@ impl Sequencer {
 const REPLAN: SqlState = SqlState(*b"PYQL0");
 
 fn outcome_unknown() -> Error {
-    Error::new(SqlState::OUTCOME_UNKNOWN, "the outcome of the transaction is unknown")
+    Error::new(
+        SqlState::OUTCOME_UNKNOWN,
+        "the outcome of the transaction is unknown",
+    )
 }
 
 struct Worker {
@@ -192,8 +206,14 @@ impl Worker {
                         self.propose_batch(std::mem::take(&mut entry)).await;
                         bytes = 0;
                     }
-                    let transaction = Transaction { id: submission.id, writes };
-                    let admitted = Admitted { transaction, refused: submission.refused };
+                    let transaction = Transaction {
+                        id: submission.id,
+                        writes,
+                    };
+                    let admitted = Admitted {
+                        transaction,
+                        refused: submission.refused,
+                    };
                     if size > ENTRY_BYTES_MAX {
                         self.propose_in_parts(admitted).await;
                     } else {
@@ -209,26 +229,40 @@ impl Worker {
     /// Checks what must hold at this place in the order.
     fn admit(&self, submission: &Submission, before: &[Admitted]) -> Result<()> {
         if self.replicas.is_stalled() {
-            return Err(Error::unavailable("no replica of the data cluster can take writes"));
+            return Err(Error::unavailable(
+                "no replica of the data cluster can take writes",
+            ));
         }
         let Some(definition) = self.replicas.definition() else {
-            return Err(Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"));
+            return Err(Error::new(
+                SqlState::DATABASE_DROPPED,
+                "the data cluster was dropped",
+            ));
         };
         if definition.schema.version != submission.schema.version {
             let same = match &submission.content {
                 Content::Schema(_) => false,
-                Content::Writes(writes) => writes.iter().flat_map(tables_of).all(|table| {
-                    submission.schema.table(table) == definition.schema.table(table)
-                }),
+                Content::Writes(writes) => writes
+                    .iter()
+                    .flat_map(tables_of)
+                    .all(|table| submission.schema.table(table) == definition.schema.table(table)),
             };
             if !same {
                 return Err(Error::new(REPLAN, "the schema changed"));
             }
         }
-        let Some(read) = &submission.read else { return Ok(()) };
+        let Some(read) = &submission.read else {
+            return Ok(());
+        };
         let changed = |table: &TableId| {
-            self.table_changes.get(table).is_some_and(|index| *index > read.snapshot)
-                || before.iter().flat_map(|a| &a.transaction.writes).flat_map(tables_of).any(|t| t == *table)
+            self.table_changes
+                .get(table)
+                .is_some_and(|index| *index > read.snapshot)
+                || before
+                    .iter()
+                    .flat_map(|a| &a.transaction.writes)
+                    .flat_map(tables_of)
+                    .any(|t| t == *table)
         };
         match read.tables.iter().any(changed) {
             false => Ok(()),
@@ -244,13 +278,17 @@ impl Worker {
         if entry.is_empty() {
             return;
         }
-        let (transactions, refused): (Vec<_>, Vec<_>) =
-            entry.into_iter().map(|admitted| (admitted.transaction, admitted.refused)).unzip();
+        let (transactions, refused): (Vec<_>, Vec<_>) = entry
+            .into_iter()
+            .map(|admitted| (admitted.transaction, admitted.refused))
+            .unzip();
         let batch = self.batch(transactions);
         let tables: Vec<TableId> = tables_written(&batch);
         let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
-            Ok(index) => self.table_changes.extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => self
+                .table_changes
+                .extend(tables.into_iter().map(|table| (table, index))),
             Err(error) => {
                 self.counters.put_back(&counters);
                 for refused in refused {
@@ -264,7 +302,9 @@ impl Worker {
         let definition = self.replicas.definition();
         Batch {
             cluster: self.cluster,
-            schema: definition.map(|cluster| cluster.schema.version).unwrap_or_default(),
+            schema: definition
+                .map(|cluster| cluster.schema.version)
+                .unwrap_or_default(),
             transactions,
             counters: self.counters.take_moved(),
             settled: self.replicas.settled(),
@@ -294,12 +334,18 @@ impl Worker {
         let mut batch = self.batch(vec![Transaction { id, writes: last }]);
         batch.parts = parts;
         match self.propose(Command::Batch(Arc::new(batch))).await {
-            Ok(index) => self.table_changes.extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => self
+                .table_changes
+                .extend(tables.into_iter().map(|table| (table, index))),
             Err(error) => drop(admitted.refused.send(error)),
         }
     }
 
-    async fn propose_schema(&mut self, mut schema: Box<SchemaEntry>, refused: oneshot::Sender<Error>) {
+    async fn propose_schema(
+        &mut self,
+        mut schema: Box<SchemaEntry>,
+        refused: oneshot::Sender<Error>,
+    ) {
         schema.counters = self.counters.take_moved();
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
@@ -337,8 +383,12 @@ pub fn tables_of(write: &Write) -> Vec<TableId> {
 }
 
 fn tables_written(batch: &Batch) -> Vec<TableId> {
-    let mut tables: Vec<TableId> =
-        batch.transactions.iter().flat_map(|t| &t.writes).flat_map(tables_of).collect();
+    let mut tables: Vec<TableId> = batch
+        .transactions
+        .iter()
+        .flat_map(|t| &t.writes)
+        .flat_map(tables_of)
+        .collect();
     tables.sort_unstable();
     tables.dedup();
     tables
@@ -405,12 +455,17 @@ fn split_write(write: Write) -> Vec<Write> {
             .map(|rows| Write::Insert { table, rows })
             .collect(),
         Write::Rows { table, changes }
-            if changes.iter().all(|change| change.before.is_none() || change.after.is_none()) =>
+            if changes
+                .iter()
+                .all(|change| change.before.is_none() || change.after.is_none()) =>
         {
             let size = |change: &RowChange| {
                 row_size(&change.key) + change.after.as_ref().map_or(1, |row| row_size(row))
             };
-            cut(changes, size).into_iter().map(|changes| Write::Rows { table, changes }).collect()
+            cut(changes, size)
+                .into_iter()
+                .map(|changes| Write::Rows { table, changes })
+                .collect()
         }
         other => vec![other],
     }

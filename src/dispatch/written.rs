@@ -32,8 +32,15 @@ pub struct Written {
 }
 
 enum Undo {
-    Row { table: TableId, key: Vec<u8>, previous: Option<OverlayRow> },
-    Table { table: TableId, previous: Option<OverlayTable> },
+    Row {
+        table: TableId,
+        key: Vec<u8>,
+        previous: Option<OverlayRow>,
+    },
+    Table {
+        table: TableId,
+        previous: Option<OverlayTable>,
+    },
 }
 
 /// What is known of a row without asking a replica.
@@ -55,12 +62,17 @@ impl Written {
     }
 
     pub fn is_truncated(&self, table: TableId) -> bool {
-        self.overlay.tables.get(&table).is_some_and(|table| table.truncated)
+        self.overlay
+            .tables
+            .get(&table)
+            .is_some_and(|table| table.truncated)
     }
 
     /// The row of a primary key.
     pub fn row(&self, table: TableId, key: &[Value]) -> Known<'_> {
-        let Some(written) = self.overlay.tables.get(&table) else { return Known::Unknown };
+        let Some(written) = self.overlay.tables.get(&table) else {
+            return Known::Unknown;
+        };
         match written.rows.get(&encode::encode_key(key)) {
             Some(OverlayRow { row: Some(row), .. }) => Known::Row(row),
             Some(OverlayRow { row: None, .. }) => Known::Deleted,
@@ -73,13 +85,17 @@ impl Written {
     pub fn row_with(&self, table: TableId, unique: ClaimKey) -> Option<&Row> {
         let written = self.overlay.tables.get(&table)?;
         let keys = self.uniques.get(&unique)?;
-        keys.iter().find_map(|key| written.rows.get(key)?.row.as_ref())
+        keys.iter()
+            .find_map(|key| written.rows.get(key)?.row.as_ref())
     }
 
     /// All live written rows of a table.
     pub fn rows(&self, table: TableId) -> impl Iterator<Item = &Row> {
         let written = self.overlay.tables.get(&table);
-        written.into_iter().flat_map(|written| written.rows.values()).filter_map(|row| row.row.as_ref())
+        written
+            .into_iter()
+            .flat_map(|written| written.rows.values())
+            .filter_map(|row| row.row.as_ref())
     }
 
     /// Writes a row (`None`: deletes it). `committed` is the row of this key as
@@ -97,7 +113,11 @@ impl Written {
         let truncated = self.is_truncated(table);
         self.before
             .entry((table, bytes.clone()))
-            .or_insert_with(|| committed.filter(|_| !truncated).map(|row| encode::row_hash(row)));
+            .or_insert_with(|| {
+                committed
+                    .filter(|_| !truncated)
+                    .map(|row| encode::row_hash(row))
+            });
         self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, |row| 32 * row.len());
         if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Error::new(
@@ -106,7 +126,11 @@ impl Written {
             ));
         }
         let previous = self.replace(table, bytes.clone(), Some(OverlayRow { key, row }))?;
-        self.undo.push(Undo::Row { table, key: bytes, previous });
+        self.undo.push(Undo::Row {
+            table,
+            key: bytes,
+            previous,
+        });
         Ok(())
     }
 
@@ -120,7 +144,9 @@ impl Written {
         let overlay = Arc::make_mut(&mut self.overlay);
         let written = overlay.tables.entry(table).or_default();
         let previous = written.rows.remove(&key);
-        let Some(rules) = rules else { return Ok(previous) };
+        let Some(rules) = rules else {
+            return Ok(previous);
+        };
         if let Some(row) = previous.as_ref().and_then(|previous| previous.row.as_ref()) {
             for unique in rules.unique_claims(row)? {
                 if let Some(keys) = self.uniques.get_mut(&unique.1) {
@@ -142,7 +168,10 @@ impl Written {
     /// Empties a table.
     pub fn truncate(&mut self, table: TableId) {
         let overlay = Arc::make_mut(&mut self.overlay);
-        let emptied = OverlayTable { truncated: true, rows: HashMap::new() };
+        let emptied = OverlayTable {
+            truncated: true,
+            rows: HashMap::new(),
+        };
         let previous = overlay.tables.insert(table, emptied);
         self.undo.push(Undo::Table { table, previous });
     }
@@ -156,7 +185,11 @@ impl Written {
     pub fn undo_to(&mut self, mark: usize) {
         while self.undo.len() > mark {
             match self.undo.pop() {
-                Some(Undo::Row { table, key, previous }) => {
+                Some(Undo::Row {
+                    table,
+                    key,
+                    previous,
+                }) => {
                     // Its unique keys were computed before, so this cannot fail anew.
                     let _ = self.replace(table, key, previous);
                 }
@@ -183,8 +216,13 @@ impl Written {
     /// What the log is to carry. Rows whose keys change go and come as separate
     /// changes, so that the list may be cut anywhere.
     pub fn into_writes(mut self) -> Vec<Write> {
-        let truncated: Vec<TableId> =
-            self.overlay.tables.iter().filter(|(_, t)| t.truncated).map(|(id, _)| *id).collect();
+        let truncated: Vec<TableId> = self
+            .overlay
+            .tables
+            .iter()
+            .filter(|(_, t)| t.truncated)
+            .map(|(id, _)| *id)
+            .collect();
         let mut writes = Vec::new();
         if !truncated.is_empty() {
             writes.push(Write::Truncate { tables: truncated });
@@ -198,11 +236,23 @@ impl Written {
                 match (before, row) {
                     (None, None) => {}
                     (Some(hash), None) => {
-                        changes[0].push(RowChange { key, before: Some(hash), after: None });
+                        changes[0].push(RowChange {
+                            key,
+                            before: Some(hash),
+                            after: None,
+                        });
                     }
                     (Some(hash), Some(row)) if encode::row_hash(&row) == hash => {}
-                    (Some(hash), after) => changes[1].push(RowChange { key, before: Some(hash), after }),
-                    (None, after) => changes[2].push(RowChange { key, before: None, after }),
+                    (Some(hash), after) => changes[1].push(RowChange {
+                        key,
+                        before: Some(hash),
+                        after,
+                    }),
+                    (None, after) => changes[2].push(RowChange {
+                        key,
+                        before: None,
+                        after,
+                    }),
                 }
             }
             for (phase, changes) in phases.iter_mut().zip(changes) {

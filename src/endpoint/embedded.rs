@@ -42,6 +42,9 @@ const DURABLE_PERIOD: Duration = Duration::from_millis(500);
 /// An idle writer looks for foreign hands this often.
 const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
+/// A writer that does not answer is looked at this often for signs of work.
+const WORK_LOOK: Duration = Duration::from_millis(20);
+
 /// Which replica this is.
 #[derive(Clone, Debug)]
 pub struct EmbeddedConfig {
@@ -130,7 +133,7 @@ impl Embedded {
 
     /// A count that moves while a delivery is being applied: a replica that
     /// works long is not a silent one.
-    pub fn work_done(&self) -> u64 {
+    fn work_done(&self) -> u64 {
         self.gate.work().load(Ordering::Relaxed)
     }
 
@@ -191,9 +194,21 @@ impl Endpoint for Embedded {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
     }
 
-    /// Its thread lives as long as this process.
+    /// The writer answers, or is seen at work.
     async fn alive(&self) -> Result<(), Fault> {
-        Ok(())
+        let before = self.work_done();
+        let position = self.position();
+        tokio::pin!(position);
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut position => return answered.map(drop),
+                () = self.runtime.sleep(WORK_LOOK) => {}
+            }
+            if self.work_done() != before || self.gate.is_moving_log() {
+                return Ok(());
+            }
+        }
     }
 
     async fn apply(&self, request: Apply) -> Result<Applied, Fault> {

@@ -401,7 +401,18 @@ impl<'a> Binder<'a> {
         arguments: Vec<Expression>,
         place: Place,
     ) -> Result<Expression> {
-        let arguments = self.call_arguments(&resolved.arguments, arguments, place)?;
+        let places = vec![place; arguments.len()];
+        self.call_at(resolved, arguments, &places)
+    }
+
+    /// The same, with where each argument stands.
+    fn call_at(
+        &mut self,
+        resolved: resolve::Resolved,
+        arguments: Vec<Expression>,
+        places: &[Place],
+    ) -> Result<Expression> {
+        let arguments = self.call_arguments(&resolved.arguments, arguments, places)?;
         Ok(Expression {
             kind: ExpressionKind::Call {
                 function: resolved.function,
@@ -415,11 +426,11 @@ impl<'a> Binder<'a> {
         &mut self,
         types: &[Type],
         arguments: Vec<Expression>,
-        place: Place,
+        places: &[Place],
     ) -> Result<Vec<Expression>> {
-        let pairs = arguments.into_iter().zip(types);
+        let pairs = arguments.into_iter().zip(types).zip(places);
         pairs
-            .map(|(argument, ty)| self.coerce(argument, ty, Strength::Implicit, place))
+            .map(|((argument, ty), place)| self.coerce(argument, ty, Strength::Implicit, *place))
             .collect()
     }
 }
@@ -452,7 +463,13 @@ pub fn table_expression(
 pub fn argument(text: &str, ty: &Type, binding: &Binding<'_>) -> Result<Expression> {
     let syntax = parse::parse_expression(text)?;
     let mut binder = Binder::new(binding, text, &[]);
-    binder.scopes.push(Scope { clause: scope::Clause::Values, ..Scope::default() });
+    binder.scopes.push(Scope {
+        clause: scope::Clause::Values,
+        ..Scope::default()
+    });
     let value = binder.expression(&syntax)?;
     binder.coerce(value, ty, Strength::Assignment, Place(0))
 }
+
+#[cfg(test)]
+mod tests;

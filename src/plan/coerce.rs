@@ -38,18 +38,35 @@ pub fn coerce(
     if let ExpressionKind::Constant(value) = &expression.kind
         && (expression.ty == Type::Unknown || value.is_null())
     {
+        if names_an_object(value, to) {
+            return Ok(cast_to(expression, to, strength));
+        }
         return literal(value, &expression.ty, to, strength, io);
     }
     if !can_coerce(&expression.ty, to, strength) {
         return Err(cannot(&expression.ty, to, strength));
     }
-    Ok(Expression {
+    Ok(cast_to(expression, to, strength))
+}
+
+fn cast_to(expression: Expression, to: &Type, strength: Strength) -> Expression {
+    Expression {
         kind: ExpressionKind::Cast {
             operand: Box::new(expression),
             explicit: strength == Strength::Explicit,
         },
         ty: to.clone(),
-    })
+    }
+}
+
+/// A name for a reg type: what it means depends on the schema, which is known
+/// when it is evaluated.
+fn names_an_object(value: &Value, to: &Type) -> bool {
+    let is_reg = matches!(
+        to,
+        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace
+    );
+    is_reg && matches!(value, Value::Text(text) if text.trim().parse::<u32>().is_err())
 }
 
 fn literal(

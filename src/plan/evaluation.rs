@@ -26,9 +26,13 @@ pub struct Evaluation {
 
 /// The evaluation of an UPDATE.
 pub fn of_update(update: &Update) -> Result<Evaluation> {
-    let own = |expression: &Expression| is_evaluable(expression) && only(expression, update.relation);
-    let by_query: Vec<&(usize, Expression)> =
-        update.set.iter().filter(|(_, expression)| !own(expression)).collect();
+    let own =
+        |expression: &Expression| is_evaluable(expression) && only(expression, update.relation);
+    let by_query: Vec<&(usize, Expression)> = update
+        .set
+        .iter()
+        .filter(|(_, expression)| !own(expression))
+        .collect();
     let target = Target {
         table: &update.table,
         relation: update.relation,
@@ -38,7 +42,10 @@ pub fn of_update(update: &Update) -> Result<Evaluation> {
         returning: update.returning.as_ref(),
     };
     let computed = by_query.iter().map(|(place, _)| *place).collect();
-    let expressions = by_query.into_iter().map(|(_, expression)| expression.clone()).collect();
+    let expressions = by_query
+        .into_iter()
+        .map(|(_, expression)| expression.clone())
+        .collect();
     target.evaluation(update.with.clone(), computed, expressions)
 }
 
@@ -84,19 +91,29 @@ impl Target<'_> {
         let mut query = of_select(plain(projection, from, self.filter.cloned()));
         query.with = with;
         let others = others.into_iter().map(|(_, place)| place).collect();
-        Ok(Evaluation { query: Arc::new(query), computed, others })
+        Ok(Evaluation {
+            query: Arc::new(query),
+            computed,
+            others,
+        })
     }
 
     fn columns_of_others(&self) -> Result<Vec<(Expression, (RelationId, usize))>> {
         let mut found: Vec<(Expression, (RelationId, usize))> = Vec::new();
-        for expression in self.returning.iter().flat_map(|returning| &returning.expressions) {
+        for expression in self
+            .returning
+            .iter()
+            .flat_map(|returning| &returning.expressions)
+        {
             if !is_evaluable(expression) {
                 return Err(Error::unsupported("a subquery or aggregate in RETURNING"));
             }
             walk::all(expression, &mut |part| {
                 if let ExpressionKind::Column { relation, column } = &part.kind
                     && *relation != self.relation
-                    && !found.iter().any(|(_, place)| *place == (*relation, *column))
+                    && !found
+                        .iter()
+                        .any(|(_, place)| *place == (*relation, *column))
                 {
                     found.push((part.clone(), (*relation, *column)));
                 }
@@ -110,7 +127,9 @@ impl Target<'_> {
 /// Names no column but those of one relation.
 fn only(expression: &Expression, relation: RelationId) -> bool {
     walk::all(expression, &mut |part| match &part.kind {
-        ExpressionKind::Column { relation: named, .. } => *named == relation,
+        ExpressionKind::Column {
+            relation: named, ..
+        } => *named == relation,
         _ => true,
     })
 }
@@ -118,7 +137,9 @@ fn only(expression: &Expression, relation: RelationId) -> bool {
 /// All columns of a table, hidden ones too.
 pub fn whole_row(table: &Table, relation: RelationId) -> Vec<Expression> {
     let columns = table.columns.iter().enumerate();
-    columns.map(|(place, column)| Expression::column(relation, place, column.ty.clone())).collect()
+    columns
+        .map(|(place, column)| Expression::column(relation, place, column.ty.clone()))
+        .collect()
 }
 
 /// A SELECT of expressions without grouping.
@@ -136,11 +157,15 @@ pub fn plain(projection: Vec<Expression>, from: Vec<From>, filter: Option<Expres
 
 /// A query of one SELECT, its columns named by their places.
 pub fn of_select(select: Select) -> Query {
-    let columns = select.projection.iter().enumerate().map(|(place, expression)| OutputColumn {
-        name: format!("c{place}"),
-        ty: expression.ty.clone(),
-        origin: None,
-    });
+    let columns = select
+        .projection
+        .iter()
+        .enumerate()
+        .map(|(place, expression)| OutputColumn {
+            name: format!("c{place}"),
+            ty: expression.ty.clone(),
+            origin: None,
+        });
     Query {
         with: Vec::new(),
         columns: columns.collect(),
@@ -164,10 +189,14 @@ pub struct LockedKey {
 pub fn of_locks(query: &Query) -> Result<(Arc<Query>, Vec<LockedKey>)> {
     let mut query = query.clone();
     let Body::Select(select) = &mut query.body else {
-        return Err(Error::unsupported("FOR UPDATE over a set operation or VALUES"));
+        return Err(Error::unsupported(
+            "FOR UPDATE over a set operation or VALUES",
+        ));
     };
     if select.grouped || select.distinct != Distinct::No {
-        return Err(Error::unsupported("FOR UPDATE with GROUP BY, DISTINCT or aggregates"));
+        return Err(Error::unsupported(
+            "FOR UPDATE with GROUP BY, DISTINCT or aggregates",
+        ));
     }
     let sort_only = select.projection.split_off(query.columns.len());
     let width = query.columns.len();
@@ -175,17 +204,25 @@ pub fn of_locks(query: &Query) -> Result<(Arc<Query>, Vec<LockedKey>)> {
     let mut added = Vec::new();
     for (number, lock) in query.locks.iter().enumerate() {
         for relation in &lock.relations {
-            let Some(table) = select.from.iter().find_map(|from| table_of(from, *relation)) else {
+            let Some(table) = select
+                .from
+                .iter()
+                .find_map(|from| table_of(from, *relation))
+            else {
                 return Err(Error::unsupported("FOR UPDATE of a subquery or function"));
             };
             let places = table.key_positions();
             let first = width + added.len();
-            let expressions = places
-                .iter()
-                .map(|place| Expression::column(*relation, *place, table.columns[*place].ty.clone()));
+            let expressions = places.iter().map(|place| {
+                Expression::column(*relation, *place, table.columns[*place].ty.clone())
+            });
             added.extend(expressions);
             let places = (first..width + added.len()).collect();
-            keys.push(LockedKey { table: table.clone(), lock: number, places });
+            keys.push(LockedKey {
+                table: table.clone(),
+                lock: number,
+                places,
+            });
         }
     }
     for sort in &mut query.order_by {
@@ -197,7 +234,11 @@ pub fn of_locks(query: &Query) -> Result<(Arc<Query>, Vec<LockedKey>)> {
     }
     for (place, expression) in added.iter().enumerate() {
         let name = format!("k{place}");
-        query.columns.push(OutputColumn { name, ty: expression.ty.clone(), origin: None });
+        query.columns.push(OutputColumn {
+            name,
+            ty: expression.ty.clone(),
+            origin: None,
+        });
     }
     select.projection.extend(added);
     select.projection.extend(sort_only);
@@ -207,8 +248,12 @@ pub fn of_locks(query: &Query) -> Result<(Arc<Query>, Vec<LockedKey>)> {
 
 fn table_of(from: &From, wanted: RelationId) -> Option<&Arc<Table>> {
     match from {
-        From::Table { relation, table, .. } => (*relation == wanted).then_some(table),
-        From::Join { left, right, .. } => table_of(left, wanted).or_else(|| table_of(right, wanted)),
+        From::Table {
+            relation, table, ..
+        } => (*relation == wanted).then_some(table),
+        From::Join { left, right, .. } => {
+            table_of(left, wanted).or_else(|| table_of(right, wanted))
+        }
         _ => None,
     }
 }

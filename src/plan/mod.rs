@@ -12,8 +12,8 @@ pub mod evaluation;
 pub mod expression;
 pub mod function;
 pub mod parse;
-pub mod point;
 pub mod pin;
+pub mod point;
 pub mod pyql;
 pub mod query;
 pub mod statement;
@@ -73,7 +73,10 @@ impl Plan {
 
     /// The statement's query as one shared value, so that engines can know it again.
     pub fn shared_query(&self, query: &Query) -> Arc<Query> {
-        self.derived.query.get_or_init(|| Arc::new(query.clone())).clone()
+        self.derived
+            .query
+            .get_or_init(|| Arc::new(query.clone()))
+            .clone()
     }
 
     /// How the statement is evaluated.

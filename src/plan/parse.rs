@@ -49,7 +49,9 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     for range in split(sql)? {
         let (base, tokens) = range;
         let text = sql[base..tokens.last().map_or(base, |token| token.end)].to_owned();
-        let statement = Parser::new(&text, &tokens, base).whole_statement()?;
+        let statement = Parser::new(&text, &tokens, base)
+            .whole_statement()
+            .map_err(|error| error.behind(&sql[..base]))?;
         parsed.push(Parsed { text, statement });
     }
     Ok(parsed)
@@ -428,3 +430,6 @@ fn too_complex() -> Error {
     )
     .hint("Nest the statement's expressions and queries less deeply.")
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,9 +18,19 @@ pub struct Pinned {
 }
 
 /// Pins an evaluable expression; `None` when something volatile takes a column.
-pub fn pin(expression: &Expression, parameters: &[Value], context: &Context) -> Result<Option<Pinned>> {
-    let mut pinned = Pinned { expression: expression.clone(), parameters: Vec::new() };
-    let Pinned { expression, parameters: found } = &mut pinned;
+pub fn pin(
+    expression: &Expression,
+    parameters: &[Value],
+    context: &Context,
+) -> Result<Option<Pinned>> {
+    let mut pinned = Pinned {
+        expression: expression.clone(),
+        parameters: Vec::new(),
+    };
+    let Pinned {
+        expression,
+        parameters: found,
+    } = &mut pinned;
     replace(expression, found, parameters, context)?;
     Ok(is_immutable(expression).then_some(pinned))
 }
@@ -47,5 +57,7 @@ fn replace(
 
 /// Does it name any column?
 pub fn names_column(expression: &Expression) -> bool {
-    !walk::all(expression, &mut |part| !matches!(part.kind, ExpressionKind::Column { .. }))
+    !walk::all(expression, &mut |part| {
+        !matches!(part.kind, ExpressionKind::Column { .. })
+    })
 }

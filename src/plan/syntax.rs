@@ -412,6 +412,7 @@ pub enum Overriding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OnConflict {
     pub place: Place,
+    pub target_place: Place,
     pub target: ConflictTarget,
     /// `None` is DO NOTHING.
     pub update: Option<(Vec<Assignment>, Option<Expr>)>,

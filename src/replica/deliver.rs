@@ -63,7 +63,9 @@ impl Replicas {
 
     /// Does what the replica's state asks for; `true` when there may be more to do.
     async fn step(self: &Arc<Self>, member: &Arc<Member>) -> bool {
-        let Some(replica) = self.replica(member.id) else { return false };
+        let Some(replica) = self.replica(member.id) else {
+            return false;
+        };
         if self.leadership.opening().is_none() {
             return false;
         }
@@ -96,9 +98,16 @@ impl Replicas {
         let must_copy = member.status().must_copy;
         if replayable && !must_copy {
             let state = ReplicaState::InSync;
-            return self.log_state(member.id, state, Some(position.incarnation), false, None).await;
+            return self
+                .log_state(member.id, state, Some(position.incarnation), false, None)
+                .await;
         }
-        self.failed_for_good(member, "its database went back or was changed".to_owned(), true).await
+        self.failed_for_good(
+            member,
+            "its database went back or was changed".to_owned(),
+            true,
+        )
+        .await
     }
 
     /// The position as last reported, or as the replica tells it now.
@@ -106,7 +115,10 @@ impl Replicas {
         if let Some(position) = member.status().position {
             return Ok(position);
         }
-        let asked = self.runtime.timeout(SILENT_MAX, member.endpoint.position()).await;
+        let asked = self
+            .runtime
+            .timeout(SILENT_MAX, member.endpoint.position())
+            .await;
         let position = asked.map_err(|_| Fault::Failed("it does not answer".to_owned()))??;
         self.note_position(member, position.clone());
         Ok(position)
@@ -163,7 +175,11 @@ impl Replicas {
     ) -> crate::error::Result<(Apply, bool)> {
         let target = *self.log.applied().borrow();
         let (entries, upto) = self.entries_after(position.applied, target).await?;
-        let must_reach = self.leadership.opening().unwrap_or_default().max(replica.since);
+        let must_reach = self
+            .leadership
+            .opening()
+            .unwrap_or_default()
+            .max(replica.since);
         let idle = entries.is_empty()
             && position.applied >= must_reach
             && upto.0.saturating_sub(position.applied.0) < IDLE_ENTRIES_MAX;
@@ -187,19 +203,26 @@ impl Replicas {
         after: Index,
         target: Index,
     ) -> crate::error::Result<(Vec<Delivery>, Index)> {
-        if after >= target {
-            return Ok((Vec::new(), after));
-        }
-        let read = self.log.entries(Index(after.0 + 1), DELIVERY_BYTES_MAX).await?;
-        let mut deliveries = Vec::with_capacity(read.len());
+        let mut deliveries = Vec::new();
         let mut upto = after;
-        for entry in read {
-            if entry.index > target {
+        // Parts and other clusters' entries give nothing to deliver: read on.
+        while deliveries.is_empty() && upto < target {
+            let read = self
+                .log
+                .entries(Index(upto.0 + 1), DELIVERY_BYTES_MAX)
+                .await?;
+            if read.is_empty() {
                 break;
             }
-            upto = entry.index;
-            if let Some(content) = self.content(&entry).await? {
-                deliveries.push(Delivery { index: entry.index, content, skip: entry.skip });
+            for entry in read.into_iter().take_while(|entry| entry.index <= target) {
+                upto = entry.index;
+                if let Some(content) = self.content(&entry).await? {
+                    deliveries.push(Delivery {
+                        index: entry.index,
+                        content,
+                        skip: entry.skip,
+                    });
+                }
             }
         }
         Ok((deliveries, upto))
@@ -207,7 +230,9 @@ impl Replicas {
 
     async fn content(&self, entry: &LogEntry) -> crate::error::Result<Option<DeliveryContent>> {
         Ok(match entry.command.as_deref() {
-            Some(Command::Batch(batch)) if batch.cluster == self.cluster && batch.part.is_none() => {
+            Some(Command::Batch(batch))
+                if batch.cluster == self.cluster && batch.part.is_none() =>
+            {
                 Some(DeliveryContent::Batch(self.log.joined(batch).await?))
             }
             Some(Command::Schema(schema)) if schema.cluster == self.cluster => {
@@ -218,7 +243,11 @@ impl Replicas {
     }
 
     /// Applies once, with an eye on the clock.
-    async fn attempt(self: &Arc<Self>, member: &Arc<Member>, request: &Apply) -> Result<Applied, Fault> {
+    async fn attempt(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        request: &Apply,
+    ) -> Result<Applied, Fault> {
         let began = self.runtime.now();
         let apply = member.endpoint.apply(request.clone());
         tokio::pin!(apply);
@@ -228,7 +257,10 @@ impl Replicas {
                 applied = &mut apply => return applied,
                 () = self.runtime.sleep(TICK) => {}
             }
-            let alive = self.runtime.timeout(SILENT_MAX, member.endpoint.alive()).await;
+            let alive = self
+                .runtime
+                .timeout(SILENT_MAX, member.endpoint.alive())
+                .await;
             if alive.is_err() {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }
@@ -249,8 +281,14 @@ impl Replicas {
         let fastest = others
             .filter_map(|other| {
                 let status = other.status();
-                let done = status.position.filter(|position| position.applied >= upto).is_some();
-                status.moved.filter(|_| done).map(|moved| moved.since(began))
+                let done = status
+                    .position
+                    .filter(|position| position.applied >= upto)
+                    .is_some();
+                status
+                    .moved
+                    .filter(|_| done)
+                    .map(|moved| moved.since(began))
             })
             .min();
         fastest.is_some_and(|fastest| elapsed.as_secs_f64() > SLOWER_MAX * fastest.as_secs_f64())
@@ -267,7 +305,10 @@ impl Replicas {
                 }
                 DeliveryContent::Schema(schema) => usize::from(!entry.skip.contains(&schema.id)),
             };
-            decidable.push((entry.index, outcomes.by_ref().take(expected).collect::<Vec<_>>()));
+            decidable.push((
+                entry.index,
+                outcomes.by_ref().take(expected).collect::<Vec<_>>(),
+            ));
         }
         self.with_tally(|tally| {
             for (index, outcomes) in decidable {
@@ -292,7 +333,12 @@ impl Replicas {
         }
     }
 
-    async fn give_up(self: &Arc<Self>, member: &Arc<Member>, request: &Apply, fault: Fault) -> bool {
+    async fn give_up(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        request: &Apply,
+        fault: Fault,
+    ) -> bool {
         match fault {
             Fault::StaleTerm(term) => {
                 tracing::warn!(cluster = %self.cluster, %term, "a later leader delivers");
@@ -303,21 +349,27 @@ impl Replicas {
                 member.update(|status| status.position = None);
                 true
             }
-            Fault::Poisoned { index, transaction, ref message } => {
-                match self.note_poison(member, index, transaction) {
-                    Poison::Everywhere => {
-                        let cluster = self.cluster;
-                        let command = Command::Void { cluster, index, transaction };
-                        tracing::error!(%cluster, %index, %transaction, message, "voided");
-                        self.log.propose(command).await.is_ok()
-                    }
-                    Poison::Unknown => {
-                        self.runtime.sleep(TICK).await;
-                        true
-                    }
-                    Poison::Here => self.failed_for_good(member, fault.to_string(), false).await,
+            Fault::Poisoned {
+                index,
+                transaction,
+                ref message,
+            } => match self.note_poison(member, index, transaction) {
+                Poison::Everywhere => {
+                    let cluster = self.cluster;
+                    let command = Command::Void {
+                        cluster,
+                        index,
+                        transaction,
+                    };
+                    tracing::error!(%cluster, %index, %transaction, message, "voided");
+                    self.log.propose(command).await.is_ok()
                 }
-            }
+                Poison::Unknown => {
+                    self.runtime.sleep(TICK).await;
+                    true
+                }
+                Poison::Here => self.failed_for_good(member, fault.to_string(), false).await,
+            },
             Fault::Tampered(_) | Fault::NotThere(_) => {
                 self.failed_for_good(member, fault.to_string(), true).await
             }
@@ -326,12 +378,20 @@ impl Replicas {
     }
 
     /// Takes the replica out, or waits if it is the last one.
-    async fn failed_for_good(self: &Arc<Self>, member: &Arc<Member>, reason: String, copy: bool) -> bool {
+    async fn failed_for_good(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        reason: String,
+        copy: bool,
+    ) -> bool {
         member.update(|status| {
             status.must_copy |= copy;
             status.position = None;
         });
-        if self.replica(member.id).is_some_and(|replica| replica.state != ReplicaState::InSync) {
+        if self
+            .replica(member.id)
+            .is_some_and(|replica| replica.state != ReplicaState::InSync)
+        {
             self.runtime.sleep(STALLED_WAIT).await;
             return true;
         }

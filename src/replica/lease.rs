@@ -44,7 +44,10 @@ struct State {
 
 impl Leadership {
     pub fn new(runtime: Runtime) -> Arc<Leadership> {
-        Arc::new(Leadership { runtime, state: Mutex::default() })
+        Arc::new(Leadership {
+            runtime,
+            state: Mutex::default(),
+        })
     }
 
     /// The opening of this leader has been applied.
@@ -93,14 +96,21 @@ impl Replicas {
                 && status.leaving.is_none();
             let asked = status.asks.filter(|_| entitled)?;
             status.granted = Some(self.runtime.now());
-            Some(Grant { asked, for_time: LEASE, opening })
+            Some(Grant {
+                asked,
+                for_time: LEASE,
+                opening,
+            })
         })
     }
 
     /// From when on a replica that was taken out cannot answer strong reads:
     /// now if it says so, else when its last lease must have ended.
     pub(super) async fn lease_void(&self, member: &Member) -> Moment {
-        let revoked = self.runtime.timeout(REVOKE_WAIT, member.endpoint.revoke()).await;
+        let revoked = self
+            .runtime
+            .timeout(REVOKE_WAIT, member.endpoint.revoke())
+            .await;
         let now = self.runtime.now();
         if matches!(revoked, Ok(Ok(()))) {
             return now;

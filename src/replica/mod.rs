@@ -107,11 +107,19 @@ impl Member {
     }
 
     pub fn applied(&self) -> Index {
-        self.status.lock().position.as_ref().map_or(Index(0), |position| position.applied)
+        self.status
+            .lock()
+            .position
+            .as_ref()
+            .map_or(Index(0), |position| position.applied)
     }
 
     pub fn incarnation(&self) -> Option<Incarnation> {
-        self.status.lock().position.as_ref().map(|position| position.incarnation)
+        self.status
+            .lock()
+            .position
+            .as_ref()
+            .map(|position| position.incarnation)
     }
 }
 
@@ -148,7 +156,8 @@ impl Replicas {
         });
         self.members.write().insert(id, member.clone());
         let replicas = self.clone();
-        self.tasks.spawn("deliver", async move { replicas.serve(member).await });
+        self.tasks
+            .spawn("deliver", async move { replicas.serve(member).await });
     }
 
     pub fn members(&self) -> Vec<Arc<Member>> {
@@ -215,7 +224,9 @@ impl Replicas {
     /// Decides what can be decided now: answers writes, moves the stable index,
     /// starts taking out who answered differently.
     pub(crate) fn settle(self: &Arc<Self>) {
-        let Some(definition) = self.definition() else { return };
+        let Some(definition) = self.definition() else {
+            return;
+        };
         let (voters, hold) = self.voters(&definition);
         if voters.is_empty() {
             return;
@@ -257,11 +268,20 @@ impl Replicas {
         let mut voters = Vec::with_capacity(members.len());
         let mut hold: Option<Index> = None;
         for (id, replica) in &definition.replicas {
-            let Some(member) = members.get(id) else { continue };
+            let Some(member) = members.get(id) else {
+                continue;
+            };
             let status = member.status.lock();
-            let applied = status.position.as_ref().map_or(Index(0), |position| position.applied);
+            let applied = status
+                .position
+                .as_ref()
+                .map_or(Index(0), |position| position.applied);
             if replica.state == ReplicaState::InSync {
-                voters.push(Voter { replica: *id, applied, since: replica.since });
+                voters.push(Voter {
+                    replica: *id,
+                    applied,
+                    since: replica.since,
+                });
             } else if status.leaving.is_some_and(|leaving| leaving.holds(now)) {
                 hold = Some(hold.map_or(applied, |hold| hold.min(applied)));
             }
@@ -271,7 +291,9 @@ impl Replicas {
 
     /// Takes a replica out in a task of its own, once.
     pub(crate) fn start_taking_out(self: &Arc<Self>, id: ReplicaId, reason: &str, vote: bool) {
-        let Some(member) = self.member(id) else { return };
+        let Some(member) = self.member(id) else {
+            return;
+        };
         let first = member.update(|status| {
             status.must_copy |= vote;
             let first = status.leaving.is_none();
@@ -288,12 +310,23 @@ impl Replicas {
 
     /// Logs that a replica is out of sync and waits until its lease is void.
     /// `false`: it is the last one and stays.
-    pub(crate) async fn take_out(self: &Arc<Self>, member: &Member, reason: String, vote: bool) -> bool {
+    pub(crate) async fn take_out(
+        self: &Arc<Self>,
+        member: &Member,
+        reason: String,
+        vote: bool,
+    ) -> bool {
         let barred = vote && self.count_lost_vote(member);
-        let state = if barred { ReplicaState::Barred } else { ReplicaState::OutOfSync };
+        let state = if barred {
+            ReplicaState::Barred
+        } else {
+            ReplicaState::OutOfSync
+        };
         tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, barred, "out of sync");
         member.update(|status| status.leaving.get_or_insert(Leaving::Held).to_owned());
-        let logged = self.log_state(member.id, state, None, vote, Some(reason)).await;
+        let logged = self
+            .log_state(member.id, state, None, vote, Some(reason))
+            .await;
         if !logged {
             member.update(|status| status.leaving = None);
             return false;
@@ -319,7 +352,14 @@ impl Replicas {
         reason: Option<String>,
     ) -> bool {
         let cluster = self.cluster;
-        let command = Command::Replica { cluster, replica, state, incarnation, lost_vote, reason };
+        let command = Command::Replica {
+            cluster,
+            replica,
+            state,
+            incarnation,
+            lost_vote,
+            reason,
+        };
         match self.log.propose(command).await {
             Ok(proposed) => match proposed.answer.refused {
                 None => true,
@@ -339,7 +379,9 @@ impl Replicas {
     fn count_lost_vote(&self, member: &Member) -> bool {
         let now = self.runtime.now();
         member.update(|status| {
-            status.lost_votes.retain(|lost| now.since(*lost) < LOST_VOTES_WITHIN);
+            status
+                .lost_votes
+                .retain(|lost| now.since(*lost) < LOST_VOTES_WITHIN);
             status.lost_votes.push(now);
             status.lost_votes.len() >= LOST_VOTES_MAX
         })

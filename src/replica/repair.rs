@@ -39,7 +39,8 @@ impl Replicas {
                 });
                 if replica.state == ReplicaState::CatchingUp {
                     let reason = Some(fault.to_string());
-                    self.log_state(member.id, ReplicaState::OutOfSync, None, false, reason).await;
+                    self.log_state(member.id, ReplicaState::OutOfSync, None, false, reason)
+                        .await;
                 }
                 self.runtime.sleep(REPAIR_RETRY).await;
                 true
@@ -61,7 +62,15 @@ impl Replicas {
         self.with_tally(|tally| tally.forget(member.id));
         self.progress(member, "catching up", position.applied);
         let incarnation = Some(position.incarnation);
-        Ok(self.log_state(member.id, ReplicaState::CatchingUp, incarnation, false, None).await)
+        Ok(self
+            .log_state(
+                member.id,
+                ReplicaState::CatchingUp,
+                incarnation,
+                false,
+                None,
+            )
+            .await)
     }
 
     /// Does the log reach back to it, and does what is known of its chain agree?
@@ -74,7 +83,8 @@ impl Replicas {
     }
 
     async fn copy(self: &Arc<Self>, member: &Arc<Member>) -> Result<Position, Fault> {
-        self.log_state(member.id, ReplicaState::Copying, None, false, None).await;
+        self.log_state(member.id, ReplicaState::Copying, None, false, None)
+            .await;
         self.progress(member, "copying", Index(0));
         let definition = self.definition();
         let in_sync = definition.iter().flat_map(|cluster| cluster.in_sync());
@@ -88,20 +98,28 @@ impl Replicas {
             let chunks = source.endpoint.copy_out().await?;
             member.endpoint.copy_in(chunks).await
         });
-        let position = copied.await.map_err(|_| Fault::Failed("the copy took too long".to_owned()))??;
+        let position = copied
+            .await
+            .map_err(|_| Fault::Failed("the copy took too long".to_owned()))??;
         self.note_position(member, position.clone());
         member.update(|status| status.must_copy = false);
         Ok(position)
     }
 
     /// Delivers the rest; puts the replica in sync once it is near and its chain agrees.
-    async fn catch_up(self: &Arc<Self>, member: &Arc<Member>, replica: &Replica) -> Result<bool, Fault> {
+    async fn catch_up(
+        self: &Arc<Self>,
+        member: &Arc<Member>,
+        replica: &Replica,
+    ) -> Result<bool, Fault> {
         let position = self.known_position(member).await?;
         if replica.incarnation != Some(position.incarnation) {
             return Err(Fault::Incarnation(position.incarnation));
         }
         let more = self.deliver(member, &position, replica).await;
-        let Some(now) = member.status().position else { return Ok(true) };
+        let Some(now) = member.status().position else {
+            return Ok(true);
+        };
         self.progress(member, "catching up", now.applied);
         let target = *self.log.applied().borrow();
         let behind = self.behind(now.applied, target);
@@ -109,12 +127,16 @@ impl Replicas {
             return Ok(true);
         }
         match self.chain_agrees(member, &now) {
-            Some(false) => Err(Fault::Tampered("its chain differs from the others'".to_owned())),
+            Some(false) => Err(Fault::Tampered(
+                "its chain differs from the others'".to_owned(),
+            )),
             None => Ok(true),
             Some(true) => {
                 let incarnation = Some(now.incarnation);
                 let state = ReplicaState::InSync;
-                let back = self.log_state(member.id, state, incarnation, false, None).await;
+                let back = self
+                    .log_state(member.id, state, incarnation, false, None)
+                    .await;
                 if back {
                     tracing::info!(cluster = %self.cluster, replica = %member.id, "in sync again");
                     member.update(|status| status.progress = None);
@@ -126,7 +148,9 @@ impl Replicas {
 
     /// Entries of this cluster's log that a position lacks, at most.
     fn behind(&self, applied: Index, target: Index) -> u64 {
-        let last = self.definition().map_or(target, |cluster| cluster.last_write);
+        let last = self
+            .definition()
+            .map_or(target, |cluster| cluster.last_write);
         last.min(target).0.saturating_sub(applied.0)
     }
 
@@ -137,14 +161,19 @@ impl Replicas {
         if in_sync.iter().all(|id| *id == member.id) {
             return Some(true);
         }
-        let same_place = self.members().into_iter().filter(|other| in_sync.contains(&other.id));
-        let direct = same_place.filter_map(|other| other.status().position).find_map(|other| {
-            // Entries of other clusters leave the chain as it is.
-            let last = definition.last_write;
-            let together = other.applied == position.applied
-                || (other.applied >= last && position.applied >= last);
-            together.then_some(other.chain == position.chain)
-        });
+        let same_place = self
+            .members()
+            .into_iter()
+            .filter(|other| in_sync.contains(&other.id));
+        let direct = same_place
+            .filter_map(|other| other.status().position)
+            .find_map(|other| {
+                // Entries of other clusters leave the chain as it is.
+                let last = definition.last_write;
+                let together = other.applied == position.applied
+                    || (other.applied >= last && position.applied >= last);
+                together.then_some(other.chain == position.chain)
+            });
         direct.or_else(|| self.with_tally(|tally| tally.compare(member.id, &in_sync)))
     }
 
@@ -152,8 +181,15 @@ impl Replicas {
         let behind = self.behind(applied, *self.log.applied().borrow());
         let now = self.runtime.now();
         member.update(|status| {
-            let began = status.progress.as_ref().map_or(now, |progress| progress.began);
-            status.progress = Some(Progress { phase, began, behind });
+            let began = status
+                .progress
+                .as_ref()
+                .map_or(now, |progress| progress.began);
+            status.progress = Some(Progress {
+                phase,
+                began,
+                behind,
+            });
         });
     }
 
@@ -162,12 +198,20 @@ impl Replicas {
         member.update(|status| status.poisoned = Some((index, id)));
         let definition = self.definition();
         let in_sync = definition.iter().flat_map(|cluster| cluster.in_sync());
-        let others: Vec<_> = in_sync.filter_map(|replica| self.member(replica.id)).collect();
+        let others: Vec<_> = in_sync
+            .filter_map(|replica| self.member(replica.id))
+            .collect();
         if others.iter().any(|other| other.applied() >= index) {
             return Poison::Here;
         }
-        let everywhere = others.iter().all(|other| other.status().poisoned == Some((index, id)));
-        if everywhere { Poison::Everywhere } else { Poison::Unknown }
+        let everywhere = others
+            .iter()
+            .all(|other| other.status().poisoned == Some((index, id)));
+        if everywhere {
+            Poison::Everywhere
+        } else {
+            Poison::Unknown
+        }
     }
 }
 

@@ -78,7 +78,10 @@ impl Tally {
         self.chains.values().rev().find_map(|chains| {
             let of = |id: ReplicaId| chains.iter().find(|(other, _)| *other == id);
             let (_, own) = of(replica)?;
-            let (_, other) = others.iter().filter(|id| **id != replica).find_map(|id| of(*id))?;
+            let (_, other) = others
+                .iter()
+                .filter(|id| **id != replica)
+                .find_map(|id| of(*id))?;
             Some(own == other)
         })
     }
@@ -107,7 +110,9 @@ impl Tally {
             }
             let index = *entry.key();
             let mut reports = entry.remove();
-            let place = reports.iter().position(|(replica, _)| voter(voters, *replica).is_some());
+            let place = reports
+                .iter()
+                .position(|(replica, _)| voter(voters, *replica).is_some());
             if let Some(place) = place {
                 decision.settled.push((index, reports.swap_remove(place).1));
             }
@@ -145,12 +150,19 @@ fn voter(voters: &[Voter], replica: ReplicaId) -> Option<&Voter> {
 
 /// Those outside the largest agreeing group; nobody while all agree.
 fn minority<T>(votes: &[(Voter, &T)], same: impl Fn(&T, &T) -> bool) -> Vec<ReplicaId> {
-    let Some((_, first)) = votes.first() else { return Vec::new() };
+    let Some((_, first)) = votes.first() else {
+        return Vec::new();
+    };
     if votes.iter().all(|(_, vote)| same(first, vote)) {
         return Vec::new();
     }
     let strength = |vote: &T| {
-        let group = || votes.iter().filter(|(_, other)| same(vote, other)).map(|(voter, _)| voter);
+        let group = || {
+            votes
+                .iter()
+                .filter(|(_, other)| same(vote, other))
+                .map(|(voter, _)| voter)
+        };
         let longest = group().map(|voter| (voter.since, voter.replica)).min();
         (group().count(), std::cmp::Reverse(longest))
     };
@@ -190,12 +202,26 @@ mod tests {
     }
 
     fn outcome(rows: u64) -> Vec<Outcome> {
-        let id = TransactionId { node: NodeId(1), boot: Boot(1), number: 1 };
-        vec![Outcome { id, result: Ok(Applied { rows: vec![rows], hash: RowHash(rows.into()) }) }]
+        let id = TransactionId {
+            node: NodeId(1),
+            boot: Boot(1),
+            number: 1,
+        };
+        vec![Outcome {
+            id,
+            result: Ok(Applied {
+                rows: vec![rows],
+                hash: RowHash(rows.into()),
+            }),
+        }]
     }
 
     fn refused(message: &str) -> Vec<Outcome> {
-        let id = TransactionId { node: NodeId(1), boot: Boot(1), number: 1 };
+        let id = TransactionId {
+            node: NodeId(1),
+            boot: Boot(1),
+            number: 1,
+        };
         let failure = Failure {
             state: *b"23505",
             message: message.to_owned(),
@@ -204,7 +230,10 @@ mod tests {
             column: None,
             constraint: None,
         };
-        vec![Outcome { id, result: Err(failure) }]
+        vec![Outcome {
+            id,
+            result: Err(failure),
+        }]
     }
 
     fn tally(reports: [Option<Vec<Outcome>>; 3]) -> Tally {
@@ -222,7 +251,10 @@ mod tests {
         let mut tally = tally([Some(outcome(1)), Some(outcome(1)), None]);
         assert_eq!(tally.decide(&voters([5, 5, 4]), None), Decision::default());
         tally.report(ReplicaId(3), Index(5), outcome(1));
-        assert_eq!(tally.decide(&voters([5, 5, 5]), None).settled, vec![(Index(5), outcome(1))]);
+        assert_eq!(
+            tally.decide(&voters([5, 5, 5]), None).settled,
+            vec![(Index(5), outcome(1))]
+        );
         assert_eq!(tally.decide(&voters([5, 5, 5]), None).settled, vec![]);
     }
 
@@ -231,14 +263,21 @@ mod tests {
         let mut tally = tally([Some(outcome(2)), Some(outcome(1)), Some(outcome(1))]);
         let all = voters([5, 5, 5]);
         assert_eq!(tally.decide(&all, None).losers, vec![ReplicaId(1)]);
-        assert_eq!(tally.decide(&all[1..], None).settled, vec![(Index(5), outcome(1))]);
+        assert_eq!(
+            tally.decide(&all[1..], None).settled,
+            vec![(Index(5), outcome(1))]
+        );
     }
 
     #[test]
     fn a_tie_keeps_the_replica_longest_in_sync() {
         let mut tally = tally([Some(outcome(2)), None, Some(outcome(1))]);
         let two = [voters([5, 5, 5])[0], voters([5, 5, 5])[2]];
-        assert_eq!(tally.decide(&two, None).losers, vec![ReplicaId(1)], "replica 3 is in sync since 10");
+        assert_eq!(
+            tally.decide(&two, None).losers,
+            vec![ReplicaId(1)],
+            "replica 3 is in sync since 10"
+        );
     }
 
     #[test]
@@ -250,7 +289,10 @@ mod tests {
     #[test]
     fn one_that_applied_before_a_restart_has_no_report_and_holds_nobody_up() {
         let mut tally = tally([None, Some(outcome(1)), Some(outcome(1))]);
-        assert_eq!(tally.decide(&voters([9, 5, 5]), None).settled, vec![(Index(5), outcome(1))]);
+        assert_eq!(
+            tally.decide(&voters([9, 5, 5]), None).settled,
+            vec![(Index(5), outcome(1))]
+        );
     }
 
     #[test]
@@ -259,7 +301,13 @@ mod tests {
         for (replica, chain) in [(1, 7), (2, 7), (3, 8)] {
             tally.chain(ReplicaId(replica), Index(5), chain);
         }
-        assert_eq!(tally.decide(&voters([5, 5, 5]), None).losers, vec![ReplicaId(3)]);
-        assert_eq!(tally.decide(&voters([5, 5, 5])[..2], None).chain, Some((Index(5), 7)));
+        assert_eq!(
+            tally.decide(&voters([5, 5, 5]), None).losers,
+            vec![ReplicaId(3)]
+        );
+        assert_eq!(
+            tally.decide(&voters([5, 5, 5])[..2], None).chain,
+            Some((Index(5), 7))
+        );
     }
 }

@@ -63,12 +63,17 @@ impl Block {
 
     /// The schema as the open transaction has changed it.
     pub(super) fn schema(&self) -> Option<Arc<Schema>> {
-        let transaction = self.transaction.as_ref().filter(|open| !open.changes.is_empty())?;
+        let transaction = self
+            .transaction
+            .as_ref()
+            .filter(|open| !open.changes.is_empty())?;
         transaction.schema.clone()
     }
 
     pub(super) fn changes_schema(&self) -> bool {
-        self.transaction.as_ref().is_some_and(|open| !open.changes.is_empty())
+        self.transaction
+            .as_ref()
+            .is_some_and(|open| !open.changes.is_empty())
     }
 
     pub(super) fn open_transaction(&mut self) -> Option<&mut OpenTransaction> {
@@ -76,11 +81,15 @@ impl Block {
     }
 
     pub(super) fn isolation(&self, variables: &SessionVariables) -> Isolation {
-        self.modes.isolation.unwrap_or_else(|| variables.isolation("default_transaction_isolation"))
+        self.modes
+            .isolation
+            .unwrap_or_else(|| variables.isolation("default_transaction_isolation"))
     }
 
     pub(super) fn is_read_only(&self, variables: &SessionVariables) -> bool {
-        self.modes.read_only.unwrap_or_else(|| variables.flag("default_transaction_read_only"))
+        self.modes
+            .read_only
+            .unwrap_or_else(|| variables.flag("default_transaction_read_only"))
     }
 
     /// Drops everything, rolled back.
@@ -158,10 +167,18 @@ impl Session {
             T::RollbackTo(name) => self.rollback_to(name),
             T::Modes(modes) => self.set_modes(*modes),
             T::SessionModes(modes) => self.set_session_modes(*modes),
-            T::Constraints { names, deferred } => self.set_constraints(names.is_some(), *deferred).await,
-            T::Lock { tables, exclusive, no_wait } => {
+            T::Constraints { names, deferred } => {
+                self.set_constraints(names.is_some(), *deferred).await
+            }
+            T::Lock {
+                tables,
+                exclusive,
+                no_wait,
+            } => {
                 if !self.block.is_open() {
-                    return Err(no_block("LOCK TABLE can only be used in transaction blocks"));
+                    return Err(no_block(
+                        "LOCK TABLE can only be used in transaction blocks",
+                    ));
                 }
                 self.lock_tables(tables, *exclusive, *no_wait).await
             }
@@ -175,7 +192,9 @@ impl Session {
             return Ok(done("BEGIN"));
         }
         self.block.kind = Kind::Explicit;
-        self.block.time.get_or_insert(self.dispatch.runtime().unix_micros() - super::EPOCH_MICROS);
+        self.block
+            .time
+            .get_or_insert(self.dispatch.runtime().unix_micros() - super::EPOCH_MICROS);
         self.apply_modes(modes);
         Ok(done("BEGIN"))
     }
@@ -194,9 +213,14 @@ impl Session {
         let explicit = self.block.kind == Kind::Explicit;
         if !explicit {
             if and_chain {
-                return Err(no_block("COMMIT AND CHAIN can only be used in transaction blocks"));
+                return Err(no_block(
+                    "COMMIT AND CHAIN can only be used in transaction blocks",
+                ));
             }
-            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
         }
         let modes = self.block.modes;
         let failed = self.block.failed;
@@ -213,9 +237,14 @@ impl Session {
     fn rollback(&mut self, and_chain: bool) -> Result<Reply> {
         if self.block.kind != Kind::Explicit {
             if and_chain {
-                return Err(no_block("ROLLBACK AND CHAIN can only be used in transaction blocks"));
+                return Err(no_block(
+                    "ROLLBACK AND CHAIN can only be used in transaction blocks",
+                ));
             }
-            self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, "there is no transaction in progress");
+            self.warning(
+                SqlState::NO_ACTIVE_SQL_TRANSACTION,
+                "there is no transaction in progress",
+            );
         }
         let modes = self.block.modes;
         self.end_rolled_back();
@@ -230,14 +259,19 @@ impl Session {
         let mut block = std::mem::take(&mut self.block);
         self.close_cursors();
         self.restore_settings(block.outside.take(), true);
-        let Some(transaction) = block.transaction.take() else { return Ok(()) };
+        let Some(transaction) = block.transaction.take() else {
+            return Ok(());
+        };
         let schema = match transaction.schema.clone() {
             Some(schema) => schema,
             None => self.schema()?,
         };
         let context = self.context(&schema, &Arc::default());
         let patience = self.patience();
-        let committed = self.dispatch.commit(transaction, &context, &schema, &patience).await;
+        let committed = self
+            .dispatch
+            .commit(transaction, &context, &schema, &patience)
+            .await;
         committed.map_err(crate::dispatch::read::Refused::into_error)
     }
 
@@ -283,16 +317,22 @@ impl Session {
     }
 
     fn early_savepoint(&self, name: &str) -> Result<usize> {
-        self.block.early_savepoints.iter().rposition(|own| own == name).ok_or_else(|| {
-            let message = format!("savepoint \"{name}\" does not exist");
-            Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
-        })
+        self.block
+            .early_savepoints
+            .iter()
+            .rposition(|own| own == name)
+            .ok_or_else(|| {
+                let message = format!("savepoint \"{name}\" does not exist");
+                Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
+            })
     }
 
     fn need_explicit(&self, what: &str) -> Result<()> {
         match self.block.kind {
             Kind::Explicit => Ok(()),
-            _ => Err(no_block(&format!("{what} can only be used in transaction blocks"))),
+            _ => Err(no_block(&format!(
+                "{what} can only be used in transaction blocks"
+            ))),
         }
     }
 
@@ -302,10 +342,16 @@ impl Session {
             self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
             return Ok(done("SET"));
         }
-        let begun = self.block.transaction.as_ref().is_some_and(|open| {
-            open.snapshot_index().is_some() || !open.written.is_empty()
-        });
-        if begun && modes.isolation.is_some_and(|new| new != self.block.isolation(&self.variables)) {
+        let begun = self
+            .block
+            .transaction
+            .as_ref()
+            .is_some_and(|open| open.snapshot_index().is_some() || !open.written.is_empty());
+        if begun
+            && modes
+                .isolation
+                .is_some_and(|new| new != self.block.isolation(&self.variables))
+        {
             let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
             return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
@@ -320,11 +366,13 @@ impl Session {
                 Isolation::RepeatableRead => "repeatable read",
                 Isolation::Serializable => "serializable",
             };
-            self.variables.set("default_transaction_isolation", Some(name))?;
+            self.variables
+                .set("default_transaction_isolation", Some(name))?;
         }
         if let Some(read_only) = modes.read_only {
             let value = if read_only { "on" } else { "off" };
-            self.variables.set("default_transaction_read_only", Some(value))?;
+            self.variables
+                .set("default_transaction_read_only", Some(value))?;
         }
         self.settings_changed();
         Ok(done("SET"))
@@ -345,13 +393,30 @@ impl Session {
     }
 
     /// Remembers what a SET in a block changes, for its end.
-    pub(super) fn remember_set(&mut self, before: SessionVariables, name: &str, value: Option<&str>, local: bool) -> Result<()> {
-        let outside = self.block.outside.get_or_insert_with(|| (before.clone(), before));
-        if local { Ok(()) } else { outside.1.set(name, value) }
+    pub(super) fn remember_set(
+        &mut self,
+        before: SessionVariables,
+        name: &str,
+        value: Option<&str>,
+        local: bool,
+    ) -> Result<()> {
+        let outside = self
+            .block
+            .outside
+            .get_or_insert_with(|| (before.clone(), before));
+        if local {
+            Ok(())
+        } else {
+            outside.1.set(name, value)
+        }
     }
 
     /// Takes back SET LOCAL at the end of a block, and every SET when it is rolled back.
-    fn restore_settings(&mut self, outside: Option<(SessionVariables, SessionVariables)>, committed: bool) {
+    fn restore_settings(
+        &mut self,
+        outside: Option<(SessionVariables, SessionVariables)>,
+        committed: bool,
+    ) {
         if let Some((before, kept)) = outside {
             self.variables = if committed { kept } else { before };
             self.settings_changed();

@@ -12,7 +12,12 @@ use crate::types::Row;
 
 impl Session {
     pub(super) fn begin_copy(&mut self, copy: &Copy) -> Result<Reply> {
-        let CopyDirection::In { table, columns, defaults } = &copy.direction else {
+        let CopyDirection::In {
+            table,
+            columns,
+            defaults,
+        } = &copy.direction
+        else {
             return Err(Error::internal("COPY TO is a query"));
         };
         self.begin_implicit();
@@ -34,9 +39,13 @@ impl Session {
     /// Takes rows of a COPY FROM STDIN: values of its columns in order.
     pub async fn copy_rows(&mut self, _copy: &Arc<Copy>, rows: Vec<Row>) -> Result<()> {
         let Some(mut copying) = self.copying.take() else {
-            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress"));
+            return Err(Error::new(
+                SqlState::PROTOCOL_VIOLATION,
+                "no COPY is in progress",
+            ));
         };
-        let taken = self.with_evaluator(async |evaluator| evaluator.copy_rows(&mut copying, rows).await);
+        let taken =
+            self.with_evaluator(async |evaluator| evaluator.copy_rows(&mut copying, rows).await);
         let taken = taken.await;
         self.copying = Some(copying);
         if taken.is_err() {
@@ -50,7 +59,10 @@ impl Session {
     pub async fn copy_end(&mut self, _copy: &Arc<Copy>, failed: Option<String>) -> Result<u64> {
         let copying = self.copying.take();
         let Some(copying) = copying else {
-            return Err(Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress"));
+            return Err(Error::new(
+                SqlState::PROTOCOL_VIOLATION,
+                "no COPY is in progress",
+            ));
         };
         if let Some(reason) = failed {
             self.fail();
@@ -58,8 +70,14 @@ impl Session {
             return Err(Error::new(SqlState::QUERY_CANCELED, message));
         }
         let ended = match self.block.is_failed() {
-            true => Err(Error::new(SqlState::IN_FAILED_SQL_TRANSACTION, "the COPY has failed")),
-            false => self.with_evaluator(async |evaluator| evaluator.copy_end().await).await,
+            true => Err(Error::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "the COPY has failed",
+            )),
+            false => {
+                self.with_evaluator(async |evaluator| evaluator.copy_end().await)
+                    .await
+            }
         };
         if let Err(error) = ended {
             self.fail();

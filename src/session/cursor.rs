@@ -33,22 +33,37 @@ impl Session {
             return Err(Error::new(SqlState::DUPLICATE_CURSOR, message));
         }
         if self.cursors.len() >= CURSORS_MAX {
-            return Err(Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, "too many open cursors"));
+            return Err(Error::new(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                "too many open cursors",
+            ));
         }
         let plan = self.plan(text, &[])?;
         if !matches!(plan.statement, Statement::Query(_)) {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR must be of a query"));
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "DECLARE CURSOR must be of a query",
+            ));
         }
         let reply = self.run(&plan, Arc::from([])).await?;
         let Reply::Rows { rows, .. } = reply else {
             return Err(Error::internal("a query gave no rows"));
         };
-        let cursor = Cursor { plan, rows: VecDeque::new(), more: Some(rows) };
+        let cursor = Cursor {
+            plan,
+            rows: VecDeque::new(),
+            more: Some(rows),
+        };
         self.cursors.insert(name.to_owned(), cursor);
         Ok(done("DECLARE CURSOR"))
     }
 
-    pub(super) async fn fetch(&mut self, name: &str, count: FetchCount, move_only: bool) -> Result<Reply> {
+    pub(super) async fn fetch(
+        &mut self,
+        name: &str,
+        count: FetchCount,
+        move_only: bool,
+    ) -> Result<Reply> {
         let token = self.token();
         let cursor = self.cursors.get_mut(name).ok_or_else(|| no_cursor(name))?;
         let wanted = match count {
@@ -72,9 +87,10 @@ impl Session {
         let taken: Vec<Row> = cursor.rows.drain(..wanted.min(cursor.rows.len())).collect();
         Ok(match move_only {
             true => done(format!("MOVE {}", taken.len())),
-            false => {
-                Reply::Rows { rows: RowStream::Ready(taken), tag: Tag::Counted("FETCH") }
-            }
+            false => Reply::Rows {
+                rows: RowStream::Ready(taken),
+                tag: Tag::Counted("FETCH"),
+            },
         })
     }
 
@@ -85,20 +101,35 @@ impl Session {
                 self.cursors.remove(name).ok_or_else(|| no_cursor(name))?;
             }
         }
-        Ok(done(if name.is_some() { "CLOSE CURSOR" } else { "CLOSE CURSOR ALL" }))
+        Ok(done(if name.is_some() {
+            "CLOSE CURSOR"
+        } else {
+            "CLOSE CURSOR ALL"
+        }))
     }
 
     pub(super) fn close_cursors(&mut self) {
         self.cursors.clear();
     }
 
+    /// The plan of an open cursor, for clients that describe it as a portal.
+    pub fn cursor(&self, name: &str) -> Option<&Arc<Plan>> {
+        self.cursors.get(name).map(|cursor| &cursor.plan)
+    }
+
     /// The plan whose columns an SQL-level FETCH or EXECUTE returns, for Describe.
     pub fn described(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
         use crate::plan::statement::SessionStatement as S;
         match &plan.statement {
-            Statement::Session(S::Fetch { name, move_only: false, .. }) => {
-                self.cursors.get(name).map(|cursor| cursor.plan.clone()).ok_or_else(|| no_cursor(name))
-            }
+            Statement::Session(S::Fetch {
+                name,
+                move_only: false,
+                ..
+            }) => self
+                .cursors
+                .get(name)
+                .map(|cursor| cursor.plan.clone())
+                .ok_or_else(|| no_cursor(name)),
             Statement::Session(S::Execute { name, .. }) => self.prepared_plan(name),
             _ => Ok(plan.clone()),
         }
@@ -106,5 +137,8 @@ impl Session {
 }
 
 fn no_cursor(name: &str) -> Error {
-    Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist"))
+    Error::new(
+        SqlState::INVALID_CURSOR_NAME,
+        format!("cursor \"{name}\" does not exist"),
+    )
 }

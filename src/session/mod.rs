@@ -17,8 +17,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::catalog::{Cluster, User};
 use crate::catalog::schema::Schema;
+use crate::catalog::{Cluster, User};
 use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::read::{Refused, cancelled};
@@ -27,11 +27,11 @@ use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch, Ran};
 use crate::endpoint::{Level, RowStream};
 use crate::error::{Error, Result, SqlState};
+use crate::plan::Plan;
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
 use crate::plan::parse;
 use crate::plan::statement::{Copy, Statement};
-use crate::plan::Plan;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
@@ -83,11 +83,19 @@ struct Prepared {
 pub enum Reply {
     /// Rows of the plan's columns. `tag` is complete (`INSERT 0 3`) or, for
     /// `SELECT`, `FETCH` and the like, wants the number of rows behind it.
-    Rows { rows: RowStream, tag: Tag },
-    Done { tag: Tag },
+    Rows {
+        rows: RowStream,
+        tag: Tag,
+    },
+    Done {
+        tag: Tag,
+    },
     /// The client now sends rows: see [`Session::copy_rows`].
     CopyIn(Arc<Copy>),
-    CopyOut { copy: Arc<Copy>, rows: RowStream },
+    CopyOut {
+        copy: Arc<Copy>,
+        rows: RowStream,
+    },
     Empty,
 }
 
@@ -161,13 +169,19 @@ impl Session {
 
     /// Splits a simple-query string into its statements, each with its text.
     pub fn split(&self, sql: &str) -> Result<Vec<String>> {
-        Ok(parse::parse(sql)?.into_iter().map(|parsed| parsed.text).collect())
+        Ok(parse::parse(sql)?
+            .into_iter()
+            .map(|parsed| parsed.text)
+            .collect())
     }
 
     /// Plans one statement; `types` are the parameter types the client gave.
     pub fn plan(&mut self, sql: &str, types: &[Option<Type>]) -> Result<Arc<Plan>> {
         let schema = self.schema()?;
-        let key = (sql.to_owned(), types.iter().map(|ty| ty.as_ref().map(Type::oid)).collect());
+        let key = (
+            sql.to_owned(),
+            types.iter().map(|ty| ty.as_ref().map(Type::oid)).collect(),
+        );
         if let Some(plan) = self.plans.get(&key)
             && plan.schema_version == schema.version
             && !self.block.changes_schema()
@@ -179,9 +193,15 @@ impl Session {
             (None, _) => Plan::empty(),
             (Some(one), true) => {
                 let context = self.context(&schema, &Arc::default());
-                let binding =
-                    Binding { schema: &schema, system: &context.system, context: &context };
-                let mut plan = bind::plan(&one, &binding, types)?;
+                let binding = Binding {
+                    schema: &schema,
+                    system: &context.system,
+                    context: &context,
+                };
+                // Positions count from the start of what the client sent.
+                let start = sql.find(one.text.as_str()).unwrap_or(0);
+                let mut plan = bind::plan(&one, &binding, types)
+                    .map_err(|error| error.behind(&sql[..start]))?;
                 plan.text = Arc::from(sql);
                 plan
             }
@@ -246,14 +266,17 @@ impl Session {
 
     /// The schema has not moved since this plan was made; else plan again.
     pub fn is_current(&self, plan: &Plan) -> bool {
-        self.schema().is_ok_and(|schema| schema.version == plan.schema_version)
+        self.schema()
+            .is_ok_and(|schema| schema.version == plan.schema_version)
     }
 
     /// How long the client may be silent now; past that it is told 25P03 and
     /// the session closed. `None` outside a transaction.
     pub fn idle_limit(&self) -> Option<Duration> {
         let open = self.status() != TransactionStatus::Idle;
-        self.variables.duration("idle_in_transaction_session_timeout").filter(|_| open)
+        self.variables
+            .duration("idle_in_transaction_session_timeout")
+            .filter(|_| open)
     }
 
     /// Runs a plan.
@@ -347,11 +370,18 @@ impl Session {
 
     async fn replan(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
         // The node may not have applied the change that the replica has.
-        self.dispatch.runtime().sleep(Duration::from_millis(1)).await;
+        self.dispatch
+            .runtime()
+            .sleep(Duration::from_millis(1))
+            .await;
         let types: Vec<Option<Type>> = plan.parameters.iter().cloned().map(Some).collect();
         let new = self.plan(&plan.text.clone(), &types)?;
         let same = new.columns.len() == plan.columns.len()
-            && new.columns.iter().zip(&plan.columns).all(|(a, b)| a.ty == b.ty && a.name == b.name);
+            && new
+                .columns
+                .iter()
+                .zip(&plan.columns)
+                .all(|(a, b)| a.ty == b.ty && a.name == b.name);
         match same {
             true => Ok(new),
             false => Err(Error::new(
@@ -361,7 +391,11 @@ impl Session {
         }
     }
 
-    async fn run_once(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply, Refused> {
+    async fn run_once(
+        &mut self,
+        plan: &Arc<Plan>,
+        parameters: Arc<[Value]>,
+    ) -> Result<Reply, Refused> {
         let schema = self.schema()?;
         if plan.schema_version != schema.version && !plan.system {
             return Err(Refused::Replan);
@@ -387,7 +421,9 @@ impl Session {
         };
         let cluster = self.cluster.clone();
         let dispatch = self.dispatch.clone();
-        let ran = dispatch.run(&cluster, &call, self.block.open_transaction()).await?;
+        let ran = dispatch
+            .run(&cluster, &call, self.block.open_transaction())
+            .await?;
         if let Statement::Schema(statement) = &plan.statement {
             for message in &statement.notices {
                 self.notice(message.clone());
@@ -406,15 +442,26 @@ impl Session {
     }
 
     fn patience(&self) -> Patience {
-        Patience { cancel: self.token(), lock_timeout: self.variables.duration("lock_timeout") }
+        Patience {
+            cancel: self.token(),
+            lock_timeout: self.variables.duration("lock_timeout"),
+        }
     }
 
     fn notice(&mut self, message: String) {
-        self.notices.push(Notice { severity: "NOTICE", state: SqlState::SUCCESS, message });
+        self.notices.push(Notice {
+            severity: "NOTICE",
+            state: SqlState::SUCCESS,
+            message,
+        });
     }
 
     fn warning(&mut self, state: SqlState, message: &str) {
-        self.notices.push(Notice { severity: "WARNING", state, message: message.to_owned() });
+        self.notices.push(Notice {
+            severity: "WARNING",
+            state,
+            message: message.to_owned(),
+        });
     }
 
     /// An error of the front end (a bad Bind) also fails the transaction.
@@ -491,7 +538,11 @@ impl Session {
 
     /// The endpoints that a write of this data cluster goes to.
     pub fn in_sync_endpoints(&self) -> Result<Vec<uuid::Uuid>> {
-        Ok(self.definition()?.in_sync().map(|replica| replica.endpoint).collect())
+        Ok(self
+            .definition()?
+            .in_sync()
+            .map(|replica| replica.endpoint)
+            .collect())
     }
 
     /// Ends the session: rolls back what is open.
@@ -518,23 +569,38 @@ fn ends_block(statement: &Statement) -> bool {
     use crate::plan::statement::TransactionStatement as T;
     matches!(
         statement,
-        Statement::Transaction(T::Commit { .. } | T::Rollback { .. } | T::RollbackTo(_)) | Statement::Empty
+        Statement::Transaction(T::Commit { .. } | T::Rollback { .. } | T::RollbackTo(_))
+            | Statement::Empty
     )
 }
 
 fn done(tag: impl Into<String>) -> Reply {
-    Reply::Done { tag: Tag::Complete(tag.into()) }
+    Reply::Done {
+        tag: Tag::Complete(tag.into()),
+    }
 }
 
 fn reply_of(plan: &Plan, ran: Ran) -> Reply {
     match ran {
         Ran::Rows(rows) => match &plan.statement {
-            Statement::Copy(copy) => Reply::CopyOut { copy: Arc::new(copy.clone()), rows },
-            _ => Reply::Rows { rows, tag: Tag::Counted("SELECT") },
+            Statement::Copy(copy) => Reply::CopyOut {
+                copy: Arc::new(copy.clone()),
+                rows,
+            },
+            _ => Reply::Rows {
+                rows,
+                tag: Tag::Counted("SELECT"),
+            },
         },
         Ran::Lines(lines) => {
-            let rows = lines.into_iter().map(|line| vec![Value::text(line)]).collect();
-            Reply::Rows { rows: RowStream::Ready(rows), tag: Tag::Complete("EXPLAIN".to_owned()) }
+            let rows = lines
+                .into_iter()
+                .map(|line| vec![Value::text(line)])
+                .collect();
+            Reply::Rows {
+                rows: RowStream::Ready(rows),
+                tag: Tag::Complete("EXPLAIN".to_owned()),
+            }
         }
         Ran::Wrote { rows, returning } => {
             let tag = Tag::Complete(match &plan.statement {
@@ -547,7 +613,10 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
                 _ => "SELECT".to_owned(),
             });
             match returning {
-                Some(returned) => Reply::Rows { rows: RowStream::Ready(returned), tag },
+                Some(returned) => Reply::Rows {
+                    rows: RowStream::Ready(returned),
+                    tag,
+                },
                 None => Reply::Done { tag },
             }
         }
@@ -556,5 +625,9 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
 
 /// 57014 if the token was cancelled.
 fn check_cancel(token: &CancellationToken) -> Result<()> {
-    if token.is_cancelled() { Err(cancelled()) } else { Ok(()) }
+    if token.is_cancelled() {
+        Err(cancelled())
+    } else {
+        Ok(())
+    }
 }

@@ -26,7 +26,8 @@ impl Session {
             S::Show { name } => Ok(text_rows(vec![vec![self.show(name)?]], "SHOW")),
             S::ShowAll => {
                 let all = self.variables.all().into_iter();
-                let rows = all.map(|(name, value, about)| vec![name.to_owned(), value, about.to_owned()]);
+                let rows =
+                    all.map(|(name, value, about)| vec![name.to_owned(), value, about.to_owned()]);
                 Ok(text_rows(rows.collect(), "SHOW"))
             }
             S::Reset { name } => self.set(name, None, false).map(|_| done("RESET")),
@@ -37,9 +38,17 @@ impl Session {
             }
             S::Discard(what) => self.discard(what),
             S::Prepare { name, types, text } => self.prepare(name, types, text),
-            S::Execute { name, arguments } => Box::pin(self.execute_prepared(name, arguments)).await,
+            S::Execute { name, arguments } => {
+                Box::pin(self.execute_prepared(name, arguments)).await
+            }
             S::Deallocate(name) => self.deallocate(name.as_deref()),
-            S::Declare { name, text, scroll, hold, binary } => {
+            S::Declare {
+                name,
+                text,
+                scroll,
+                hold,
+                binary,
+            } => {
                 for (asked, what) in [(scroll, "SCROLL"), (hold, "WITH HOLD"), (binary, "BINARY")] {
                     if *asked {
                         return Err(Error::unsupported(format!("a {what} cursor")));
@@ -47,15 +56,24 @@ impl Session {
                 }
                 Box::pin(self.declare(name, text)).await
             }
-            S::Fetch { name, count, move_only } => self.fetch(name, *count, *move_only).await,
+            S::Fetch {
+                name,
+                count,
+                move_only,
+            } => self.fetch(name, *count, *move_only).await,
             S::Close(name) => self.close_cursor(name.as_deref()),
         }
     }
 
     fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Reply> {
         let lower = name.to_ascii_lowercase();
-        if matches!(lower.as_str(), "transaction_isolation" | "transaction_read_only") {
-            return Err(Error::unsupported(format!("SET {lower} (use SET TRANSACTION)")));
+        if matches!(
+            lower.as_str(),
+            "transaction_isolation" | "transaction_read_only"
+        ) {
+            return Err(Error::unsupported(format!(
+                "SET {lower} (use SET TRANSACTION)"
+            )));
         }
         let before = self.variables.clone();
         self.variables.set(name, value)?;
@@ -72,7 +90,11 @@ impl Session {
 
     fn show(&self, name: &str) -> Result<String> {
         let lower = name.to_ascii_lowercase();
-        let lower = if lower == "transaction isolation level" { "transaction_isolation" } else { &lower };
+        let lower = if lower == "transaction isolation level" {
+            "transaction_isolation"
+        } else {
+            &lower
+        };
         match self.shown_mode(lower) {
             Some(shown) => Ok(shown),
             None => self.variables.get(lower),
@@ -110,7 +132,13 @@ impl Session {
         }
         let types: Vec<Option<Type>> = types.iter().cloned().map(Some).collect();
         self.plan(text, &types)?;
-        self.prepared.insert(name.to_owned(), Prepared { text: text.to_owned(), types });
+        self.prepared.insert(
+            name.to_owned(),
+            Prepared {
+                text: text.to_owned(),
+                types,
+            },
+        );
         Ok(done("PREPARE"))
     }
 
@@ -130,7 +158,11 @@ impl Session {
         }
         let schema = self.schema()?;
         let context = self.context(&schema, &Arc::default());
-        let binding = Binding { schema: &schema, system: &context.system, context: &context };
+        let binding = Binding {
+            schema: &schema,
+            system: &context.system,
+            context: &context,
+        };
         let values = arguments.iter().zip(&plan.parameters).map(|(text, ty)| {
             let argument = crate::plan::bind::argument(text, ty, &binding)?;
             evaluate(&argument, &NoScope, &context)
@@ -142,21 +174,45 @@ impl Session {
     fn deallocate(&mut self, name: Option<&str>) -> Result<Reply> {
         match name {
             None => self.prepared.clear(),
-            Some(name) => drop(self.prepared.remove(name).ok_or_else(|| not_prepared(name))?),
+            Some(name) => drop(
+                self.prepared
+                    .remove(name)
+                    .ok_or_else(|| not_prepared(name))?,
+            ),
         }
-        Ok(done(if name.is_some() { "DEALLOCATE" } else { "DEALLOCATE ALL" }))
+        Ok(done(if name.is_some() {
+            "DEALLOCATE"
+        } else {
+            "DEALLOCATE ALL"
+        }))
     }
 
-    pub(super) async fn lock_tables(&mut self, tables: &[TableId], exclusive: bool, no_wait: bool) -> Result<Reply> {
-        let lock = TransactionStatement::Lock { tables: tables.to_vec(), exclusive, no_wait };
+    pub(super) async fn lock_tables(
+        &mut self,
+        tables: &[TableId],
+        exclusive: bool,
+        no_wait: bool,
+    ) -> Result<Reply> {
+        let lock = TransactionStatement::Lock {
+            tables: tables.to_vec(),
+            exclusive,
+            no_wait,
+        };
         self.enter_transaction(&Statement::Transaction(lock))?;
         let mode = if exclusive { Mode::Update } else { Mode::Share };
-        let contended = if no_wait { Contended::Fail } else { Contended::Wait };
+        let contended = if no_wait {
+            Contended::Fail
+        } else {
+            Contended::Wait
+        };
         self.with_evaluator(async |evaluator: &mut Evaluator<'_>| {
             for table in tables {
                 let key = ClaimKey::table(*table);
                 let patience = evaluator.patience.clone();
-                evaluator.transaction.claim(key, mode, None, contended, &patience).await?;
+                evaluator
+                    .transaction
+                    .claim(key, mode, None, contended, &patience)
+                    .await?;
             }
             Ok(())
         })
@@ -169,7 +225,8 @@ impl Session {
         if self.block.open_transaction().is_none() {
             return Ok(());
         }
-        self.with_evaluator(async |evaluator: &mut Evaluator<'_>| evaluator.check_deferred().await).await
+        self.with_evaluator(async |evaluator: &mut Evaluator<'_>| evaluator.check_deferred().await)
+            .await
     }
 
     pub(super) async fn admin(&mut self, statement: &AdminStatement) -> Result<Reply> {
@@ -179,7 +236,13 @@ impl Session {
             return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
         let dispatch = self.dispatch.clone();
-        let kind = |admin: bool| if admin { UserKind::Admin } else { UserKind::User };
+        let kind = |admin: bool| {
+            if admin {
+                UserKind::Admin
+            } else {
+                UserKind::User
+            }
+        };
         match statement {
             A::CreateDatabase { name, owner } => {
                 let owner = match owner {
@@ -193,35 +256,56 @@ impl Session {
                 Ok(done("CREATE DATABASE"))
             }
             A::DropDatabase { name, if_exists } => self.drop_database(name, *if_exists).await,
-            A::CreateUser { name, password, admin } => {
+            A::CreateUser {
+                name,
+                password,
+                admin,
+            } => {
                 self.need_admin()?;
-                dispatch.create_user(name, None, kind(*admin), password.as_deref()).await?;
+                dispatch
+                    .create_user(name, None, kind(*admin), password.as_deref())
+                    .await?;
                 Ok(done("CREATE ROLE"))
             }
-            A::AlterUser { name, password, admin } => {
+            A::AlterUser {
+                name,
+                password,
+                admin,
+            } => {
                 if *name != self.user.name || admin.is_some() {
                     self.need_admin()?;
                 }
                 let id = self.user_id(name)?;
-                dispatch.alter_user(id, password.as_deref(), admin.map(kind)).await?;
+                dispatch
+                    .alter_user(id, password.as_deref(), admin.map(kind))
+                    .await?;
                 Ok(done("ALTER ROLE"))
             }
             A::DropUser { name, if_exists } => {
                 self.need_admin()?;
                 match self.user_id(name) {
                     Ok(id) => dispatch.drop_user(id).await?,
-                    Err(_) if *if_exists => self.notice(format!("role \"{name}\" does not exist, skipping")),
+                    Err(_) if *if_exists => {
+                        self.notice(format!("role \"{name}\" does not exist, skipping"))
+                    }
                     Err(error) => return Err(error),
                 }
                 Ok(done("DROP ROLE"))
             }
-            A::Grant { database, users, revoke } => self.grant(database, users, *revoke).await,
+            A::Grant {
+                database,
+                users,
+                revoke,
+            } => self.grant(database, users, *revoke).await,
         }
     }
 
     async fn drop_database(&mut self, name: &str, if_exists: bool) -> Result<Reply> {
         let catalog = self.dispatch.catalog();
-        let own = catalog.clusters.values().find(|c| c.name == name && c.owner == self.user.id);
+        let own = catalog
+            .clusters
+            .values()
+            .find(|c| c.name == name && c.owner == self.user.id);
         let Some(found) = own else {
             if if_exists {
                 self.notice(format!("database \"{name}\" does not exist, skipping"));
@@ -240,7 +324,10 @@ impl Session {
 
     async fn grant(&mut self, database: &str, users: &[String], revoke: bool) -> Result<Reply> {
         let catalog = self.dispatch.catalog();
-        let own = catalog.clusters.values().find(|c| c.name == database && c.owner == self.user.id);
+        let own = catalog
+            .clusters
+            .values()
+            .find(|c| c.name == database && c.owner == self.user.id);
         let Some(cluster) = own else {
             let message = format!("database \"{database}\" does not exist");
             return Err(Error::new(SqlState::INVALID_CATALOG_NAME, message));
@@ -260,14 +347,20 @@ impl Session {
     fn need_admin(&self) -> Result<()> {
         match self.user.kind {
             UserKind::Admin => Ok(()),
-            _ => Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied: only an admin may")),
+            _ => Err(Error::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "permission denied: only an admin may",
+            )),
         }
     }
 
     fn user_id(&self, name: &str) -> Result<UserId> {
         let catalog = self.dispatch.catalog();
         catalog.user_named(name).map(|user| user.id).ok_or_else(|| {
-            Error::new(SqlState::UNDEFINED_OBJECT, format!("role \"{name}\" does not exist"))
+            Error::new(
+                SqlState::UNDEFINED_OBJECT,
+                format!("role \"{name}\" does not exist"),
+            )
         })
     }
 }
@@ -278,6 +371,12 @@ fn not_prepared(name: &str) -> Error {
 }
 
 fn text_rows(rows: Vec<Vec<String>>, tag: &str) -> Reply {
-    let rows = rows.into_iter().map(|row| row.into_iter().map(Value::text).collect()).collect();
-    Reply::Rows { rows: RowStream::Ready(rows), tag: Tag::Complete(tag.to_owned()) }
+    let rows = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(Value::text).collect())
+        .collect();
+    Reply::Rows {
+        rows: RowStream::Ready(rows),
+        tag: Tag::Complete(tag.to_owned()),
+    }
 }

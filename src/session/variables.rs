@@ -44,68 +44,294 @@ enum Kind {
     ReadOnly,
 }
 
-const fn definition(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, reported: false, description }
+const fn definition(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    description: &'static str,
+) -> Definition {
+    Definition {
+        name,
+        default,
+        kind,
+        reported: false,
+        description,
+    }
 }
 
-const fn reported(name: &'static str, default: &'static str, kind: Kind, description: &'static str) -> Definition {
-    Definition { name, default, kind, reported: true, description }
+const fn reported(
+    name: &'static str,
+    default: &'static str,
+    kind: Kind,
+    description: &'static str,
+) -> Definition {
+    Definition {
+        name,
+        default,
+        kind,
+        reported: true,
+        description,
+    }
 }
 
-const ISOLATION: &[&str] = &["read committed", "repeatable read", "serializable", "read uncommitted"];
-const MESSAGES: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error"];
+const ISOLATION: &[&str] = &[
+    "read committed",
+    "repeatable read",
+    "serializable",
+    "read uncommitted",
+];
+const MESSAGES: &[&str] = &[
+    "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
+];
 
 static DEFINITIONS: &[Definition] = &[
-    reported("application_name", "", Kind::Text, "Name of the application, for monitoring."),
-    definition("bytea_output", "hex", Kind::Words(&["hex", "escape"]), "Output format of bytea."),
-    definition("check_function_bodies", "on", Kind::Bool, "Accepted; there are no functions to check."),
-    reported("client_encoding", "UTF8", Kind::Fixed, "The client's character set."),
-    definition("client_min_messages", "notice", Kind::Words(MESSAGES), "Least level of messages sent."),
-    reported("DateStyle", "ISO, MDY", Kind::DateStyle, "How dates are printed and read."),
-    definition("default_table_access_method", "heap", Kind::Text, "Accepted, without effect."),
-    definition("default_tablespace", "", Kind::Text, "Accepted, without effect."),
-    definition("default_transaction_isolation", "read committed", Kind::Words(ISOLATION), "Isolation of new transactions."),
-    reported("default_transaction_read_only", "off", Kind::Bool, "Whether new transactions only read."),
-    definition("default_transaction_deferrable", "off", Kind::Bool, "Accepted, without effect."),
-    definition("extra_float_digits", "1", Kind::Integer(-15, 3), "Digits of printed floats."),
-    definition("idle_in_transaction_session_timeout", "60000", Kind::Time, "Longest idle time in a transaction; 0: none."),
-    definition("idle_session_timeout", "0", Kind::Time, "Accepted, without effect."),
+    reported(
+        "application_name",
+        "",
+        Kind::Text,
+        "Name of the application, for monitoring.",
+    ),
+    definition(
+        "bytea_output",
+        "hex",
+        Kind::Words(&["hex", "escape"]),
+        "Output format of bytea.",
+    ),
+    definition(
+        "check_function_bodies",
+        "on",
+        Kind::Bool,
+        "Accepted; there are no functions to check.",
+    ),
+    reported(
+        "client_encoding",
+        "UTF8",
+        Kind::Fixed,
+        "The client's character set.",
+    ),
+    definition(
+        "client_min_messages",
+        "notice",
+        Kind::Words(MESSAGES),
+        "Least level of messages sent.",
+    ),
+    reported(
+        "DateStyle",
+        "ISO, MDY",
+        Kind::DateStyle,
+        "How dates are printed and read.",
+    ),
+    definition(
+        "default_table_access_method",
+        "heap",
+        Kind::Text,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "default_tablespace",
+        "",
+        Kind::Text,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "default_transaction_isolation",
+        "read committed",
+        Kind::Words(ISOLATION),
+        "Isolation of new transactions.",
+    ),
+    reported(
+        "default_transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether new transactions only read.",
+    ),
+    definition(
+        "default_transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "extra_float_digits",
+        "1",
+        Kind::Integer(-15, 3),
+        "Digits of printed floats.",
+    ),
+    definition(
+        "idle_in_transaction_session_timeout",
+        "60000",
+        Kind::Time,
+        "Longest idle time in a transaction; 0: none.",
+    ),
+    definition(
+        "idle_session_timeout",
+        "0",
+        Kind::Time,
+        "Accepted, without effect.",
+    ),
     reported("in_hot_standby", "off", Kind::ReadOnly, "Never a standby."),
-    reported("integer_datetimes", "on", Kind::ReadOnly, "Times are integers."),
-    reported("IntervalStyle", "postgres", Kind::IntervalStyle, "How intervals are printed."),
-    reported("is_superuser", "off", Kind::ReadOnly, "Whether the user administers."),
+    reported(
+        "integer_datetimes",
+        "on",
+        Kind::ReadOnly,
+        "Times are integers.",
+    ),
+    reported(
+        "IntervalStyle",
+        "postgres",
+        Kind::IntervalStyle,
+        "How intervals are printed.",
+    ),
+    reported(
+        "is_superuser",
+        "off",
+        Kind::ReadOnly,
+        "Whether the user administers.",
+    ),
     definition("jit", "off", Kind::Bool, "Accepted, without effect."),
-    definition("lc_collate", "C", Kind::ReadOnly, "Order of texts: by bytes."),
+    definition(
+        "lc_collate",
+        "C",
+        Kind::ReadOnly,
+        "Order of texts: by bytes.",
+    ),
     definition("lc_ctype", "C", Kind::ReadOnly, "Character classes."),
-    definition("lc_messages", "C", Kind::Text, "Language of messages: English."),
+    definition(
+        "lc_messages",
+        "C",
+        Kind::Text,
+        "Language of messages: English.",
+    ),
     definition("lc_monetary", "C", Kind::Text, "Accepted, without effect."),
     definition("lc_numeric", "C", Kind::Text, "Accepted, without effect."),
     definition("lc_time", "C", Kind::Text, "Accepted, without effect."),
-    definition("lock_timeout", "0", Kind::Time, "Longest wait for another transaction's claim; 0: none."),
-    definition("max_identifier_length", "63", Kind::ReadOnly, "Longest name, in bytes."),
-    definition("max_index_keys", "32", Kind::ReadOnly, "Most columns of an index."),
-    definition("pyql.consistency", "strong", Kind::Words(&["strong", "quorum", "session", "any"]), "How fresh reads are."),
-    definition("row_security", "on", Kind::Bool, "Accepted; there are no policies."),
-    definition("search_path", "\"$user\", public", Kind::Text, "Only public is searched, after the catalogs."),
-    reported("server_encoding", "UTF8", Kind::ReadOnly, "The server's character set."),
-    reported("server_version", SERVER_VERSION, Kind::ReadOnly, "The PostgreSQL version we answer as."),
-    definition("server_version_num", "150008", Kind::ReadOnly, "The same as a number."),
-    reported("session_authorization", "", Kind::ReadOnly, "The session's user."),
-    reported("standard_conforming_strings", "on", Kind::Fixed, "Backslashes are plain in strings."),
-    definition("statement_timeout", "0", Kind::Time, "Longest run of a statement; 0: none."),
-    definition("synchronize_seqscans", "on", Kind::Bool, "Accepted, without effect."),
-    definition("synchronous_commit", "on", Kind::Words(&["on", "off", "local", "remote_write", "remote_apply"]), "Accepted: every commit is durable in the log."),
-    reported("TimeZone", "UTC", Kind::TimeZone, "The session's time zone."),
-    definition("transaction_deferrable", "off", Kind::Bool, "Accepted, without effect."),
-    definition("transaction_isolation", "read committed", Kind::Words(ISOLATION), "This transaction's isolation."),
-    definition("transaction_read_only", "off", Kind::Bool, "Whether this transaction only reads."),
+    definition(
+        "lock_timeout",
+        "0",
+        Kind::Time,
+        "Longest wait for another transaction's claim; 0: none.",
+    ),
+    definition(
+        "max_identifier_length",
+        "63",
+        Kind::ReadOnly,
+        "Longest name, in bytes.",
+    ),
+    definition(
+        "max_index_keys",
+        "32",
+        Kind::ReadOnly,
+        "Most columns of an index.",
+    ),
+    definition(
+        "pyql.consistency",
+        "strong",
+        Kind::Words(&["strong", "quorum", "session", "any"]),
+        "How fresh reads are.",
+    ),
+    definition(
+        "row_security",
+        "on",
+        Kind::Bool,
+        "Accepted; there are no policies.",
+    ),
+    definition(
+        "search_path",
+        "\"$user\", public",
+        Kind::Text,
+        "Only public is searched, after the catalogs.",
+    ),
+    reported(
+        "server_encoding",
+        "UTF8",
+        Kind::ReadOnly,
+        "The server's character set.",
+    ),
+    reported(
+        "server_version",
+        SERVER_VERSION,
+        Kind::ReadOnly,
+        "The PostgreSQL version we answer as.",
+    ),
+    definition(
+        "server_version_num",
+        "150008",
+        Kind::ReadOnly,
+        "The same as a number.",
+    ),
+    reported(
+        "session_authorization",
+        "",
+        Kind::ReadOnly,
+        "The session's user.",
+    ),
+    reported(
+        "standard_conforming_strings",
+        "on",
+        Kind::Fixed,
+        "Backslashes are plain in strings.",
+    ),
+    definition(
+        "statement_timeout",
+        "0",
+        Kind::Time,
+        "Longest run of a statement; 0: none.",
+    ),
+    definition(
+        "synchronize_seqscans",
+        "on",
+        Kind::Bool,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "synchronous_commit",
+        "on",
+        Kind::Words(&["on", "off", "local", "remote_write", "remote_apply"]),
+        "Accepted: every commit is durable in the log.",
+    ),
+    reported(
+        "TimeZone",
+        "UTC",
+        Kind::TimeZone,
+        "The session's time zone.",
+    ),
+    definition(
+        "transaction_deferrable",
+        "off",
+        Kind::Bool,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "transaction_isolation",
+        "read committed",
+        Kind::Words(ISOLATION),
+        "This transaction's isolation.",
+    ),
+    definition(
+        "transaction_read_only",
+        "off",
+        Kind::Bool,
+        "Whether this transaction only reads.",
+    ),
     definition("work_mem", "4MB", Kind::Text, "Accepted, without effect."),
-    definition("maintenance_work_mem", "64MB", Kind::Text, "Accepted, without effect."),
-    definition("xmloption", "content", Kind::Words(&["content", "document"]), "Accepted, without effect."),
+    definition(
+        "maintenance_work_mem",
+        "64MB",
+        Kind::Text,
+        "Accepted, without effect.",
+    ),
+    definition(
+        "xmloption",
+        "content",
+        Kind::Words(&["content", "document"]),
+        "Accepted, without effect.",
+    ),
 ];
 
 fn find(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().find(|definition| definition.name.eq_ignore_ascii_case(name))
+    DEFINITIONS
+        .iter()
+        .find(|definition| definition.name.eq_ignore_ascii_case(name))
 }
 
 /// All settings of one session.
@@ -163,7 +389,11 @@ impl SessionVariables {
             Some(definition) => {
                 let own = self.values.get(definition.name).cloned();
                 Some(own.unwrap_or_else(|| definition.default.to_owned())).map(|value| {
-                    if definition.kind == Kind::Time { shown_time(&value) } else { value }
+                    if definition.kind == Kind::Time {
+                        shown_time(&value)
+                    } else {
+                        value
+                    }
                 })
             }
             None => self.values.get(&name.to_ascii_lowercase()).cloned(),
@@ -174,7 +404,10 @@ impl SessionVariables {
     /// All of them: name, value, description.
     pub fn all(&self) -> Vec<(&'static str, String, &'static str)> {
         let shown = |definition: &Definition| self.get(definition.name).unwrap_or_default();
-        DEFINITIONS.iter().map(|d| (d.name, shown(d), d.description)).collect()
+        DEFINITIONS
+            .iter()
+            .map(|d| (d.name, shown(d), d.description))
+            .collect()
     }
 
     pub fn reset_all(&mut self) {
@@ -222,7 +455,8 @@ impl SessionVariables {
             time_zone: self.raw("TimeZone").to_owned(),
             date_style: date_style(self.raw("DateStyle"), Settings::default().date_style)
                 .unwrap_or(Settings::default().date_style),
-            interval_style: interval_style(self.raw("IntervalStyle")).unwrap_or(IntervalStyle::Postgres),
+            interval_style: interval_style(self.raw("IntervalStyle"))
+                .unwrap_or(IntervalStyle::Postgres),
             extra_float_digits: self.raw("extra_float_digits").parse().unwrap_or(1),
             bytea_hex: self.raw("bytea_output") == "hex",
         }
@@ -254,7 +488,10 @@ fn invalid(definition: &Definition, value: &str) -> Error {
 fn checked_length(value: &str) -> Result<String> {
     match value.len() <= VALUE_BYTES_MAX {
         true => Ok(value.to_owned()),
-        false => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "the value is too long")),
+        false => Err(Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "the value is too long",
+        )),
     }
 }
 
@@ -272,7 +509,10 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
             }
         },
         Kind::Integer(min, max) => {
-            let number: i64 = value.trim().parse().map_err(|_| invalid(definition, &value))?;
+            let number: i64 = value
+                .trim()
+                .parse()
+                .map_err(|_| invalid(definition, &value))?;
             if !(min..=max).contains(&number) {
                 let name = definition.name;
                 let message = format!(
@@ -282,13 +522,23 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
             }
             number.to_string()
         }
-        Kind::Time => time(&lower).ok_or_else(|| invalid(definition, &value))?.to_string(),
+        Kind::Time => time(&lower)
+            .ok_or_else(|| invalid(definition, &value))?
+            .to_string(),
         Kind::Words(words) => {
             let known = words.contains(&lower.as_str());
-            if known { lower } else { return Err(invalid(definition, &value)) }
+            if known {
+                lower
+            } else {
+                return Err(invalid(definition, &value));
+            }
         }
         Kind::TimeZone => {
-            let zone = if lower == "default" || lower == "local" { "UTC".to_owned() } else { value };
+            let zone = if lower == "default" || lower == "local" {
+                "UTC".to_owned()
+            } else {
+                value
+            };
             Zone::of(&zone).map_err(|_| invalid(definition, &zone))?;
             zone
         }
@@ -303,7 +553,8 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
         Kind::Fixed => {
             let same = lower.replace(['-', '_'], "") == definition.default.to_ascii_lowercase()
                 || (definition.name == "client_encoding" && lower == "unicode")
-                || (definition.name == "standard_conforming_strings" && ["true", "1", "yes"].contains(&lower.as_str()));
+                || (definition.name == "standard_conforming_strings"
+                    && ["true", "1", "yes"].contains(&lower.as_str()));
             match same {
                 true => definition.default.to_owned(),
                 false => {
@@ -334,15 +585,30 @@ fn time(text: &str) -> Option<u64> {
         _ => return None,
     };
     let milliseconds = (number * factor).round();
-    (0.0..=2_147_483_647.0).contains(&milliseconds).then_some(milliseconds as u64)
+    (0.0..=2_147_483_647.0)
+        .contains(&milliseconds)
+        .then_some(milliseconds as u64)
 }
 
 /// As SHOW prints it: in the largest unit that divides it.
 fn shown_time(milliseconds: &str) -> String {
-    let Ok(number) = milliseconds.parse::<u64>() else { return milliseconds.to_owned() };
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")];
-    let unit = units.iter().find(|(size, _)| number > 0 && number % size == 0);
-    unit.map_or_else(|| "0".to_owned(), |(size, name)| format!("{}{name}", number / size))
+    let Ok(number) = milliseconds.parse::<u64>() else {
+        return milliseconds.to_owned();
+    };
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "min"),
+        (1000, "s"),
+        (1, "ms"),
+    ];
+    let unit = units
+        .iter()
+        .find(|(size, _)| number > 0 && number % size == 0);
+    unit.map_or_else(
+        || "0".to_owned(),
+        |(size, name)| format!("{}{name}", number / size),
+    )
 }
 
 fn date_style(text: &str, now: DateStyle) -> Option<DateStyle> {
@@ -352,7 +618,12 @@ fn date_style(text: &str, now: DateStyle) -> Option<DateStyle> {
             "iso" => style.format = DateFormat::Iso,
             "sql" => style.format = DateFormat::Sql,
             "postgres" => style.format = DateFormat::Postgres,
-            "german" => style = DateStyle { format: DateFormat::German, order: DateOrder::Dmy },
+            "german" => {
+                style = DateStyle {
+                    format: DateFormat::German,
+                    order: DateOrder::Dmy,
+                }
+            }
             "mdy" | "us" | "noneuro" | "noneuropean" => style.order = DateOrder::Mdy,
             "dmy" | "euro" | "european" => style.order = DateOrder::Dmy,
             "ymd" => style.order = DateOrder::Ymd,
@@ -397,7 +668,10 @@ mod tests {
         let mut variables = SessionVariables::default();
         variables.set("statement_timeout", Some("2min")).unwrap();
         assert_eq!(variables.get("STATEMENT_TIMEOUT").unwrap(), "2min");
-        assert_eq!(variables.duration("statement_timeout"), Some(Duration::from_secs(120)));
+        assert_eq!(
+            variables.duration("statement_timeout"),
+            Some(Duration::from_secs(120))
+        );
         variables.set("datestyle", Some("german")).unwrap();
         assert_eq!(variables.get("DateStyle").unwrap(), "German, DMY");
         variables.set("datestyle", Some("iso")).unwrap();
@@ -411,7 +685,15 @@ mod tests {
             ("server_version", "16", "55P02"),
             ("default_transaction_read_only", "maybe", "22023"),
         ] {
-            assert_eq!(variables.set(name, Some(value)).unwrap_err().state().as_str(), state, "{name}");
+            assert_eq!(
+                variables
+                    .set(name, Some(value))
+                    .unwrap_err()
+                    .state()
+                    .as_str(),
+                state,
+                "{name}"
+            );
         }
         variables.set("my.own", Some("x")).unwrap();
         assert_eq!(variables.get("my.own").unwrap(), "x");

@@ -420,4 +420,6 @@ fn invalid(message: impl Into<String>) -> Error {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

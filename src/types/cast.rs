@@ -354,4 +354,6 @@ fn out_of_range(name: &str) -> Error {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

@@ -5,12 +5,14 @@
 
 use std::str::FromStr;
 
+use num_bigint::BigUint;
+
 use crate::error::{Error, Result, SqlState};
 
 /// Decimal digits that survive in a float8 and a float4.
 const FLOAT8_DIGITS: i32 = 15;
 const FLOAT4_DIGITS: i32 = 6;
-/// Numbers from 1e-4 up to 10 to this many digits are printed without exponent.
+/// Smaller numbers are printed with an exponent.
 const SMALLEST_FIXED_EXPONENT: i32 = -4;
 
 /// Reads a float8.
@@ -34,7 +36,17 @@ pub fn write_f64(value: f64, extra_digits: i8, out: &mut String) {
         return;
     }
     if extra_digits > 0 {
-        write_digits(&format!("{value:e}"), FLOAT8_DIGITS, out);
+        let bits = value.to_bits();
+        let parts = Parts::new(
+            bits & ((1 << 52) - 1),
+            (bits >> 52) as i32 & 0x7ff,
+            52,
+            1023,
+        );
+        let shortest = parts.shortest(format!("{value:e}"), FLOAT8_DIGITS, |digits| {
+            format!("{value:.*e}", digits - 1)
+        });
+        write_digits(&shortest, FLOAT8_DIGITS, out);
     } else {
         write_rounded(value, FLOAT8_DIGITS + i32::from(extra_digits), out);
     }
@@ -47,10 +59,111 @@ pub fn write_f32(value: f32, extra_digits: i8, out: &mut String) {
         return;
     }
     if extra_digits > 0 {
-        write_digits(&format!("{value:e}"), FLOAT4_DIGITS, out);
+        let bits = u64::from(value.to_bits());
+        let parts = Parts::new(bits & ((1 << 23) - 1), (bits >> 23) as i32 & 0xff, 23, 127);
+        let shortest = parts.shortest(format!("{value:e}"), FLOAT4_DIGITS, |digits| {
+            format!("{value:.*e}", digits - 1)
+        });
+        write_digits(&shortest, FLOAT4_DIGITS, out);
     } else {
         write_rounded(wide, FLOAT4_DIGITS + i32::from(extra_digits), out);
     }
+}
+
+/// A float's magnitude as `mantissa * 2^exponent`.
+struct Parts {
+    mantissa: u64,
+    exponent: i32,
+    /// The next smaller float is half as far away as the next greater.
+    is_power: bool,
+}
+
+impl Parts {
+    fn new(fraction: u64, biased_exponent: i32, fraction_bits: i32, bias: i32) -> Parts {
+        let is_normal = biased_exponent > 0;
+        Parts {
+            mantissa: fraction | u64::from(is_normal) << fraction_bits,
+            exponent: biased_exponent.max(1) - bias - fraction_bits,
+            is_power: fraction == 0 && biased_exponent > 1,
+        }
+    }
+
+    /// Turns Rust's shortest digits into PostgreSQL's: of two that are equally
+    /// near the one that ends even, and never a number half-way to the next
+    /// float, which reads back only because ties go to even.
+    fn shortest(
+        &self,
+        rust: String,
+        safe_digits: i32,
+        rounded: impl Fn(usize) -> String,
+    ) -> String {
+        let mut digits = rust
+            .bytes()
+            .take_while(|b| *b != b'e')
+            .filter(u8::is_ascii_digit)
+            .count();
+        let mut shortest = rust;
+        if digits as i32 > safe_digits {
+            let even = rounded(digits);
+            if self.is_near(&even, &shortest) {
+                shortest = even;
+            }
+        }
+        // 17 digits are never half-way.
+        while digits < 17 && self.is_half_way(&shortest) {
+            digits += 1;
+            shortest = rounded(digits);
+        }
+        match shortest.split_once('e') {
+            Some((mantissa, exponent)) if mantissa.contains('.') => {
+                let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
+                format!("{mantissa}e{exponent}")
+            }
+            _ => shortest,
+        }
+    }
+
+    /// Both differ at most in the last digit, so both read back as the float
+    /// unless it lies at a power of two.
+    fn is_near(&self, even: &str, shortest: &str) -> bool {
+        !self.is_power && even.len() == shortest.len()
+    }
+
+    /// Whether a decimal lies exactly between the float and a neighbour.
+    fn is_half_way(&self, scientific: &str) -> bool {
+        let Some((digits, exponent)) = decimal_parts(scientific) else {
+            return false;
+        };
+        // In quarters of the last place.
+        let power = self.exponent - 2;
+        let possible = match exponent {
+            0..=25 => power >= -1,
+            -25..0 => digits % 5 == 0,
+            _ => false,
+        };
+        if !possible || !self.mantissa.is_multiple_of(2) {
+            return false;
+        }
+        let scale = |number: u64, tens: i32, twos: i32| {
+            (BigUint::from(number) * BigUint::from(10_u32).pow(tens.max(0) as u32))
+                << twos.max(0) as usize
+        };
+        let decimal = scale(digits, exponent, -power);
+        let below = if self.is_power { 1 } else { 2 };
+        let edge = |quarters: u64| scale(quarters, -exponent, power) == decimal;
+        edge(4 * self.mantissa + 2) || edge(4 * self.mantissa - below)
+    }
+}
+
+/// `-1.25e-3` as 125 and -5.
+fn decimal_parts(scientific: &str) -> Option<(u64, i32)> {
+    let (mantissa, exponent) = scientific.split_once('e')?;
+    let mantissa = mantissa.trim_start_matches('-');
+    let exponent: i32 = exponent.parse().ok()?;
+    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let digits = format!("{integer}{fraction}").parse().ok()?;
+    Some((digits, exponent - fraction.len() as i32))
 }
 
 fn parse<T: FromStr>(text: &str, type_name: &str) -> Result<T> {
@@ -169,6 +282,9 @@ mod tests {
             (1.0 / 3.0, "0.3333333333333333"),
             (1e300, "1e+300"),
             (5e-324, "5e-324"),
+            // Half-way to a neighbour, and equally near two.
+            (45_308_226_736_825_296.0, "4.5308226736825296e+16"),
+            (838_873_295_822_786.0 + 0.25, "838873295822786.2"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
         ] {
@@ -181,6 +297,9 @@ mod tests {
             (1e6, "1e+06"),
             (0.1, "0.1"),
             (16_777_216.0, "1.6777216e+07"),
+            (226_783_008.0, "2.2678301e+08"),
+            (2_466_673.0 + 0.25, "2.4666732e+06"),
+            (8_388_608.0, "8.388608e+06"),
         ] {
             let mut out = String::new();
             write_f32(value, 1, &mut out);

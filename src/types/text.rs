@@ -402,4 +402,6 @@ fn write_record(values: &[Value], io: Io<'_>, out: &mut String) {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

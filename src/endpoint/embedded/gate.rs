@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -35,6 +35,8 @@ pub(super) struct Gate {
     durable: AtomicU64,
     /// Grows while the writer's database is at work.
     work: Arc<AtomicU64>,
+    /// The writer moves its log into the file, which counts no work.
+    moving_log: AtomicBool,
     changes: RwLock<Changes>,
 }
 
@@ -63,6 +65,7 @@ impl Gate {
             stable: watch::Sender::new(Index(0)),
             durable: AtomicU64::new(0),
             work: Arc::default(),
+            moving_log: AtomicBool::new(false),
             changes: RwLock::default(),
         }
     }
@@ -87,6 +90,17 @@ impl Gate {
 
     pub(super) fn work(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.work)
+    }
+
+    pub(super) fn is_moving_log(&self) -> bool {
+        self.moving_log.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn while_moving_log<T>(&self, body: impl FnOnce() -> T) -> T {
+        self.moving_log.store(true, Ordering::Relaxed);
+        let done = body();
+        self.moving_log.store(false, Ordering::Relaxed);
+        done
     }
 
     /// Forgets whatever the old life allowed.

@@ -140,7 +140,7 @@ impl Keeper {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
         let applied = writer.apply(&portion, &mut |change| gate.announce(change));
-        if let Err(error) = writer.bound_log() {
+        if let Err(error) = gate.while_moving_log(|| writer.bound_log()) {
             tracing::warn!(%error, "checkpoint");
         }
         let standing = writer.standing();

@@ -303,6 +303,7 @@ async fn commits_become_durable() {
     }
     replica.apply(vec![large]).await.unwrap();
     assert!(replica.embedded.work_done() > worked);
+    assert!(replica.embedded.alive().await.is_ok());
     for _ in 0..100 {
         if replica.position().await.durable == Index(7) {
             return;
@@ -310,6 +311,48 @@ async fn commits_become_durable() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{:?}", replica.position().await);
+}
+
+/// Under test the log is moved early and often.
+#[tokio::test]
+async fn checkpoints_go_on_beside_writes_and_reads_and_are_not_taken_for_foreign_hands() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5)]).await.unwrap();
+    let here = replica.position().await;
+    let began = std::time::Instant::now();
+    let mut index = 6;
+    while began.elapsed() < Duration::from_secs(3) {
+        let mut entry = insert(index);
+        if let DeliveryContent::Batch(batch) = &mut entry.content {
+            let ids = (0..50).map(|n| (index as i64 * 7919 + n * 104_729) % 1_000_003);
+            let changes = ids.map(|n| Write::Delete {
+                table: TABLE,
+                key: vec![Value::Int(n)],
+            });
+            let rows = (0..100).map(|n| vec![Value::Int(index as i64 * 100_000 + n)]);
+            let rows = Write::Insert {
+                table: TABLE,
+                rows: rows.collect(),
+            };
+            let writes = &mut Arc::make_mut(batch).transactions[0].writes;
+            writes.extend(changes.chain([rows]));
+        }
+        let applied = replica.apply(vec![entry]).await.unwrap();
+        assert!(applied.outcomes[0].result.is_ok());
+        let read = select(&here, Level::Session(Index(index)));
+        assert!(replica.embedded.read(read).await.is_ok());
+        index += 1;
+    }
+    let size = |path: &std::path::Path| std::fs::metadata(path).unwrap().len();
+    let path = replica.embedded.path();
+    let log = size(&path.with_extension("db-wal"));
+    assert!(size(path) > 64 * 4096, "the log never moved into the file");
+    assert!(log < 4096 * 4096, "the log grew to {log} bytes");
+    assert_eq!(replica.position().await.incarnation, here.incarnation);
+    let replica = replica.reopen().await;
+    let log = replica.embedded.path().with_extension("db-wal");
+    assert!(size(&log) < 64 * 4096, "the end left the log");
+    assert_eq!(replica.position().await.applied, Index(index - 1));
 }
 
 #[tokio::test]

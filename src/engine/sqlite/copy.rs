@@ -73,14 +73,19 @@ pub fn copy_path(path: &Path, random: u64) -> PathBuf {
     beside(path, &format!("{COPY_SUFFIX}{random:016x}"))
 }
 
-/// Puts a copy in the place of the database. Nothing may have the old one
-/// open but readers that leave the files alone when they close.
+/// Puts a copy in the place of the database; the copy's own file is used up.
+/// Nothing may have the old one open but readers that leave the files alone
+/// when they close.
 ///
 /// A crash at any moment leaves the old database, the new one, or a mark by
 /// which [`clear_broken_replacement`] knows that there is neither.
 pub fn replace(path: &Path, copy: &Path) -> Result<(), StorageError> {
     let incoming = beside(path, ".incoming");
-    std::fs::copy(copy, &incoming).map_err(io)?;
+    if std::fs::rename(copy, &incoming).is_err() {
+        // On another file system.
+        std::fs::copy(copy, &incoming).map_err(io)?;
+        remove(copy)?;
+    }
     sync(&incoming)?;
     let mark = beside(path, ".replacing");
     std::fs::File::create(&mark).map_err(io)?;

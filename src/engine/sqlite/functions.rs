@@ -24,7 +24,7 @@ use crate::types::{Array, Type, Value, encode};
 const MAX_FOLDED_ROWS: usize = 10_000_000;
 
 /// Any number of arguments.
-const VARIADIC: i32 = -1;
+pub(super) const VARIADIC: i32 = -1;
 
 /// A value on its way to SQLite.
 pub(super) struct Stored(pub(super) Value);
@@ -56,7 +56,7 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_aggregate_function("pyql_single", 1, steady, Single)
 }
 
-fn number(call: &Context<'_>) -> Result<usize> {
+pub(super) fn number(call: &Context<'_>) -> Result<usize> {
     let number = match call.is_empty() {
         true => None,
         false => call.get::<i64>(0).ok(),
@@ -71,7 +71,10 @@ pub(super) fn missing() -> Error {
 }
 
 /// The arguments after the number, read by their types.
-fn arguments<'a>(call: &Context<'_>, types: impl Iterator<Item = &'a Type>) -> Result<Vec<Value>> {
+pub(super) fn arguments<'a>(
+    call: &Context<'_>,
+    types: impl Iterator<Item = &'a Type>,
+) -> Result<Vec<Value>> {
     types
         .enumerate()
         .map(|(place, ty)| match place + 1 < call.len() {
@@ -139,14 +142,13 @@ struct Folding {
 impl Aggregate<AssertUnwindSafe<Folding>, Option<Stored>> for Folds {
     fn init(&self, call: &mut Context<'_>) -> rusqlite::Result<AssertUnwindSafe<Folding>> {
         execution::with(|execution| {
-            let mut folding = Folding {
+            let number = number(call)?;
+            Ok(AssertUnwindSafe(Folding {
                 execution: execution.clone(),
-                number: number(call)?,
-                accumulator: None,
+                number,
+                accumulator: start(execution, fold(execution, number)?)?,
                 rows: Vec::new(),
-            };
-            folding.accumulator = folding.start()?;
-            Ok(AssertUnwindSafe(folding))
+            }))
         })
     }
 
@@ -174,39 +176,43 @@ impl Aggregate<AssertUnwindSafe<Folding>, Option<Stored>> for Folds {
     }
 }
 
+pub(super) fn fold(execution: &Execution, number: usize) -> Result<&Fold> {
+    execution.rendered.folds.get(number).ok_or_else(missing)
+}
+
+/// A new accumulator; `None` where rows are only gathered.
+pub(super) fn start(execution: &Execution, fold: &Fold) -> Result<Option<Box<dyn Accumulator>>> {
+    let FoldKind::Aggregate(function) = &fold.kind else {
+        return Ok(None);
+    };
+    let FunctionBody::Aggregate(start) = function.body else {
+        return Err(Error::unsupported(format_args!(
+            "{} as an aggregate",
+            function.name
+        )));
+    };
+    Ok(Some(start(&Call {
+        context: &execution.context,
+        arguments: ArgumentTypes::Types(&fold.arguments),
+        result_type: &fold.result,
+    })))
+}
+
+/// A strict aggregate passes over rows with a NULL argument.
+pub(super) fn is_skipped(fold: &Fold, row: &[Value]) -> bool {
+    match &fold.kind {
+        FoldKind::Aggregate(function) => function.strict && row.iter().any(Value::is_null),
+        FoldKind::Array | FoldKind::Records => false,
+    }
+}
+
 impl Folding {
-    fn fold(&self) -> Result<&Fold> {
-        let folds = &self.execution.rendered.folds;
-        folds.get(self.number).ok_or_else(missing)
-    }
-
-    fn start(&self) -> Result<Option<Box<dyn Accumulator>>> {
-        let fold = self.fold()?;
-        let FoldKind::Aggregate(function) = &fold.kind else {
-            return Ok(None);
-        };
-        let FunctionBody::Aggregate(start) = function.body else {
-            return Err(Error::unsupported(format_args!(
-                "{} as an aggregate",
-                function.name
-            )));
-        };
-        Ok(Some(start(&Call {
-            context: &self.execution.context,
-            arguments: ArgumentTypes::Types(&fold.arguments),
-            result_type: &fold.result,
-        })))
-    }
-
     fn step(&mut self, call: &Context<'_>) -> Result<()> {
-        let fold = self.fold()?;
+        let fold = fold(&self.execution, self.number)?;
         let keys = fold.order.iter().map(|key| &key.ty);
         let mut row = arguments(call, fold.arguments.iter().chain(keys))?;
         let keys = row.split_off(fold.arguments.len());
-        let skipped = match &fold.kind {
-            FoldKind::Aggregate(function) => function.strict && row.iter().any(Value::is_null),
-            FoldKind::Array | FoldKind::Records => false,
-        };
+        let skipped = is_skipped(fold, &row);
         let at_once = fold.order.is_empty() && !fold.distinct;
         match &mut self.accumulator {
             _ if skipped => Ok(()),
@@ -224,7 +230,7 @@ impl Folding {
 
     fn finish(mut self) -> Result<Value> {
         let mut rows = std::mem::take(&mut self.rows);
-        let fold = self.fold()?;
+        let fold = fold(&self.execution, self.number)?;
         if fold.distinct || !fold.order.is_empty() {
             rows.sort_by(|a, b| in_order(fold, a, b));
         }

@@ -28,6 +28,7 @@ mod slow;
 mod testing;
 pub mod values;
 pub mod watch;
+mod windows;
 pub mod writer;
 
 use crate::catalog::schema::Table;

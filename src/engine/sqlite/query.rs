@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::dialect::{Binding, LEAVES};
 use super::execution::{self, Execution};
-use super::{collations, functions, rows, values};
+use super::{collations, functions, rows, values, windows};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{RowScope, evaluate};
 use crate::types::{Row, Type, Value};
@@ -35,6 +35,7 @@ pub fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     collations::register(connection)?;
     functions::register(connection)?;
+    windows::register(connection)?;
     rows::register(connection)
 }
 

@@ -56,7 +56,7 @@ unsafe impl<'vtab, const WIDTH: usize> VTab<'vtab> for RowsTable<WIDTH> {
         // The number of the source, then its arguments.
         columns.extend((0..=MAX_SOURCE_ARGUMENTS).map(|place| format!("a{place} HIDDEN")));
         let declaration = format!("CREATE TABLE x({})", columns.join(","));
-        let declaration = CString::new(declaration).map_err(|e| rusqlite::Error::NulError(e))?;
+        let declaration = CString::new(declaration).map_err(rusqlite::Error::NulError)?;
         let base = ffi::sqlite3_vtab::default();
         Ok((Cow::Owned(declaration), RowsTable { base }))
     }

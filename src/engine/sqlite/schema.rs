@@ -92,8 +92,15 @@ fn check_foreign_types(table: &Table, key: &ForeignKey, schema: &Schema) -> Resu
     Ok(())
 }
 
-/// CREATE TABLE for `table` under the name `name`.
-pub(super) fn create_table(table: &Table, schema: &Schema, name: &str) -> String {
+/// CREATE TABLE for `table` under the name `name`. `filled` is the table whose
+/// rows it takes: a column that those lack is filled later, so it must take
+/// NULL until then.
+pub(super) fn create_table(
+    table: &Table,
+    schema: &Schema,
+    name: &str,
+    filled: Option<&Table>,
+) -> String {
     let key = key_columns(table);
     let rowid = rowid_column(table);
     let mut text = format!("CREATE TABLE {} (", quote(name));
@@ -104,7 +111,7 @@ pub(super) fn create_table(table: &Table, schema: &Schema, name: &str) -> String
         let _ = write!(text, "{} {}", quote(&column.name), storage_type(&column.ty));
         if rowid == Some(column.id) {
             text.push_str(" PRIMARY KEY");
-        } else if column.not_null || key.contains(&column.id) {
+        } else if key.contains(&column.id) || (column.not_null && is_filled(filled, column)) {
             text.push_str(" NOT NULL");
         }
     }
@@ -119,6 +126,10 @@ pub(super) fn create_table(table: &Table, schema: &Schema, name: &str) -> String
         text.push_str(" WITHOUT ROWID");
     }
     text
+}
+
+fn is_filled(filled: Option<&Table>, column: &Column) -> bool {
+    filled.is_none_or(|rows| rows.column(column.id).is_some())
 }
 
 fn foreign_key(table: &Table, key: &ForeignKey, schema: &Schema) -> String {

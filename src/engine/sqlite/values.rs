@@ -62,6 +62,17 @@ pub fn encode(value: &Value) -> ToSqlOutput<'_> {
     ToSqlOutput::Owned(owned)
 }
 
+/// The text that a value is kept as, if it is kept as text without NULs,
+/// which no literal can hold.
+pub(super) fn as_text(value: &Value) -> Option<String> {
+    match encode(value) {
+        ToSqlOutput::Borrowed(ValueRef::Text(bytes)) => String::from_utf8(bytes.to_vec()).ok(),
+        ToSqlOutput::Owned(SqlValue::Text(text)) => Some(text),
+        _ => None,
+    }
+    .filter(|text| !text.contains('\0'))
+}
+
 fn printed(value: &Value, ty: &Type) -> String {
     let mut out = String::new();
     text::output(value, ty, stored_form(), &mut out);

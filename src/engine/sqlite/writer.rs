@@ -31,7 +31,7 @@ const CACHE_KIB: i64 = 65_536;
 const STEPS_PER_COUNT: i32 = 10_000;
 
 /// Pages in the write-ahead log at which the writer itself stops to move them.
-const MAX_LOG_PAGES: u64 = 16_384;
+const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 16_384 };
 
 /// A replica's file, opened for writing.
 pub struct Writer {

@@ -72,10 +72,10 @@ impl Connection {
             Err(Stop::Fatal(error) | Stop::Statement(error)) => {
                 tracing::debug!(%error, "connection ended");
                 put_error(&mut self.wire.out, "FATAL", &error);
-                // The client may be gone by now; there is nobody else to tell.
-                let _ = self.wire.flush().await;
             }
         }
+        // The client may be gone by now; there is nobody else to tell.
+        let _ = self.wire.close().await;
         self.session.close().await;
     }
 

@@ -5,9 +5,14 @@ use crate::plan::Plan;
 use crate::plan::query::OutputColumn;
 use crate::plan::statement::Statement;
 
-/// The plan answers rows, if only of no columns.
+/// The plan answers rows, if only of no columns. COPY has columns, but sends
+/// them its own way.
 pub(super) fn returns_rows(plan: &Plan) -> bool {
-    !plan.columns.is_empty() || matches!(plan.statement, Statement::Query(_))
+    match plan.statement {
+        Statement::Query(_) => true,
+        Statement::Copy(_) => false,
+        _ => !plan.columns.is_empty(),
+    }
 }
 
 /// Appends ParameterDescription.

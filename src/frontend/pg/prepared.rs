@@ -143,10 +143,13 @@ impl Connection {
                 // The formats come with Bind: text until then.
                 put_result(&mut self.wire.out, &plan, &Formats::TEXT);
             }
-            Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                put_result(&mut self.wire.out, &portal.described, &portal.formats);
-            }
+            Target::Portal(name) => match (self.portals.get(name), self.session.cursor(name)) {
+                (Some(portal), _) => {
+                    put_result(&mut self.wire.out, &portal.described, &portal.formats);
+                }
+                (None, Some(cursor)) => put_result(&mut self.wire.out, cursor, &Formats::TEXT),
+                (None, None) => return Err(no_portal(name).into()),
+            },
         }
         Ok(())
     }

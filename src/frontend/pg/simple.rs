@@ -12,7 +12,6 @@ use super::error::Stop;
 use super::message::lone_string;
 use super::prepared::refuse_if_failed;
 use super::rows::RowSource;
-use crate::error::Error;
 use crate::plan::Plan;
 use crate::session::{Reply, Tag};
 
@@ -62,7 +61,7 @@ impl Connection {
                 self.begin_implicit();
             }
             let end = match self.statement(text).await {
-                Err(Stop::Statement(error)) => return Err(within(error, &sql[..start]).into()),
+                Err(Stop::Statement(error)) => return Err(error.behind(&sql[..start]).into()),
                 end => end?,
             };
             if last {
@@ -114,12 +113,4 @@ fn is_single(sql: &str) -> bool {
     let sql = sql.trim_ascii_end();
     let sql = sql.strip_suffix(';').unwrap_or(sql);
     !sql.contains(';')
-}
-
-/// Moves an error's position from the statement to the string it stands in.
-fn within(error: Error, before: &str) -> Error {
-    match error.report().position {
-        Some(position) => error.moved_to(position + before.chars().count() as u32),
-        None => error,
-    }
 }

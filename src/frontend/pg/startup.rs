@@ -77,6 +77,7 @@ async fn start_in_time(server: &Arc<Server>, stream: Stream) -> Result<Option<Co
             }
             CANCEL_REQUEST => {
                 server.cancels.request(&packet.split_off(4));
+                wire.close().await?;
                 return Ok(None);
             }
             _ => break packet,
@@ -96,7 +97,7 @@ async fn start_in_time(server: &Arc<Server>, stream: Stream) -> Result<Option<Co
 async fn told(mut wire: Wire, stop: Stop) -> Result<Option<Connection>, Stop> {
     if let Stop::Fatal(error) | Stop::Statement(error) = &stop {
         put_error(&mut wire.out, "FATAL", error);
-        wire.flush().await?;
+        wire.close().await?;
     }
     Err(stop)
 }

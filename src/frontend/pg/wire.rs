@@ -194,6 +194,13 @@ impl Wire {
         Ok(())
     }
 
+    /// Writes what has gathered and says goodbye: TLS has a word for it, without
+    /// which clients take the end for an attack.
+    pub(super) async fn close(&mut self) -> Result<(), Stop> {
+        self.flush().await?;
+        Ok(self.stream.shutdown().await?)
+    }
+
     /// Gives back what a large message needed.
     pub(super) fn shrink(&mut self) {
         if self.out.is_empty() && self.out.capacity() > KEEP_SIZE {

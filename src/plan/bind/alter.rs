@@ -257,7 +257,13 @@ impl Definer<'_> {
     }
 
     fn rename_column(&mut self, table: &Arc<Table>, from: &Name, to: &Name) -> Result<()> {
-        let column = self.column(table, from)?.clone();
+        let Some((_, column)) = table.column_named(&from.text) else {
+            return Err(Error::new(
+                SqlState::UNDEFINED_COLUMN,
+                format!("column \"{}\" does not exist", from.text),
+            ));
+        };
+        let column = column.clone();
         self.not_reserved(to)?;
         if table.column_named(&to.text).is_some() {
             return Err(Error::new(

@@ -33,7 +33,13 @@ impl Definer<'_> {
                 columns,
                 nulls_not_distinct,
             } => {
-                let index = self.unique_index(table, columns, *nulls_not_distinct, given)?;
+                let index = self.unique_index(
+                    table,
+                    columns,
+                    *nulls_not_distinct,
+                    given,
+                    constraint.place,
+                )?;
                 self.check_unique(table, &index)?;
                 self.change(SchemaChange::AddIndex {
                     table: table.id,
@@ -49,7 +55,7 @@ impl Definer<'_> {
                 })
             }
             TableConstraintKind::ForeignKey { columns, reference } => {
-                let key = self.foreign_key(table, columns, reference, given, constraint.place)?;
+                let key = self.foreign_key(table, columns, reference, given)?;
                 self.check_foreign_key(table, &key)?;
                 self.change(SchemaChange::AddForeignKey {
                     table: table.id,
@@ -69,16 +75,15 @@ impl Definer<'_> {
         constraint: &TableConstraint,
     ) -> Result<()> {
         if let PrimaryKey::Declared { .. } = table.key {
-            return Err(self.error(
+            return Err(Error::new(
                 SqlState::INVALID_TABLE_DEFINITION,
-                constraint.place,
                 format!(
                     "multiple primary keys for table \"{}\" are not allowed",
                     table.name
                 ),
             ));
         }
-        let columns = self.key_columns(table, names)?;
+        let columns = self.key_columns(table, names, constraint.place)?;
         let name = self.index_name(constraint.name.as_ref(), table, "", "pkey")?;
         for id in &columns {
             let Some(column) = table.column(*id).filter(|column| !column.not_null) else {

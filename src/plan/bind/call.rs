@@ -27,7 +27,7 @@ impl Binder<'_> {
         let resolved = self.resolve(&name, call, &arguments, place)?;
         if resolved.function.is_window() {
             return Err(self.error(
-                SqlState::WINDOWING_ERROR,
+                SqlState::WRONG_OBJECT_TYPE,
                 place,
                 format!("window function {name} requires an OVER clause"),
             ));
@@ -36,7 +36,7 @@ impl Binder<'_> {
             return self.unsupported("a set-returning function outside of FROM", place);
         }
         self.only_plain(call, &name, place)?;
-        self.call(resolved, arguments, place)
+        self.call_at(resolved, arguments, &argument_places(call))
     }
 
     /// The function's name, which lives in pg_catalog; type names are casts.
@@ -136,7 +136,8 @@ impl Binder<'_> {
             ));
         }
         let resolved = self.resolve(name, call, &arguments, place)?;
-        let arguments = self.call_arguments(&resolved.arguments, arguments, place)?;
+        let places = argument_places(call);
+        let arguments = self.call_arguments(&resolved.arguments, arguments, &places)?;
         let arguments = arguments
             .into_iter()
             .map(|argument| self.resolve_unknown(argument, place))
@@ -262,4 +263,8 @@ impl Binder<'_> {
         }
         self.coerce(value, &Type::Int8, Strength::Assignment, expr.place)
     }
+}
+
+pub(super) fn argument_places(call: &Call) -> Vec<Place> {
+    call.arguments.iter().map(super::output::start).collect()
 }

@@ -234,7 +234,7 @@ impl Binder<'_> {
         let mut best: Vec<String> = Vec::new();
         let mut least = MAX_HINT_DISTANCE.min(name.text.chars().count() / 2) + 1;
         for item in self.scopes.iter().flat_map(|scope| &scope.items) {
-            if !item.named || item.alias.is_empty() {
+            if !item.named || item.covered || item.alias.is_empty() {
                 continue;
             }
             let penalty = qualifier.map_or(0, |alias| distance(alias, &item.alias));
@@ -297,6 +297,9 @@ impl Binder<'_> {
 }
 
 fn names_item(item: &Item, name: &Name, namespace: Option<Namespace>) -> bool {
+    if item.covered {
+        return false;
+    }
     match namespace {
         None => item.alias == name.text,
         Some(namespace) => {

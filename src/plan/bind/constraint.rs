@@ -36,7 +36,7 @@ impl Definer<'_> {
                         ),
                     ));
                 }
-                let columns = self.key_columns(table, columns)?;
+                let columns = self.key_columns(table, columns, constraint.place)?;
                 let name = self.index_name(name, table, "", "pkey")?;
                 let id = self.object();
                 for column in &mut draft.table.columns {
@@ -48,7 +48,8 @@ impl Definer<'_> {
                 columns,
                 nulls_not_distinct,
             } => {
-                let index = self.unique_index(table, columns, *nulls_not_distinct, name)?;
+                let index =
+                    self.unique_index(table, columns, *nulls_not_distinct, name, constraint.place)?;
                 draft.table.indexes.push(index);
             }
             TableConstraintKind::Check(expr) => {
@@ -58,7 +59,7 @@ impl Definer<'_> {
             }
             TableConstraintKind::ForeignKey { columns, reference } => {
                 let shared = Self::shared(draft);
-                let key = self.foreign_key(&shared, columns, reference, name, constraint.place)?;
+                let key = self.foreign_key(&shared, columns, reference, name)?;
                 draft.table.foreign_keys.push(key);
             }
             TableConstraintKind::UsingIndex { .. } => {
@@ -69,20 +70,25 @@ impl Definer<'_> {
     }
 
     /// The columns of a key by name, each once.
-    pub(super) fn key_columns(&self, table: &Table, names: &[Name]) -> Result<Vec<ColumnId>> {
+    pub(super) fn key_columns(
+        &self,
+        table: &Table,
+        names: &[Name],
+        place: Place,
+    ) -> Result<Vec<ColumnId>> {
         let mut columns: Vec<ColumnId> = Vec::with_capacity(names.len());
         for name in names {
             let Some((_, column)) = table.column_named(&name.text) else {
                 return Err(self.error(
                     SqlState::UNDEFINED_COLUMN,
-                    name.place,
+                    place,
                     format!("column \"{}\" named in key does not exist", name.text),
                 ));
             };
             if columns.contains(&column.id) {
                 return Err(self.error(
                     SqlState::DUPLICATE_COLUMN,
-                    name.place,
+                    place,
                     format!(
                         "column \"{}\" appears twice in primary key constraint",
                         name.text
@@ -134,8 +140,9 @@ impl Definer<'_> {
         names: &[Name],
         nulls_not_distinct: bool,
         given: Option<&Name>,
+        place: Place,
     ) -> Result<Index> {
-        let columns = self.key_columns(table, names)?;
+        let columns = self.key_columns(table, names, place)?;
         let texts = joined(names.iter().map(|name| name.text.as_str()));
         let name = self.index_name(given, table, &texts, "key")?;
         Ok(Index {
@@ -212,7 +219,6 @@ impl Definer<'_> {
         names: &[Name],
         reference: &Reference,
         given: Option<&Name>,
-        place: Place,
     ) -> Result<ForeignKey> {
         let parent = match self.table(&reference.table)? {
             Some(parent) => parent,
@@ -242,7 +248,7 @@ impl Definer<'_> {
         let texts = joined(names.iter().map(|name| name.text.as_str()));
         let name = self.free_constraint_name(given, table, &texts, "fkey")?;
         for (own, other) in columns.iter().zip(&parent_columns) {
-            self.comparable(table, *own, &parent, *other, &name, place)?;
+            comparable(table, *own, &parent, *other, &name)?;
         }
         Ok(ForeignKey {
             id: self.object(),
@@ -290,40 +296,37 @@ impl Definer<'_> {
             )),
         }
     }
+}
 
-    fn comparable(
-        &self,
-        table: &Table,
-        own: ColumnId,
-        parent: &Table,
-        other: ColumnId,
-        name: &str,
-        place: Place,
-    ) -> Result<()> {
-        let (Some(own), Some(other)) = (table.column(own), parent.column(other)) else {
-            return Err(Error::internal(
-                "a foreign key over columns that are not there",
-            ));
-        };
-        let types = [other.ty.clone(), own.ty.clone()];
-        let same_kind = coerce::category(&own.ty) == coerce::category(&other.ty);
-        if same_kind && resolve::operator("=", &types).is_ok() {
-            return Ok(());
-        }
-        Err(self
-            .error(
-                SqlState::DATATYPE_MISMATCH,
-                place,
-                format!("foreign key constraint \"{name}\" cannot be implemented"),
-            )
-            .detail(format!(
-                "Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
-                own.name,
-                other.name,
-                own.ty.without_modifier(),
-                other.ty.without_modifier()
-            )))
+/// Keys are compared across the two tables: their types must be of one kind.
+fn comparable(
+    table: &Table,
+    own: ColumnId,
+    parent: &Table,
+    other: ColumnId,
+    name: &str,
+) -> Result<()> {
+    let (Some(own), Some(other)) = (table.column(own), parent.column(other)) else {
+        return Err(Error::internal(
+            "a foreign key over columns that are not there",
+        ));
+    };
+    let types = [other.ty.clone(), own.ty.clone()];
+    let same_kind = coerce::category(&own.ty) == coerce::category(&other.ty);
+    if same_kind && resolve::operator("=", &types).is_ok() {
+        return Ok(());
     }
+    Err(Error::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!("foreign key constraint \"{name}\" cannot be implemented"),
+    )
+    .detail(format!(
+        "Key columns \"{}\" and \"{}\" are of incompatible types: {} and {}.",
+        own.name,
+        other.name,
+        own.ty.without_modifier(),
+        other.ty.without_modifier()
+    )))
 }
 
 pub(super) fn no_order(ty: &str) -> Error {

@@ -294,9 +294,8 @@ impl<'a> Definer<'a> {
     }
 
     pub(super) fn unknown_relation(&self, path: &[Name]) -> Error {
-        self.error(
+        Error::new(
             SqlState::UNDEFINED_TABLE,
-            path.first().map_or(Place(0), |name| name.place),
             format!(
                 "relation \"{}\" does not exist",
                 super::dotted(&path.to_vec())

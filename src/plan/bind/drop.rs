@@ -6,6 +6,7 @@ use super::sequence::users_of;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::PrimaryKey;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::deparse::identifier;
 use crate::plan::syntax::{Drop, DropKind, Path};
 use crate::types::id::{ObjectId, TableId};
 
@@ -236,12 +237,15 @@ impl Definer<'_> {
                         SqlState::DEPENDENT_OBJECTS_STILL_EXIST,
                         format!(
                             "cannot drop sequence {} because column {} of table {} requires it",
-                            sequence.name, column.name, table.name
+                            identifier(&sequence.name),
+                            column.name,
+                            identifier(&table.name)
                         ),
                     )
                     .hint(format!(
                         "You can drop column {} of table {} instead.",
-                        column.name, table.name
+                        column.name,
+                        identifier(&table.name)
                     )));
                 }
             }

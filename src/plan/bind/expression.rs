@@ -1,6 +1,7 @@
 //! Expressions: each syntax node to its typed form.
 
 use super::Binder;
+use super::output::start;
 use crate::error::{Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -151,7 +152,7 @@ impl Binder<'_> {
                 all,
                 right,
             } => self.quantified(left, symbol, *all, right, place),
-            Node::Exists(query) => self.exists(query),
+            Node::Exists(query) => self.exists(query, place),
             Node::Scalar(query) => self.scalar(query, place),
             Node::ArrayQuery(query) => self.array_query(query, place),
             _ => self.choice(expr),
@@ -231,9 +232,9 @@ impl Binder<'_> {
                 "argument of {what} must be type boolean, not type {}",
                 condition.ty.without_modifier()
             );
-            return Err(self.error(SqlState::DATATYPE_MISMATCH, expr.place, message));
+            return Err(self.error(SqlState::DATATYPE_MISMATCH, start(expr), message));
         }
-        self.coerce(condition, &Type::Bool, Strength::Implicit, expr.place)
+        self.coerce(condition, &Type::Bool, Strength::Implicit, start(expr))
     }
 
     fn conditions(&mut self, operands: &[Expr], what: &str) -> Result<Vec<Expression>> {
@@ -286,7 +287,7 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<(Vec<Expression>, Type)> {
         let bound = self.expressions(list)?;
-        let places: Vec<Place> = list.iter().map(|item| item.place).collect();
+        let places: Vec<Place> = list.iter().map(start).collect();
         self.unify(bound, &places, what, place)
     }
 
@@ -337,13 +338,13 @@ impl Binder<'_> {
                 None => self.condition(condition, "CASE/WHEN")?,
             });
             results.push(self.expression(result)?);
-            places.push(result.place);
+            places.push(start(result));
         }
         // PostgreSQL lets ELSE speak first when it chooses the type.
         let has_else = otherwise.is_some();
         if let Some(otherwise) = otherwise {
             results.insert(0, self.expression(otherwise)?);
-            places.insert(0, otherwise.place);
+            places.insert(0, start(otherwise));
         }
         let (mut results, ty) = self.unify(results, &places, "CASE", place)?;
         let otherwise = has_else.then(|| Box::new(results.remove(0)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Binder;
 use super::expression::boolean;
 use super::scope::{Clause, Item, ItemColumn};
-use crate::error::{Result, SqlState};
+use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::Returns;
@@ -27,7 +27,7 @@ impl Binder<'_> {
         let mut from = Vec::with_capacity(list.len());
         for item in list {
             let bound = self.from_item(item)?;
-            self.check_names(start, &bound.items, item)?;
+            self.check_names(start, &bound.items)?;
             from.push(bound.from);
             for mut item in bound.items {
                 item.lateral_only = true;
@@ -56,24 +56,15 @@ impl Binder<'_> {
     }
 
     /// Two items of one FROM must not share a name.
-    fn check_names(&mut self, start: usize, new: &[Item], item: &FromItem) -> Result<()> {
-        let place = place_of(item);
+    fn check_names(&mut self, start: usize, new: &[Item]) -> Result<()> {
         for item in new.iter().filter(|item| item.named) {
             let scope = self.items();
             let taken = scope[start..].iter().any(|other| clashes(other, item));
             if taken {
-                return Err(self.duplicate_alias(&item.alias, place));
+                return Err(duplicate_alias(&item.alias));
             }
         }
         Ok(())
-    }
-
-    fn duplicate_alias(&self, alias: &str, place: Place) -> crate::error::Error {
-        self.error(
-            SqlState::DUPLICATE_ALIAS,
-            place,
-            format!("table name \"{alias}\" specified more than once"),
-        )
     }
 
     fn from_item(&mut self, item: &FromItem) -> Result<Bound> {
@@ -150,9 +141,8 @@ impl Binder<'_> {
         };
         let available = item.visible().count();
         if alias.columns.len() > available {
-            return Err(self.error(
+            return Err(Error::new(
                 SqlState::INVALID_COLUMN_REFERENCE,
-                alias.name.place,
                 format!(
                     "table \"{}\" has {available} columns available but {} columns specified",
                     alias.name.text,
@@ -289,13 +279,12 @@ impl Binder<'_> {
             item.lateral_allowed = allowed;
             self.items().push(item);
         }
-        let right_item = right;
         let right = self.from_item(right);
         self.items().truncate(start);
         let right = right?;
         for item in right.items.iter().filter(|item| item.named) {
             if left.items.iter().any(|other| clashes(other, item)) {
-                return Err(self.duplicate_alias(&item.alias, place_of(right_item)));
+                return Err(duplicate_alias(&item.alias));
             }
         }
         let names = match condition {
@@ -412,17 +401,15 @@ impl Binder<'_> {
             .filter(|column| column.name == name.text);
         match (found.next(), found.next()) {
             (Some(column), None) => Ok(column.clone()),
-            (Some(_), Some(_)) => Err(self.error(
+            (Some(_), Some(_)) => Err(Error::new(
                 SqlState::AMBIGUOUS_COLUMN,
-                name.place,
                 format!(
                     "common column name \"{}\" appears more than once in {side} table",
                     name.text
                 ),
             )),
-            (None, _) => Err(self.error(
+            (None, _) => Err(Error::new(
                 SqlState::UNDEFINED_COLUMN,
-                name.place,
                 format!(
                     "column \"{}\" specified in USING clause does not exist in {side} table",
                     name.text
@@ -459,21 +446,27 @@ impl Binder<'_> {
             columns: merged.into_iter().chain(rest).collect(),
             named: alias.is_some(),
             bare: true,
+            covered: false,
             lateral_only: false,
             lateral_allowed: true,
         };
         self.rename_columns(&mut join, alias)?;
-        if alias.is_some() {
-            return Ok(vec![join]);
-        }
         let hidden = left.into_iter().chain(right).map(|mut item| {
             item.bare = false;
+            item.covered |= alias.is_some();
             item
         });
         // A join without a name has nothing left to find but its columns.
         let sides = hidden.filter(|item| item.named);
         Ok(std::iter::once(join).chain(sides).collect())
     }
+}
+
+fn duplicate_alias(alias: &str) -> Error {
+    Error::new(
+        SqlState::DUPLICATE_ALIAS,
+        format!("table name \"{alias}\" specified more than once"),
+    )
 }
 
 /// Both go by the same name, and not because of two schemas.
@@ -484,7 +477,8 @@ fn clashes(one: &Item, other: &Item) -> bool {
         }
         _ => false,
     };
-    one.named && other.named && one.alias == other.alias && !apart
+    let covered = one.covered || other.covered;
+    one.named && other.named && one.alias == other.alias && !apart && !covered
 }
 
 /// NATURAL: the names that both sides have.
@@ -501,17 +495,6 @@ fn natural_names(left: &[Item], right: &[Item], place: Place) -> Vec<Name> {
             place,
         })
         .collect()
-}
-
-fn place_of(item: &FromItem) -> Place {
-    match item {
-        FromItem::Table { path, alias } => match alias {
-            Some(alias) => path.first().map_or(alias.name.place, |name| name.place),
-            None => path.first().map_or(Place(0), |name| name.place),
-        },
-        FromItem::Subquery { place, .. } | FromItem::Join { place, .. } => *place,
-        FromItem::Function { call, .. } => call.place,
-    }
 }
 
 /// The columns that a function in FROM yields.

@@ -88,9 +88,8 @@ impl Definer<'_> {
             Some((_, method @ ("hash" | "gist" | "gin" | "brin" | "spgist"))) => {
                 Err(Error::unsupported(format!("an index by {method}")))
             }
-            Some((name, method)) => Err(self.error(
+            Some((_, method)) => Err(Error::new(
                 SqlState::UNDEFINED_OBJECT,
-                name.place,
                 format!("access method \"{method}\" does not exist"),
             )),
         }

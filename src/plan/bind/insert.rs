@@ -132,7 +132,7 @@ impl Binder<'_> {
                     _ => {}
                 }
                 let value = self.expression(expr)?;
-                full[*target] = self.assigned(value, column, expr.place)?;
+                full[*target] = self.assigned(value, column, super::output::start(expr))?;
             }
             planned.push(full);
         }
@@ -148,18 +148,20 @@ impl Binder<'_> {
         query: &Query,
     ) -> Result<InsertSource> {
         let mut bound = self.query(query, false)?;
-        self.check_width(insert, targets.len(), bound.columns.len(), query.place)?;
+        let places = super::output::column_places(query, bound.columns.len());
+        let extra = places.get(targets.len()).copied().unwrap_or(query.place);
+        self.check_width(insert, targets.len(), bound.columns.len(), extra)?;
         let mut types = Vec::with_capacity(bound.columns.len());
-        for (target, output) in targets.iter().zip(&bound.columns) {
+        for ((target, output), place) in targets.iter().zip(&bound.columns).zip(&places) {
             let column = &table.columns[*target];
-            self.check_assignable(&output.ty, column, query.place)?;
+            self.check_assignable(&output.ty, column, *place)?;
             if column.identity.is_some() && insert.overriding.is_none() {
                 self.identity_allows(column)?;
             }
             types.push(column.ty.clone());
         }
         if in_place(&bound) {
-            self.coerce_columns(&mut bound, &types, Strength::Assignment, query.place)?;
+            self.coerce_columns(&mut bound, &types, Strength::Assignment, &places)?;
         } else {
             // Untyped literals take the column's type; the rest is converted outside.
             let inner: Vec<Type> = bound
@@ -171,9 +173,9 @@ impl Binder<'_> {
                     known => known.clone(),
                 })
                 .collect();
-            self.coerce_columns(&mut bound, &inner, Strength::Assignment, query.place)?;
+            self.coerce_columns(&mut bound, &inner, Strength::Assignment, &places)?;
             if inner != types {
-                self.wrap(&mut bound, &types, Strength::Assignment, query.place)?;
+                self.wrap(&mut bound, &types, Strength::Assignment, &places)?;
             }
         }
         let mut columns = Vec::with_capacity(table.columns.len());
@@ -204,7 +206,7 @@ impl Binder<'_> {
         let target = match &conflict.target {
             ConflictTarget::Any => None,
             ConflictTarget::Columns(columns, filter) => {
-                Some(self.arbiters(columns, filter.as_ref(), table, conflict.place)?)
+                Some(self.arbiters(columns, filter.as_ref(), table, conflict.target_place)?)
             }
             ConflictTarget::Constraint(name) => {
                 let found = unique_constraint(table, &name.text).ok_or_else(|| {
@@ -260,7 +262,7 @@ impl Binder<'_> {
                     let Some((_, column)) = table.column_named(&name.text) else {
                         return Err(self.error(
                             SqlState::UNDEFINED_COLUMN,
-                            name.place,
+                            place,
                             format!("column \"{}\" does not exist", name.text),
                         ));
                     };
@@ -289,7 +291,6 @@ impl Binder<'_> {
             }
         }
         if found.is_empty() {
-            let _ = place;
             return Err(crate::error::Error::new(
                 SqlState::INVALID_COLUMN_REFERENCE,
                 "there is no unique or exclusion constraint matching the ON CONFLICT specification",

@@ -2,7 +2,8 @@
 
 use super::Binder;
 use super::expression::boolean;
-use crate::error::{Result, SqlState};
+use super::output::start;
+use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
@@ -20,8 +21,8 @@ impl Binder<'_> {
         let Some(left) = left else {
             let operand = self.expression(right)?;
             let resolved = resolve::operator(symbol, &[operand.ty.clone()])
-                .map_err(|error| error.at(self.position(place)))?;
-            return self.call(resolved, vec![operand], place);
+                .map_err(|error| prefix_hint(error).at(self.position(place)))?;
+            return self.call_at(resolved, vec![operand], &[start(right)]);
         };
         match (&left.node, &right.node) {
             (Node::Row(left), Node::Row(right)) => {
@@ -33,9 +34,10 @@ impl Binder<'_> {
                 self.unsupported("comparing a row with a scalar subquery", place)
             }
             _ => {
+                let places = [start(left), start(right)];
                 let left = self.expression(left)?;
                 let right = self.expression(right)?;
-                self.apply(symbol, left, right, place)
+                self.apply_at(symbol, left, right, &places, place)
             }
         }
     }
@@ -46,6 +48,18 @@ impl Binder<'_> {
         symbol: &str,
         left: Expression,
         right: Expression,
+        place: Place,
+    ) -> Result<Expression> {
+        self.apply_at(symbol, left, right, &[place, place], place)
+    }
+
+    /// The same, with where both sides stand.
+    fn apply_at(
+        &mut self,
+        symbol: &str,
+        left: Expression,
+        right: Expression,
+        places: &[Place],
         place: Place,
     ) -> Result<Expression> {
         match (left.kind, right.kind) {
@@ -64,7 +78,7 @@ impl Binder<'_> {
                 let types = [left.ty.clone(), right.ty.clone()];
                 let resolved = resolve::operator(symbol, &types)
                     .map_err(|error| error.at(self.position(place)))?;
-                self.call(resolved, vec![left, right], place)
+                self.call_at(resolved, vec![left, right], places)
             }
         }
     }
@@ -385,5 +399,15 @@ impl Binder<'_> {
             operator: resolved.function,
             all,
         }))
+    }
+}
+
+/// PostgreSQL speaks of one argument in the singular.
+fn prefix_hint(error: Error) -> Error {
+    match error.state() {
+        SqlState::UNDEFINED_FUNCTION => error.hint(
+            "No operator matches the given name and argument type. You might need to add an explicit type cast.",
+        ),
+        _ => error,
     }
 }

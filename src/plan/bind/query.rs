@@ -1,6 +1,7 @@
 //! Queries: WITH, set operations, VALUES, and the clauses on top.
 
 use super::Binder;
+use super::output;
 use super::scope::{Clause, CommonEntry, Scope};
 use super::select::Targets;
 use crate::error::{Error, Result, SqlState};
@@ -44,8 +45,10 @@ impl Binder<'_> {
                 left,
                 right,
             } => {
-                let (left, right) = self.operands(*operator, left, right, query.place)?;
-                self.combine(*operator, *all, left, right, query)
+                let places = (left.as_ref(), right.as_ref());
+                let left = self.query(left, false)?;
+                let right = self.query(right, false)?;
+                self.combine(*operator, *all, (left, right), places, query)
             }
         }
     }
@@ -133,6 +136,7 @@ impl Binder<'_> {
         };
         let outside = self.commons.len();
         let with = self.with(query.with.as_ref())?;
+        let syntax = (left.as_ref(), right.as_ref());
         let left = self.query(left, true)?;
         let mut seen: Vec<OutputColumn> = left.columns.iter().cloned().collect();
         self.rename(&mut seen, columns, name)?;
@@ -157,7 +161,8 @@ impl Binder<'_> {
             ));
         }
         if references > 0 {
-            self.check_recursion(&left, &right, name)?;
+            let places = output::column_places(syntax.0, left.columns.len());
+            self.check_recursion(&left, &right, name, &places)?;
             if !query.order_by.is_empty() || query.limit.is_some() || query.offset.is_some() {
                 return self.unsupported(
                     "ORDER BY, LIMIT or OFFSET in a recursive query",
@@ -165,13 +170,19 @@ impl Binder<'_> {
                 );
             }
         }
-        let mut bound = self.combine(*operator, *all, left, right, query)?;
+        let mut bound = self.combine(*operator, *all, (left, right), syntax, query)?;
         bound.with.splice(0..0, with);
         Ok((bound, references > 0))
     }
 
     /// The recursive term must have the types of the other.
-    fn check_recursion(&self, left: &Bound, right: &Bound, name: &Name) -> Result<()> {
+    fn check_recursion(
+        &self,
+        left: &Bound,
+        right: &Bound,
+        name: &Name,
+        places: &[Place],
+    ) -> Result<()> {
         for (at, (first, next)) in left.columns.iter().zip(&right.columns).enumerate() {
             if next.ty == Type::Unknown {
                 continue;
@@ -182,7 +193,7 @@ impl Binder<'_> {
                 return Err(self
                     .error(
                         SqlState::DATATYPE_MISMATCH,
-                        name.place,
+                        places[at],
                         format!(
                             "recursive query \"{}\" column {} has type {} in non-recursive term but type {overall} overall",
                             name.text,
@@ -196,57 +207,38 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn operands(
-        &mut self,
-        operator: SetOperator,
-        left: &Query,
-        right: &Query,
-        place: Place,
-    ) -> Result<(Bound, Bound)> {
-        let left = self.query(left, false)?;
-        let right = self.query(right, false)?;
-        if left.columns.len() != right.columns.len() {
-            return Err(self.error(
-                SqlState::SYNTAX_ERROR,
-                place,
-                format!(
-                    "each {} query must have the same number of columns",
-                    operator_name(operator)
-                ),
-            ));
-        }
-        Ok((left, right))
-    }
-
     /// A set operation with the clauses of its query on top.
     fn combine(
         &mut self,
         operator: SetOperator,
         all: bool,
-        mut left: Bound,
-        mut right: Bound,
+        (mut left, mut right): (Bound, Bound),
+        (left_syntax, right_syntax): (&Query, &Query),
         query: &Query,
     ) -> Result<Bound> {
         let name = operator_name(operator);
+        let left_places = output::column_places(left_syntax, left.columns.len());
+        let right_places = output::column_places(right_syntax, right.columns.len());
         if left.columns.len() != right.columns.len() {
             return Err(self.error(
                 SqlState::SYNTAX_ERROR,
-                query.place,
+                right_places.first().copied().unwrap_or(query.place),
                 format!("each {name} query must have the same number of columns"),
             ));
         }
         let mut types = Vec::with_capacity(left.columns.len());
-        for (left, right) in left.columns.iter().zip(&right.columns) {
+        let pairs = left.columns.iter().zip(&right.columns);
+        for ((left, right), place) in pairs.zip(&right_places) {
             let pair = [left.ty.clone(), right.ty.clone()];
             let ty = coerce::common_type(&pair, name)
-                .map_err(|error| error.at(self.position(query.place)))?;
+                .map_err(|error| error.at(self.position(*place)))?;
             if !all || operator != SetOperator::Union {
-                self.groupable(&ty, query.place)?;
+                self.groupable(&ty, *place)?;
             }
             types.push(ty);
         }
-        self.coerce_columns(&mut left, &types, Strength::Implicit, query.place)?;
-        self.coerce_columns(&mut right, &types, Strength::Implicit, query.place)?;
+        self.coerce_columns(&mut left, &types, Strength::Implicit, &left_places)?;
+        self.coerce_columns(&mut right, &types, Strength::Implicit, &right_places)?;
         let mut columns = left.columns.clone();
         columns.iter_mut().for_each(|column| column.origin = None);
         self.scopes.push(Scope::default());
@@ -255,9 +247,8 @@ impl Binder<'_> {
         self.scopes.pop();
         let (limit, offset) = limits?;
         if let Some(lock) = query.locks.first() {
-            return Err(self.error(
+            return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                lock.place,
                 format!(
                     "{} is not allowed with UNION/INTERSECT/EXCEPT",
                     lock_name(lock.strength)
@@ -310,7 +301,7 @@ impl Binder<'_> {
                 return Err(self
                     .error(
                         SqlState::FEATURE_NOT_SUPPORTED,
-                        item.by.place,
+                        output::start(&item.by),
                         "invalid UNION/INTERSECT/EXCEPT ORDER BY clause",
                     )
                     .detail("Only result column names can be used, not expressions or functions.")
@@ -373,9 +364,8 @@ impl Binder<'_> {
         let order_by = self.order_by_columns(&query.order_by, &columns)?;
         let (limit, offset) = self.limits(query)?;
         if let Some(lock) = query.locks.first() {
-            return Err(self.error(
+            return Err(Error::new(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                lock.place,
                 format!("{} cannot be applied to VALUES", lock_name(lock.strength)),
             ));
         }
@@ -396,7 +386,7 @@ impl Binder<'_> {
         query: &mut Bound,
         types: &[Type],
         strength: Strength,
-        place: Place,
+        places: &[Place],
     ) -> Result<()> {
         let same = query
             .columns
@@ -412,12 +402,14 @@ impl Binder<'_> {
             .any(|key| matches!(key.by, SortBy::Column(_)));
         match &mut query.body {
             Body::Select(select) if matches!(select.distinct, Distinct::On(_)) && sorted_here => {
-                return self.wrap(query, types, strength, place);
+                return self.wrap(query, types, strength, places);
             }
             Body::Select(select) => {
                 // What it is sorted by stays as it was.
                 let before = select.projection.clone();
-                for (target, ty) in select.projection.iter_mut().zip(types) {
+                let targets = select.projection.iter_mut().zip(types);
+                for ((target, ty), place) in targets.zip(places) {
+                    let place = *place;
                     *target = self.coerce(target.clone(), ty, strength, place)?;
                 }
                 if select.distinct == Distinct::No {
@@ -433,14 +425,14 @@ impl Binder<'_> {
             }
             Body::Values(rows) => {
                 for row in rows {
-                    for (value, ty) in row.iter_mut().zip(types) {
-                        *value = self.coerce(value.clone(), ty, strength, place)?;
+                    for ((value, ty), place) in row.iter_mut().zip(types).zip(places) {
+                        *value = self.coerce(value.clone(), ty, strength, *place)?;
                     }
                 }
             }
             Body::SetOperation { left, right, .. } => {
-                self.coerce_columns(left, types, strength, place)?;
-                self.coerce_columns(right, types, strength, place)?;
+                self.coerce_columns(left, types, strength, places)?;
+                self.coerce_columns(right, types, strength, places)?;
             }
         }
         for (column, ty) in query.columns.iter_mut().zip(types) {
@@ -458,14 +450,14 @@ impl Binder<'_> {
         query: &mut Bound,
         types: &[Type],
         strength: Strength,
-        place: Place,
+        places: &[Place],
     ) -> Result<()> {
         let relation = self.relation();
         let inner = query.columns.clone();
         let mut projection = Vec::with_capacity(inner.len());
-        for (at, (column, ty)) in inner.iter().zip(types).enumerate() {
+        for (at, ((column, ty), place)) in inner.iter().zip(types).zip(places).enumerate() {
             let value = Expression::column(relation, at, column.ty.clone());
-            projection.push(self.coerce(value, ty, strength, place)?);
+            projection.push(self.coerce(value, ty, strength, *place)?);
         }
         let columns = inner
             .iter()
@@ -509,16 +501,15 @@ impl Binder<'_> {
         &self,
         query: &Query,
         from: &[From],
-        summary: bool,
+        summary: Option<&str>,
     ) -> Result<Vec<RowLock>> {
         let mut locks = Vec::with_capacity(query.locks.len());
         for lock in &query.locks {
             let name = lock_name(lock.strength);
-            if summary {
-                return Err(self.error(
+            if let Some(what) = summary {
+                return Err(Error::new(
                     SqlState::FEATURE_NOT_SUPPORTED,
-                    lock.place,
-                    format!("{name} is not allowed with DISTINCT, GROUP BY or aggregate functions"),
+                    format!("{name} is not allowed with {what}"),
                 ));
             }
             let mut tables = Vec::new();
@@ -546,6 +537,9 @@ impl Binder<'_> {
                 relations.push(*relation);
             }
             if lock.of.is_empty() {
+                if from.iter().any(holds_subquery) {
+                    return self.unsupported(&format!("{name} over a subquery"), lock.place);
+                }
                 relations.extend(tables.iter().map(|(_, relation)| *relation));
             }
             locks.push(RowLock {
@@ -569,6 +563,15 @@ fn lockable<'a>(from: &'a From, tables: &mut Vec<(&'a str, RelationId)>) {
             lockable(right, tables);
         }
         _ => {}
+    }
+}
+
+/// PostgreSQL would lock the rows of the tables inside too.
+fn holds_subquery(from: &From) -> bool {
+    match from {
+        From::Subquery { .. } => true,
+        From::Join { left, right, .. } => holds_subquery(left) || holds_subquery(right),
+        _ => false,
     }
 }
 

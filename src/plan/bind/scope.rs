@@ -110,6 +110,8 @@ pub(super) struct Item {
     pub(super) named: bool,
     /// A bare `column` finds it.
     pub(super) bare: bool,
+    /// A join's alias hides it: its name is known but cannot be used.
+    pub(super) covered: bool,
     /// Only LATERAL items may see it yet.
     pub(super) lateral_only: bool,
     /// They may: it is not on the nullable side of the join.
@@ -153,6 +155,7 @@ impl Item {
             columns: table.columns.iter().enumerate().map(column).collect(),
             named: true,
             bare: true,
+            covered: false,
             lateral_only: false,
             lateral_allowed: true,
         }
@@ -174,6 +177,7 @@ impl Item {
             columns: columns.iter().enumerate().map(column).collect(),
             named: true,
             bare: true,
+            covered: false,
             lateral_only: false,
             lateral_allowed: true,
         }

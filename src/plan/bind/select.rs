@@ -61,7 +61,7 @@ impl Binder<'_> {
         self.enter_clause(Clause::GroupBy);
         let group_by = self.group_by(&select.group_by, &mut targets)?;
         self.enter_clause(Clause::DistinctOn);
-        let distinct = self.distinct(&select.distinct, &mut targets, &order_by)?;
+        let distinct = self.distinct(&select.distinct, &mut targets, &order_by, &query.order_by)?;
         if resolve_unknowns {
             self.resolve_targets(&mut targets)?;
         }
@@ -69,7 +69,18 @@ impl Binder<'_> {
         let grouped = !select.group_by.is_empty()
             || having.is_some()
             || self.scopes.last().is_some_and(|scope| scope.aggregates);
-        let locks = self.locks(query, &from, grouped || distinct != Distinct::No)?;
+        let summary = if distinct != Distinct::No {
+            Some("DISTINCT clause")
+        } else if !select.group_by.is_empty() {
+            Some("GROUP BY clause")
+        } else if having.is_some() {
+            Some("HAVING clause")
+        } else if grouped {
+            Some("aggregate functions")
+        } else {
+            None
+        };
+        let locks = self.locks(query, &from, summary)?;
         let body = BoundSelect {
             distinct,
             projection: targets.expressions,
@@ -104,7 +115,7 @@ impl Binder<'_> {
     pub(super) fn targets(&mut self, list: &[Target]) -> Result<Targets> {
         let mut targets = Targets::default();
         for target in list {
-            let place = target.expr.place;
+            let place = output::start(&target.expr);
             if let Node::Star(path) = &target.expr.node {
                 for column in self.star(path, place)? {
                     targets.push(column.expression, column.name, column.origin, place);
@@ -179,9 +190,10 @@ impl Binder<'_> {
             };
             self.groupable(&key.ty, expr.place)?;
             if contains_aggregate(&key) {
+                let place = output.map_or(expr.place, |at| targets.places[at]);
                 return Err(self.error(
                     SqlState::GROUPING_ERROR,
-                    expr.place,
+                    place,
                     "aggregate functions are not allowed in GROUP BY",
                 ));
             }
@@ -308,6 +320,7 @@ impl Binder<'_> {
         distinct: &syntax::Distinct,
         targets: &mut Targets,
         order_by: &[SortKey],
+        sorted: &[SortItem],
     ) -> Result<Distinct> {
         match distinct {
             syntax::Distinct::No => Ok(Distinct::No),
@@ -317,10 +330,13 @@ impl Binder<'_> {
                 }
                 let outside = order_by
                     .iter()
-                    .any(|key| matches!(key.by, SortBy::Expression(_)));
-                if outside {
-                    return Err(crate::error::Error::new(
+                    .position(|key| matches!(key.by, SortBy::Expression(_)));
+                if let Some(at) = outside {
+                    return Err(self.error(
                         SqlState::INVALID_COLUMN_REFERENCE,
+                        sorted
+                            .get(at)
+                            .map_or(Place(0), |item| output::start(&item.by)),
                         "for SELECT DISTINCT, ORDER BY expressions must appear in select list",
                     ));
                 }

@@ -8,7 +8,7 @@ use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Namespace, Sequence, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::deparse;
-use crate::plan::syntax::{Name, Path, Place, SequenceOption};
+use crate::plan::syntax::{Name, Path, SequenceOption};
 use crate::types::Type;
 use crate::types::id::{ColumnId, ObjectId, TableId};
 
@@ -220,9 +220,8 @@ impl Definer<'_> {
         };
         match table.column_named(&column.text) {
             Some((_, found)) => Ok((table.id, found.id)),
-            None => Err(self.error(
+            None => Err(Error::new(
                 SqlState::UNDEFINED_COLUMN,
-                Place(column.place.0),
                 format!(
                     "column \"{}\" of relation \"{}\" does not exist",
                     column.text, table.name

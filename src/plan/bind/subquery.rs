@@ -11,20 +11,20 @@ use crate::plan::syntax::{Expr, Node, Place, Query};
 use crate::types::Type;
 
 impl Binder<'_> {
-    fn subquery(&mut self, query: &Query) -> Result<Bound> {
+    fn subquery(&mut self, query: &Query, place: Place) -> Result<Bound> {
         let clause = self.scopes.last().map(|scope| scope.clause);
         if let Some(what) = clause.and_then(|clause| clause.forbids_subqueries()) {
             return Err(self.error(
                 SqlState::FEATURE_NOT_SUPPORTED,
-                query.place,
+                place,
                 format!("cannot use subquery in {what}"),
             ));
         }
         self.query(query, true)
     }
 
-    pub(super) fn exists(&mut self, query: &Query) -> Result<Expression> {
-        let query = Box::new(self.subquery(query)?);
+    pub(super) fn exists(&mut self, query: &Query, place: Place) -> Result<Expression> {
+        let query = Box::new(self.subquery(query, place)?);
         Ok(boolean(ExpressionKind::Exists {
             query,
             negated: false,
@@ -32,7 +32,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn scalar(&mut self, query: &Query, place: Place) -> Result<Expression> {
-        let query = self.subquery(query)?;
+        let query = self.subquery(query, place)?;
         let ty = self.single_column(&query, place)?;
         Ok(Expression {
             kind: ExpressionKind::Scalar(Box::new(query)),
@@ -41,7 +41,7 @@ impl Binder<'_> {
     }
 
     pub(super) fn array_query(&mut self, query: &Query, place: Place) -> Result<Expression> {
-        let query = self.subquery(query)?;
+        let query = self.subquery(query, place)?;
         let element = self.single_column(&query, place)?;
         let ty = match element {
             Type::Array(_) => element,
@@ -82,7 +82,7 @@ impl Binder<'_> {
             Node::Row(items) => self.expressions(items)?,
             _ => vec![self.expression(operand)?],
         };
-        let mut query = self.subquery(query)?;
+        let mut query = self.subquery(query, place)?;
         if operands.len() != query.columns.len() {
             let many = if operands.len() < query.columns.len() {
                 "many"
@@ -111,7 +111,8 @@ impl Binder<'_> {
             bound.push(self.coerce(operand, left, Strength::Implicit, place)?);
             operators.push(resolved.function);
         }
-        self.coerce_columns(&mut query, &wanted, Strength::Implicit, place)?;
+        let places = vec![place; wanted.len()];
+        self.coerce_columns(&mut query, &wanted, Strength::Implicit, &places)?;
         Ok(boolean(ExpressionKind::AnyQuery {
             operands: bound,
             query: Box::new(query),

@@ -273,7 +273,9 @@ impl Definer<'_> {
     /// LIKE source: its columns, and what INCLUDING asks for.
     fn like(&mut self, draft: &mut Draft, path: &Path, options: &[LikeOption]) -> Result<()> {
         let Some(source) = self.table(path)? else {
-            return Err(self.unknown_relation(path));
+            let place = path.first().map_or(Place(0), |name| name.place);
+            let position = crate::plan::parse::position(self.text, place);
+            return Err(self.unknown_relation(path).at(Some(position)));
         };
         let mut renumbered: Vec<(ColumnId, ColumnId)> = Vec::new();
         for (_, original) in source.visible() {

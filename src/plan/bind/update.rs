@@ -230,6 +230,6 @@ impl Binder<'_> {
             )));
         }
         let bound = self.expression(value)?;
-        self.assigned(bound, column, value.place)
+        self.assigned(bound, column, super::output::start(value))
     }
 }

@@ -1,7 +1,10 @@
 //! Statements that are neither queries nor definitions.
 
+use std::sync::Arc;
+
 use super::Binder;
 use super::scope::{Item, Scope};
+use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::expression::Expression;
@@ -55,7 +58,7 @@ impl Binder<'_> {
     ) -> Outcome {
         let mut tables: Vec<TableId> = Vec::with_capacity(paths.len());
         for path in paths {
-            let table = self.written_table(path)?;
+            let table = self.unplaced(path, Self::written_table)?;
             if !tables.contains(&table.id) {
                 tables.push(table.id);
             }
@@ -84,6 +87,21 @@ impl Binder<'_> {
         Ok((planned, Vec::new()))
     }
 
+    /// A table of a utility statement: PostgreSQL's error has no place there.
+    fn unplaced<'p>(
+        &mut self,
+        path: &'p Path,
+        find: impl FnOnce(&mut Self, &'p Path) -> Result<Arc<Table>>,
+    ) -> Result<Arc<Table>> {
+        if self.find_table(path)?.is_none() {
+            return Err(Error::new(
+                SqlState::UNDEFINED_TABLE,
+                format!("relation \"{}\" does not exist", super::dotted(path)),
+            ));
+        }
+        find(self, path)
+    }
+
     fn truncate_refused(&self, parent: TableId, child: &str, key: &str) -> Error {
         let parent = self.binding.schema.table(parent);
         let parent = parent.map_or("", |table| table.name.as_str());
@@ -101,7 +119,7 @@ impl Binder<'_> {
     pub(super) fn lock(&mut self, paths: &[Path], exclusive: bool, no_wait: bool) -> Outcome {
         let mut tables = Vec::with_capacity(paths.len());
         for path in paths {
-            tables.push(self.written_table(path)?.id);
+            tables.push(self.unplaced(path, Self::written_table)?.id);
         }
         let planned = PlannedStatement::Transaction(TransactionStatement::Lock {
             tables,
@@ -139,7 +157,7 @@ impl Binder<'_> {
     /// VACUUM and its kin change nothing, but the tables must be there.
     pub(super) fn maintenance(&mut self, tag: &'static str, paths: &[Path]) -> Outcome {
         for path in paths {
-            self.table(path)?;
+            self.unplaced(path, Self::table)?;
         }
         self.tables.clear();
         self.system = false;

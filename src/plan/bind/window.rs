@@ -80,7 +80,11 @@ impl Binder<'_> {
                 "FILTER is not implemented for non-aggregate window functions",
             ));
         }
-        let arguments = self.call_arguments(&resolved.arguments, arguments, place)?;
+        let arguments = self.call_arguments(
+            &resolved.arguments,
+            arguments,
+            &super::call::argument_places(call),
+        )?;
         let arguments = arguments
             .into_iter()
             .map(|argument| self.resolve_unknown(argument, place))

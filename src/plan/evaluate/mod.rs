@@ -398,12 +398,11 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
         equal: FunctionRef,
         negated: bool,
     ) -> Result<Value> {
-        let operand_value = self.value(operand)?;
+        let mut values = [self.value(operand)?, Value::Null];
         let mut unknown = false;
         for item in list {
-            let values = [operand_value.clone(), self.value(item)?];
-            let types = [operand.ty.clone(), item.ty.clone()];
-            match call(equal.0, &values, &types, &Type::Bool, self.context)? {
+            values[1] = self.value(item)?;
+            match self.compare(equal, &values, &operand.ty, &item.ty)? {
                 Value::Bool(true) => return Ok(Value::Bool(!negated)),
                 Value::Bool(false) => {}
                 _ => unknown = true,
@@ -427,12 +426,11 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
         let Value::Array(array) = self.value(array)? else {
             return Ok(Value::Null);
         };
-        let types = [operand.ty.clone(), array.element.clone()];
         let mut values = [left, Value::Null];
         let mut unknown = false;
         for item in &array.values {
             values[1] = item.clone();
-            match call(operator.0, &values, &types, &Type::Bool, self.context)? {
+            match self.compare(operator, &values, &operand.ty, &array.element)? {
                 Value::Bool(value) if value != all => return Ok(Value::Bool(value)),
                 Value::Bool(_) => {}
                 _ => unknown = true,
@@ -443,6 +441,21 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
         } else {
             Value::Bool(all)
         })
+    }
+
+    fn compare(
+        &self,
+        operator: FunctionRef,
+        values: &[Value; 2],
+        left: &Type,
+        right: &Type,
+    ) -> Result<Value> {
+        let call = Call {
+            context: self.context,
+            arguments: ArgumentTypes::Pair(left, right),
+            result_type: &Type::Bool,
+        };
+        invoke(operator.0, values, &call)
     }
 
     fn array(&self, elements: &[Expression], ty: &Type) -> Result<Value> {

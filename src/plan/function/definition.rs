@@ -1,8 +1,6 @@
 //! The rows of the function tables, small enough to read at a glance.
 
-use super::{Accumulator, Call, Evaluate, FunctionBody, Volatility};
-use crate::error::Result;
-use crate::types::Value;
+use super::{Accumulator, Call, Evaluate, EvaluateRows, FunctionBody, Volatility};
 
 /// One function as its topic's table writes it.
 #[derive(Clone, Copy)]
@@ -42,7 +40,7 @@ pub(super) const fn window(name: &'static str, signature: &'static str) -> Defin
 pub(super) const fn rows(
     name: &'static str,
     signature: &'static str,
-    body: fn(&Call<'_>, &[Value]) -> Result<Vec<Vec<Value>>>,
+    body: EvaluateRows,
 ) -> Definition {
     define(name, signature, FunctionBody::Rows(body))
 }

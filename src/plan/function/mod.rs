@@ -9,6 +9,7 @@ mod aggregate;
 mod arguments;
 mod array;
 mod compare;
+mod conversion;
 mod datetime;
 mod decimal;
 mod definition;
@@ -31,8 +32,10 @@ mod signature;
 mod statistics;
 pub mod string;
 mod system;
+mod template;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unbuilt;
 mod window;
 
 use std::fmt;
@@ -41,7 +44,7 @@ use crate::error::Result;
 use crate::plan::context::Context;
 use crate::plan::expression::Expression;
 use crate::types::settings::Io;
-use crate::types::{Type, Value};
+use crate::types::{Row, Type, Value};
 
 /// A function, operator or aggregate that a plan may call.
 pub struct Function {
@@ -103,6 +106,9 @@ pub enum Volatility {
 /// Evaluates a call.
 pub type Evaluate = fn(&Call<'_>, &[Value]) -> Result<Value>;
 
+/// Evaluates a call to all its rows.
+pub type EvaluateRows = fn(&Call<'_>, &[Value]) -> Result<Vec<Row>>;
+
 /// What a call knows beside its arguments.
 #[derive(Clone, Copy)]
 pub struct Call<'a> {
@@ -116,6 +122,7 @@ pub struct Call<'a> {
 pub enum ArgumentTypes<'a> {
     Expressions(&'a [Expression]),
     Types(&'a [Type]),
+    Pair(&'a Type, &'a Type),
 }
 
 #[derive(Clone, Copy)]
@@ -126,7 +133,7 @@ pub enum FunctionBody {
     /// Only meaningful with OVER: row_number, rank, lag…
     Window,
     /// Yields rows, e.g. generate_series; may stand in FROM only.
-    Rows(fn(&Call<'_>, &[Value]) -> Result<Vec<Vec<Value>>>),
+    Rows(EvaluateRows),
 }
 
 /// The running state of one aggregate over one group. A strict aggregate is
@@ -146,6 +153,7 @@ impl Call<'_> {
         let ty = match self.arguments {
             ArgumentTypes::Expressions(expressions) => expressions.get(index).map(|e| &e.ty),
             ArgumentTypes::Types(types) => types.get(index),
+            ArgumentTypes::Pair(left, right) => [left, right].get(index).copied(),
         };
         ty.unwrap_or(&Type::Unknown)
     }

@@ -20,8 +20,8 @@ pub const fn namespace_oid(namespace: Namespace) -> u32 {
     match namespace {
         Namespace::PgCatalog => 11,
         Namespace::Public => 2200,
-        Namespace::InformationSchema => 13_207,
-        Namespace::Pyql => 16_000,
+        Namespace::InformationSchema => 13_000,
+        Namespace::Pyql => 13_001,
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, compare, datetime, decimal, definitions, digest, float, integer, json,
-    json_build, like, regex, rows, sequence, statistics, string, system, window,
+    aggregate, array, compare, conversion, datetime, decimal, definitions, digest, float, integer,
+    json, json_build, like, regex, rows, sequence, statistics, string, system, template, window,
 };
 
 /// The tables of all topics.
@@ -28,6 +28,8 @@ const TOPICS: &[&[&[Definition]]] = &[
     system::TABLES,
     definitions::TABLES,
     datetime::TABLES,
+    template::TABLES,
+    conversion::TABLES,
     aggregate::TABLES,
     statistics::TABLES,
     window::TABLES,

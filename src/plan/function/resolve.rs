@@ -5,6 +5,7 @@
 use super::names::type_name;
 use super::registry;
 use super::{FunctionRef, Parameter, Returns};
+use super::{conversion, unbuilt};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::types::Type;
@@ -65,6 +66,7 @@ pub fn operator(symbol: &str, arguments: &[Type]) -> Result<Resolved> {
 pub fn function(name: &str, arguments: &[Type]) -> Result<Resolved> {
     let arguments: Vec<Type> = arguments.iter().map(Type::without_modifier).collect();
     let candidates = registry::named(name)
+        .filter(|function| conversion::is_possible(function, &arguments))
         .filter_map(|function| candidate(function, arguments.len()))
         .collect();
     let signature = || {
@@ -73,6 +75,9 @@ pub fn function(name: &str, arguments: &[Type]) -> Result<Resolved> {
     };
     match choose(candidates, &arguments, &arguments) {
         Choice::One(candidate) => finish(&candidate, &arguments),
+        Choice::None if unbuilt::is_known(name) => {
+            Err(Error::unsupported(format!("the function {}", signature())))
+        }
         Choice::None => Err(Error::new(
             SqlState::UNDEFINED_FUNCTION,
             format!("function {} does not exist", signature()),
@@ -157,7 +162,7 @@ fn accepts(candidate: &Candidate, arguments: &[Type]) -> bool {
             Parameter::Of(ty) => coerce::can_coerce(argument, ty, Strength::Implicit),
             Parameter::AnyNonArray => !matches!(argument, Type::Array(_)),
             Parameter::AnyArray | Parameter::CompatibleArray => {
-                matches!(element_of(argument), Some(_)) || *argument == Type::Unknown
+                element_of(argument).is_some() || *argument == Type::Unknown
             }
             _ => true,
         })

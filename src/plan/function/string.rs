@@ -45,9 +45,6 @@ const CASE: &[Definition] = &[
     scalar("quote_nullable", "anyelement -> text", quote_nullable)
         .lenient()
         .stable(),
-    scalar("normalize", "text -> text", |_, _| {
-        Err(Error::unsupported("the function normalize"))
-    }),
 ];
 
 const LENGTHS: &[Definition] = &[

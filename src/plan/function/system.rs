@@ -108,10 +108,6 @@ const TYPES: &[Definition] = &[
         to_reg(call, a, &Type::Regnamespace)
     })
     .stable(),
-    scalar("pg_column_size", "any -> int4", |_, _| {
-        Err(Error::unsupported("the function pg_column_size"))
-    })
-    .stable(),
     scalar("pg_collation_for", "any -> text", |call, _| {
         Ok(match call.argument_type(0).is_string() {
             true => Value::text("\"C\""),

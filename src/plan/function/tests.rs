@@ -78,7 +78,7 @@ impl Reader<'_> {
             let symbol = self.word(is_symbol);
             let operand = self.operand()?;
             return self.build(
-                resolve::operator(&symbol, &[operand.ty.clone()])?,
+                resolve::operator(&symbol, std::slice::from_ref(&operand.ty))?,
                 vec![operand],
             );
         }
@@ -328,4 +328,4 @@ macro_rules! case_files {
     )*};
 }
 
-case_files!(math compare strings regex arrays json aggregates datetime);
+case_files!(math compare strings regex arrays json aggregates datetime formatting);

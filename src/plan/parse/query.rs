@@ -466,6 +466,7 @@ impl Parser<'_> {
         let mut limited = false;
         loop {
             if self.is_keyword("limit") && !limited {
+                let at = self.position();
                 self.advance();
                 limited = true;
                 if !self.take_keyword("all") {
@@ -477,7 +478,7 @@ impl Parser<'_> {
                         "LIMIT #,# syntax is not supported",
                     )
                     .hint("Use separate LIMIT and OFFSET clauses.")
-                    .at(Some(self.position())));
+                    .at(Some(at)));
                 }
             } else if self.is_keyword("offset") && query.offset.is_none() {
                 self.advance();

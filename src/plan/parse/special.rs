@@ -103,6 +103,15 @@ impl Parser<'_> {
             {
                 return self.keyword_call();
             }
+            "cast" if followed_by_parenthesis => {
+                self.at += 2;
+                let operand = Box::new(self.expression()?);
+                self.expect_keyword("as")?;
+                let ty = self.type_name()?;
+                self.expect_mark(")")?;
+                return Ok(expr(place, Node::Cast { operand, ty }));
+            }
+            "treat" if followed_by_parenthesis => return self.unsupported("TREAT"),
             "grouping" if followed_by_parenthesis => return self.unsupported("GROUPING"),
             "normalize" if followed_by_parenthesis => return self.unsupported("NORMALIZE"),
             "xmlelement" | "xmlforest" | "xmlconcat" | "xmlparse" | "xmlserialize"

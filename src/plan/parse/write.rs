@@ -75,6 +75,7 @@ impl Parser<'_> {
         if !self.take_keywords(&["on", "conflict"]) {
             return Ok(None);
         }
+        let target_place = self.place();
         let target = if self.is_mark("(") {
             let columns = self.parenthesized(|parser| {
                 let column = parser.expression()?;
@@ -93,6 +94,7 @@ impl Parser<'_> {
         if self.take_keyword("nothing") {
             return Ok(Some(OnConflict {
                 place,
+                target_place,
                 target,
                 update: None,
             }));
@@ -110,6 +112,7 @@ impl Parser<'_> {
         let filter = self.where_clause()?;
         Ok(Some(OnConflict {
             place,
+            target_place,
             target,
             update: Some((set, filter)),
         }))

@@ -36,17 +36,13 @@ impl Scope {
     }
 
     /// A table and what a `join` member adds: a table's name, by foreign key,
-    /// or `{"table": {"a.x": "b.y", …}, …}` in the order written.
+    /// or `{"table": {"a.x": "b.y", …}, …}`.
     pub(super) fn new(schema: &Schema, base: &Arc<Table>, join: Option<&Json>) -> Result<Scope> {
         let mut scope = Scope::of(base);
         match join {
             None | Some(Json::Null) => {}
             Some(Json::Text(name)) => scope.join_by_foreign_key(schema, name)?,
-            Some(Json::Object(joins)) => {
-                for (name, pairs) in joins {
-                    scope.join_by_columns(schema, name, pairs)?;
-                }
-            }
+            Some(Json::Object(joins)) => scope.join_by_columns(schema, joins)?,
             Some(_) => return Err(wrong_shape()),
         }
         Ok(scope)
@@ -78,18 +74,25 @@ impl Scope {
         Ok(())
     }
 
-    fn join_by_columns(&mut self, schema: &Schema, name: &str, pairs: &Json) -> Result<()> {
-        let pairs = match pairs {
-            Json::Object(pairs) if !pairs.is_empty() => pairs,
-            _ => return Err(wrong_shape()),
-        };
-        let joined = self.add(schema, name)?;
-        for (left, right) in pairs {
-            let right = right.as_text().ok_or_else(wrong_shape)?;
-            let (left, right) = (self.prefixed(left)?, self.prefixed(right)?);
-            self.tables[joined].on.push([left, right]);
-            if right.0 == joined {
-                self.tables[joined].dropped.push(right.1);
+    /// Clients whose maps have no order may name a table before the one it
+    /// joins to: a pair is a condition of the later of its tables.
+    fn join_by_columns(&mut self, schema: &Schema, joins: &[(String, Json)]) -> Result<()> {
+        let mut places = Vec::with_capacity(joins.len());
+        for (name, _) in joins {
+            places.push(self.add(schema, name)?);
+        }
+        for (joined, (_, pairs)) in places.into_iter().zip(joins) {
+            let pairs = match pairs {
+                Json::Object(pairs) if !pairs.is_empty() => pairs,
+                _ => return Err(wrong_shape()),
+            };
+            for (left, right) in pairs {
+                let right = right.as_text().ok_or_else(wrong_shape)?;
+                let (left, right) = (self.prefixed(left)?, self.prefixed(right)?);
+                self.tables[left.0.max(right.0)].on.push([left, right]);
+                if right.0 == joined {
+                    self.tables[joined].dropped.push(right.1);
+                }
             }
         }
         Ok(())
@@ -186,6 +189,10 @@ impl Scope {
     pub(super) fn render_from(&self, sql: &mut String) {
         sql.push_str(&relation(self.base()));
         for joined in &self.tables[1..] {
+            if joined.on.is_empty() {
+                sql.push_str(&format!(" CROSS JOIN {}", relation(&joined.table)));
+                continue;
+            }
             sql.push_str(&format!(" JOIN {} ON ", relation(&joined.table)));
             for (number, [left, right]) in joined.on.iter().enumerate() {
                 sql.push_str(if number == 0 { "" } else { " AND " });

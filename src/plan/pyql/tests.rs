@@ -231,6 +231,25 @@ fn joins_and_their_keys() {
             "SELECT positions.name, employees.position_id FROM employees JOIN positions ON employees.position_id = positions.id JOIN departments ON positions.department_id = departments.id ORDER BY employees.id, positions.id, departments.id | positions.name position_id",
         ),
         (
+            "employees",
+            r#"{"select":["departments.name"],"join":{"departments":{"positions.department_id":"departments.id"},"positions":{"employees.position_id":"positions.id"}}}"#,
+            "SELECT departments.name FROM employees CROSS JOIN departments JOIN positions ON positions.department_id = departments.id AND employees.position_id = positions.id ORDER BY employees.id, departments.id, positions.id | departments.name",
+        ),
+    ];
+    for (table, body, expected) in cases {
+        assert_eq!(selected(table, body), expected, "{body}");
+    }
+}
+
+#[test]
+fn wrong_selects() {
+    let cases = [
+        (
+            "employees",
+            r#"{"select":["name"],"join":"positions"}"#,
+            "42702",
+        ),
+        (
             "positions",
             r#"{"select":["*"],"join":"employees"}"#,
             "42830",

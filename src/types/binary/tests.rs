@@ -1,7 +1,8 @@
+//! Binary formats against PostgreSQL's bytes, and against damaged ones.
+
+use super::cases::CASES;
 use super::*;
 use crate::types::settings::{Io, Settings};
-
-include!("cases.rs");
 
 /// Text, type and the bytes that PostgreSQL sends, in hexadecimal.
 #[test]

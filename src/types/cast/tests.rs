@@ -1,7 +1,8 @@
+//! Casts against PostgreSQL's answers.
+
+use super::cases::CASES;
 use super::*;
 use crate::types::settings::Settings;
-
-include!("cases.rs");
 
 fn ty(name: &str) -> Type {
     match name {

@@ -54,7 +54,8 @@ pub fn write_timestamp(timestamp: i64, style: DateStyle, out: &mut String) {
         return;
     }
     let civil = Civil::from_timestamp(timestamp);
-    write_civil(&civil, style, None, out);
+    write_civil(&civil, style, out);
+    write_era(civil.year, out);
 }
 
 /// In the session's time zone.
@@ -69,16 +70,15 @@ pub fn write_timestamptz(timestamp: i64, settings: &Settings, out: &mut String) 
     let civil = Civil::from_timestamp(
         timestamp.saturating_add(i64::from(offset) * MICROSECONDS_PER_SECOND),
     );
-    let mut name = String::new();
-    match settings.date_style.format {
-        DateFormat::Iso => write_offset(offset, &mut name),
-        _ => {
-            name.push(' ');
-            let abbreviation = zone.abbreviation_at(timestamp);
-            name.push_str(&abbreviation);
-        }
+    let style = settings.date_style;
+    write_civil(&civil, style, out);
+    if style.format == DateFormat::Iso {
+        write_offset(offset, out);
+    } else {
+        out.push(' ');
+        out.push_str(&zone.abbreviation_at(timestamp));
     }
-    write_civil(&civil, settings.date_style, Some(&name), out);
+    write_era(civil.year, out);
 }
 
 /// `+02`, `-03:30`, `+00:53:28`.
@@ -130,7 +130,8 @@ fn write_infinity(timestamp: i64, out: &mut String) -> bool {
     true
 }
 
-fn write_civil(civil: &Civil, style: DateStyle, zone: Option<&str>, out: &mut String) {
+/// Day and time, the era to follow.
+fn write_civil(civil: &Civil, style: DateStyle, out: &mut String) {
     if style.format == DateFormat::Postgres {
         write_verbose(civil, style.order, out);
     } else {
@@ -142,8 +143,6 @@ fn write_civil(civil: &Civil, style: DateStyle, zone: Option<&str>, out: &mut St
         out.push(' ');
         write_year(civil.year, out);
     }
-    out.push_str(zone.unwrap_or_default());
-    write_era(civil.year, out);
 }
 
 /// `Wed Dec 17 07:37:16`, the year to follow.

@@ -190,4 +190,6 @@ pub(crate) fn interval_out_of_range() -> Error {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

@@ -1,9 +1,10 @@
+//! Calendar, arithmetic and fields against PostgreSQL's answers.
+
+use super::cases::CASES;
 use super::zone::Zone;
 use super::*;
 use crate::types::settings::{Io, Settings};
 use crate::types::{Interval, Type, Value, text};
-
-include!("cases.rs");
 
 #[test]
 fn civil_days_and_back() {

@@ -264,4 +264,6 @@ fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

@@ -1,3 +1,6 @@
+//! JSON against PostgreSQL's answers.
+
+use super::cases::{PAIRS, TEXTS, VALUES};
 use super::navigate::{array_length, as_text, element, entries, field, path};
 use super::*;
 
@@ -214,8 +217,6 @@ fn to_json() {
     build::write_value(&Value::Timestamptz(0), &Type::TIMESTAMPTZ, io, &mut out);
     assert_eq!(out, "\"2000-01-01T00:00:00+00:00\"");
 }
-
-include!("cases.rs");
 
 #[test]
 fn agrees_with_postgresql() {

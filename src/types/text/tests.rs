@@ -1,3 +1,6 @@
+//! Input and output against PostgreSQL's answers, and against damaged texts.
+
+use super::cases::CASES;
 use super::*;
 use crate::types::settings::{DateFormat, DateOrder, IntervalStyle, Settings};
 
@@ -36,8 +39,6 @@ fn shown(text: &str, ty: &Type, style: &str) -> String {
         Err(error) => format!("{} {}", error.state(), error.message()),
     }
 }
-
-include!("cases.rs");
 
 #[test]
 fn agrees_with_postgresql() {

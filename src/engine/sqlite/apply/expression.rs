@@ -9,15 +9,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::catalog::schema::{Schema, Table};
-use crate::engine::sqlite::{StorageError, quote};
+use crate::engine::sqlite::StorageError;
 use crate::error::{Error, Result};
-use crate::plan::bind::{Binding, plan};
+use crate::plan::bind::{Binding, table_expression};
 use crate::plan::context::{Context, RandomState, Variables};
 use crate::plan::evaluate::{Scope, evaluate};
 use crate::plan::expression::Expression;
-use crate::plan::parse::{Parsed, parse};
-use crate::plan::query::{Body, From, RelationId};
-use crate::plan::statement::Statement;
+use crate::plan::query::RelationId;
 use crate::types::settings::{Io, Settings};
 use crate::types::{Type, Value, cast};
 
@@ -35,7 +33,12 @@ impl TableExpression {
         schema: &Arc<Schema>,
     ) -> Result<TableExpression> {
         let context = constant_context(schema);
-        let (expression, relation) = bind(text, table, &context)?;
+        let binding = Binding {
+            schema: &context.schema,
+            system: &context.system,
+            context: &context,
+        };
+        let (expression, relation) = table_expression(text, table, &binding)?;
         Ok(TableExpression {
             expression,
             relation,
@@ -72,30 +75,6 @@ impl TableExpression {
             Value::Float(0.0) => Value::Float(0.0), // -0 is equal and is stored as 0
             other => other,
         })
-    }
-}
-
-/// Binds the text as the one result of a query over the table.
-fn bind(text: &str, table: &Arc<Table>, context: &Context) -> Result<(Expression, RelationId)> {
-    let misread = || Error::internal(format!("not an expression over {}: {text}", table.name));
-    let binding = Binding {
-        schema: &context.schema,
-        system: &context.system,
-        context,
-    };
-    let query = format!("SELECT {text} FROM public.{}", quote(&table.name));
-    let [parsed] = <[Parsed; 1]>::try_from(parse(&query)?).map_err(|_| misread())?;
-    let Statement::Query(query) = plan(&parsed, &binding, &[])?.statement else {
-        return Err(misread());
-    };
-    let Body::Select(mut select) = query.body else {
-        return Err(misread());
-    };
-    match (select.projection.pop(), select.from.as_slice()) {
-        (Some(expression), [From::Table { relation, .. }]) if select.projection.is_empty() => {
-            Ok((expression, *relation))
-        }
-        _ => Err(misread()),
     }
 }
 

@@ -36,8 +36,8 @@ impl Renderer<'_> {
             ("count", []) => return Ok(Some("count(*)".to_owned())),
             ("count", [argument]) if aggregate_class(&argument.ty) => "count",
             ("sum", [argument]) if matches!(argument.ty, Type::Int2 | Type::Int4) => "sum",
-            ("min", [argument]) if aggregate_class(&argument.ty) => "min",
-            ("max", [argument]) if aggregate_class(&argument.ty) => "max",
+            ("min", [argument]) if has_one_form(&argument.ty) => "min",
+            ("max", [argument]) if has_one_form(&argument.ty) => "max",
             ("bool_and" | "every", [_]) => "min",
             ("bool_or", [_]) => "max",
             _ => return Ok(None),
@@ -74,4 +74,11 @@ impl Renderer<'_> {
         });
         Ok(call("pyql_fold", number, &arguments))
     }
+}
+
+/// Equal values look alike, so that it does not matter which of them is taken:
+/// not so 1.5 and 1.50, or a month and 30 days.
+fn has_one_form(ty: &Type) -> bool {
+    let many_forms = matches!(ty, Type::Numeric(None) | Type::Interval(_) | Type::Array(_));
+    aggregate_class(ty) && !many_forms
 }

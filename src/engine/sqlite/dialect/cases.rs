@@ -110,7 +110,7 @@ fn fixture() -> Fixture {
 }
 
 fn create(table: &Table) -> String {
-    crate::engine::sqlite::schema::create_table(table, &Schema::empty(), &table.name)
+    crate::engine::sqlite::schema::create_table(table, &Schema::empty(), &table.name, None)
 }
 
 fn answer(fixture: &Fixture, sql: &str) -> Result<String> {
@@ -178,4 +178,78 @@ fn check(cases: &str) {
 #[test]
 fn selects_answer_as_postgresql_does() {
     check(include_str!("cases/select.txt"));
+}
+
+#[test]
+fn windows_answer_as_postgresql_does() {
+    check(include_str!("cases/window.txt"));
+}
+
+#[test]
+fn collations_and_nesting_answer_as_postgresql_does() {
+    check(include_str!("cases/subtle.txt"));
+}
+
+/// What is deep, long or wide ends in rows or in an error, never in a fault.
+#[test]
+fn large_queries_end() {
+    let fixture = fixture();
+    let sum = vec!["id"; 300].join(" + ");
+    let either = vec!["id = 1"; 5_000].join(" or ");
+    let list = (0..20_000)
+        .map(|n| n.to_string())
+        .collect::<Vec<_>>()
+        .join(", ");
+    let rows = (0..20_000)
+        .map(|n| format!("({n})"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let nested = (0..80).fold("select 1 as x".to_owned(), |inner, n| {
+        format!("select x + 1 as x from ({inner}) s{n}")
+    });
+    let scalar = (0..40).fold("1".to_owned(), |inner, _| format!("(select {inner} + 1)"));
+    let cases = (0..100).fold("id".to_owned(), |inner, n| {
+        format!("case when score = {n} then 0 else {inner} end")
+    });
+    let unions = vec!["select 1"; 600].join(" union all ");
+    let columns = (0..1600)
+        .map(|n| format!("{n} as c{n}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let tables = (0..70)
+        .map(|n| format!("dept d{n}"))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let queries = [
+        (format!("select {sum} from person where id = 1"), "300"),
+        (format!("select id from person where {either}"), "1"),
+        (
+            format!("select count(*) from person where id in ({list})"),
+            "5",
+        ),
+        (
+            format!("select count(*) from person where score in ({list})"),
+            "1",
+        ),
+        (
+            format!("select count(*) from (values {rows}) v(x)"),
+            "20000",
+        ),
+        (nested, "81"),
+        (format!("select {scalar}"), "41"),
+        (format!("select {cases} from person where id = 4"), "4"),
+        (format!("select count(*) from ({unions}) u"), "600"),
+        (format!("select count(*) from (select {columns}) s"), "1"),
+        (format!("select 1 from {tables} limit 1"), "1"),
+    ];
+    for (sql, expected) in queries {
+        let found = answer(&fixture, &sql).map_err(|error| error.state().to_string());
+        let refused = ["54001", "54000", "54011"];
+        let ended = match &found {
+            Ok(found) => found == expected,
+            Err(state) => refused.contains(&state.as_str()),
+        };
+        let start = sql.chars().take(60).collect::<String>();
+        assert!(ended, "{start}: {found:?}");
+    }
 }

@@ -8,6 +8,9 @@ use crate::plan::function::FunctionRef;
 use crate::plan::query::RelationId;
 use crate::types::{Type, Value};
 
+/// Constants beyond so many are written out where they can be.
+const MAX_BINDINGS: usize = 10_000;
+
 impl Renderer<'_> {
     pub(super) fn expression(&mut self, expression: &Expression) -> Result<String> {
         use ExpressionKind as K;
@@ -70,17 +73,11 @@ impl Renderer<'_> {
                 operator,
                 all,
             } => self.any_array(expression, operand, array, *operator, *all),
-            K::AnyQuery {
-                operands,
-                query,
-                operators,
-                all,
-            } => self.any_query(operands, query, operators, *all),
-            K::Exists { query, negated } => self.exists(query, *negated),
-            K::Scalar(query) => self.scalar(query),
-            K::ArrayQuery(query) => self.array_query(query, &expression.ty),
+            K::AnyQuery { .. } | K::Exists { .. } | K::Scalar(_) | K::ArrayQuery(_) => {
+                self.subquery(expression)
+            }
             K::Aggregate(aggregate) => self.aggregate(aggregate, &expression.ty),
-            K::Window(window) => self.window(window),
+            K::Window(window) => self.window(window, &expression.ty),
             K::Extreme { .. } | K::Array(_) | K::Record(_) => self.computed(expression),
             K::Subscript { .. } | K::Slice { .. } => self.computed(expression),
         }
@@ -93,7 +90,18 @@ impl Renderer<'_> {
             // The least integer has no literal: SQLite reads a minus as an operator.
             Value::Int(i) if *i >= 0 => i.to_string(),
             Value::Int(i) if *i > i64::MIN => format!("({i})"),
-            other => self.bind(Binding::Constant(other.clone())),
+            other => match self.out.bindings.len() < MAX_BINDINGS {
+                true => self.bind(Binding::Constant(other.clone())),
+                false => self.literal(other),
+            },
+        }
+    }
+
+    /// SQLite bounds the number of parameters; text can be written out.
+    fn literal(&mut self, value: &Value) -> String {
+        match crate::engine::sqlite::values::as_text(value) {
+            Some(text) => format!("'{}'", text.replace('\'', "''")),
+            None => self.bind(Binding::Constant(value.clone())),
         }
     }
 

@@ -22,13 +22,13 @@ pub(crate) const WIDE_COLUMNS: usize = 1600;
 pub(crate) const MAX_SOURCE_ARGUMENTS: usize = 32;
 
 impl Renderer<'_> {
-    pub(super) fn from_list(&mut self, items: &[From]) -> Result<String> {
+    pub(super) fn items(&mut self, items: &[From]) -> Result<String> {
         let mut beside = BTreeSet::new();
         let mut sql = String::new();
         for item in items {
             let first = sql.is_empty();
             sql.push_str(if first { " FROM " } else { ", " });
-            let rendered = self.from_item(item, &mut beside)?;
+            let rendered = self.item(item, &mut beside)?;
             // SQLite's comma binds no looser than its joins.
             if !first && needs_left_side(item) {
                 sql.push_str(&format!("({rendered})"));
@@ -40,7 +40,7 @@ impl Renderer<'_> {
     }
 
     /// `beside` collects the relations to its left, which LATERAL may name.
-    fn from_item(&mut self, item: &From, beside: &mut BTreeSet<RelationId>) -> Result<String> {
+    fn item(&mut self, item: &From, beside: &mut BTreeSet<RelationId>) -> Result<String> {
         let rendered = match item {
             From::Table {
                 relation, table, ..
@@ -104,8 +104,8 @@ impl Renderer<'_> {
         on: Option<&Expression>,
         beside: &mut BTreeSet<RelationId>,
     ) -> Result<String> {
-        let left = self.from_item(left, beside)?;
-        let rendered = self.from_item(right, beside)?;
+        let left = self.item(left, beside)?;
+        let rendered = self.item(right, beside)?;
         let right = match right {
             From::Join { .. } => format!("({rendered})"),
             _ => rendered,
@@ -218,8 +218,8 @@ pub(super) fn rows_call(number: usize, arguments: &[String], columns: usize) -> 
         )));
     }
     let name = match columns {
-        0..=NARROW_COLUMNS => "pyql_rows",
-        0..=WIDE_COLUMNS => "pyql_rows_wide",
+        columns if columns <= NARROW_COLUMNS => "pyql_rows",
+        columns if columns <= WIDE_COLUMNS => "pyql_rows_wide",
         _ => return Err(Error::unsupported("rows of so many columns")),
     };
     Ok(call(name, number, arguments))

@@ -93,7 +93,7 @@ impl Renderer<'_> {
         collated: bool,
     ) -> Result<String> {
         let select = &*self.without_set_calls(select)?;
-        let (from, filter) = self.from_where(select)?;
+        let (from, filter) = self.source_rows(select)?;
         let mut columns = Vec::new();
         for (place, column) in select
             .projection
@@ -119,8 +119,8 @@ impl Renderer<'_> {
         Ok(format!("SELECT {distinct}{columns}{from}{filter}{groups}"))
     }
 
-    pub(super) fn from_where(&mut self, select: &Select) -> Result<(String, String)> {
-        let from = self.from_list(&select.from)?;
+    pub(super) fn source_rows(&mut self, select: &Select) -> Result<(String, String)> {
+        let from = self.items(&select.from)?;
         let filter = match &select.filter {
             Some(filter) => format!(" WHERE {}", self.expression(filter)?),
             None => String::new(),
@@ -157,7 +157,7 @@ impl Renderer<'_> {
         select: &Select,
         keys: &[Expression],
     ) -> Result<String> {
-        let (from, filter) = self.from_where(select)?;
+        let (from, filter) = self.source_rows(select)?;
         let mut columns = Vec::new();
         for (place, column) in select.projection.iter().enumerate() {
             columns.push(format!("{} AS c{place}", self.expression(column)?));

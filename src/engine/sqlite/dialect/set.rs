@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::select::is_bare_select;
+use super::select::{is_bare_select, with_collation};
 use super::{Renderer, alias, walk};
+use crate::engine::sqlite::values::collation;
 use crate::error::{Error, Result};
 use crate::plan::evaluate::walk::each_child;
 use crate::plan::expression::Expression;
@@ -29,6 +30,14 @@ impl Renderer<'_> {
         };
         let word = match (operator, all) {
             (SetOperator::Union, true) => "UNION ALL",
+            (SetOperator::Union, false) if has_many_forms(query) => {
+                // SQLite's UNION keeps the last of equal rows, PostgreSQL the first.
+                let (left, right) = (self.arm(left)?, self.arm(right)?);
+                let columns = columns_again(query);
+                return Ok(format!(
+                    "SELECT DISTINCT {columns} FROM ({left} UNION ALL {right})"
+                ));
+            }
             (SetOperator::Union, false) => "UNION",
             (SetOperator::Intersect, false) => "INTERSECT",
             (SetOperator::Except, false) => "EXCEPT",
@@ -59,16 +68,7 @@ impl Renderer<'_> {
             Body::Values(rows) if is_bare_select(query) => self.values(rows, true),
             _ => {
                 let inner = self.query(query)?;
-                let columns: Vec<String> = query
-                    .columns
-                    .iter()
-                    .enumerate()
-                    .map(|(place, column)| {
-                        let name = super::select::with_collation(format!("c{place}"), &column.ty);
-                        format!("{name} AS c{place}")
-                    })
-                    .collect();
-                Ok(format!("SELECT {} FROM ({inner})", columns.join(", ")))
+                Ok(format!("SELECT {} FROM ({inner})", columns_again(query)))
             }
         }
     }
@@ -82,7 +82,7 @@ impl Renderer<'_> {
                 .columns
                 .iter()
                 .enumerate()
-                .map(|(place, c)| super::select::with_collation(format!("c{place}"), &c.ty))
+                .map(|(place, c)| with_collation(format!("c{place}"), &c.ty))
                 .collect();
             let keys = keys.join(", ");
             let arm = self.arm(query)?;
@@ -142,6 +142,21 @@ fn take_set_calls(expression: &mut Expression, relation: RelationId, calls: &mut
     }
     let column = Expression::column(relation, calls.len(), expression.ty.clone());
     calls.push(std::mem::replace(expression, column));
+}
+
+/// A query's columns, selected from it under their types' orders.
+fn columns_again(query: &Query) -> String {
+    let columns = query.columns.iter().enumerate().map(|(place, column)| {
+        let name = with_collation(format!("c{place}"), &column.ty);
+        format!("{name} AS c{place}")
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+/// Has a column whose equal values may look different, like 1.5 and 1.50.
+fn has_many_forms(query: &Query) -> bool {
+    let mut columns = query.columns.iter();
+    columns.any(|column| collation(&column.ty).is_some())
 }
 
 fn is_counted(query: &Query) -> bool {

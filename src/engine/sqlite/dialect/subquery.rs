@@ -10,14 +10,30 @@ use crate::plan::query::{Body, Query, RelationId};
 use crate::types::{Array, Type, Value};
 
 impl Renderer<'_> {
-    pub(super) fn exists(&mut self, query: &Query, negated: bool) -> Result<String> {
+    pub(super) fn subquery(&mut self, expression: &Expression) -> Result<String> {
+        use ExpressionKind as K;
+        match &expression.kind {
+            K::AnyQuery {
+                operands,
+                query,
+                operators,
+                all,
+            } => self.any_query(operands, query, operators, *all),
+            K::Exists { query, negated } => self.exists(query, *negated),
+            K::Scalar(query) => self.scalar(query),
+            K::ArrayQuery(query) => self.array_query(query, &expression.ty),
+            _ => Err(Error::internal("an expression is taken for a subquery")),
+        }
+    }
+
+    fn exists(&mut self, query: &Query, negated: bool) -> Result<String> {
         let inner = self.query(query)?;
         let word = if negated { "NOT EXISTS" } else { "EXISTS" };
         Ok(format!("({word} ({inner}))"))
     }
 
     /// SQLite would take the first of several rows; PostgreSQL refuses them.
-    pub(super) fn scalar(&mut self, query: &Query) -> Result<String> {
+    fn scalar(&mut self, query: &Query) -> Result<String> {
         let inner = self.query(query)?;
         Ok(match has_at_most_one_row(query) {
             true => format!("({inner})"),
@@ -25,7 +41,7 @@ impl Renderer<'_> {
         })
     }
 
-    pub(super) fn array_query(&mut self, query: &Query, ty: &Type) -> Result<String> {
+    fn array_query(&mut self, query: &Query, ty: &Type) -> Result<String> {
         let inner = self.query(query)?;
         let argument = query.columns.first().map(|c| c.ty.clone());
         let element = argument.clone().unwrap_or(Type::Unknown);
@@ -45,7 +61,7 @@ impl Renderer<'_> {
         ))
     }
 
-    pub(super) fn any_query(
+    fn any_query(
         &mut self,
         operands: &[Expression],
         query: &Query,

@@ -1,11 +1,11 @@
-//! Window functions: those that SQLite has under the same names.
+//! Window functions: SQLite's own under the same names, aggregates as
+//! `pyql_fold_over`.
 //!
-//! Not handled: aggregates over windows that SQLite does not compute alike
-//! (`avg`, `sum` of bigint, numeric or floats, lists), RANGE frames with an
-//! offset over anything but numbers.
+//! Not handled: RANGE frames with an offset over anything but numbers.
 
-use super::Renderer;
+use super::compute::call;
 use super::select::direction;
+use super::{Fold, FoldKind, Renderer};
 use crate::error::{Error, Result};
 use crate::plan::expression::{Expression, Frame, FrameBound, FrameUnits, Window};
 use crate::types::Type;
@@ -26,13 +26,20 @@ const SHARED: [&str; 11] = [
 ];
 
 impl Renderer<'_> {
-    pub(super) fn window(&mut self, window: &Window) -> Result<String> {
+    pub(super) fn window(&mut self, window: &Window, result: &Type) -> Result<String> {
         let name = window.function.name;
         let mut sql = if SHARED.contains(&name) {
             format!("{name}({})", self.list(&window.arguments)?)
         } else {
-            self.native_aggregate(window.function, &window.arguments, false)?
-                .ok_or_else(|| Error::unsupported(format_args!("{name} as a window function")))?
+            match self.native_aggregate(window.function, &window.arguments, false)? {
+                Some(native) => native,
+                None if window.function.is_aggregate() => self.fold_over(window, result)?,
+                None => {
+                    return Err(Error::unsupported(format_args!(
+                        "{name} as a window function"
+                    )));
+                }
+            }
         };
         if let Some(filter) = &window.filter {
             let filter = self.expression(filter)?;
@@ -57,6 +64,22 @@ impl Renderer<'_> {
             parts.push(self.frame(frame, &window.order_by)?);
         }
         Ok(format!("{sql} OVER ({})", parts.join(" ")))
+    }
+
+    fn fold_over(&mut self, window: &Window, result: &Type) -> Result<String> {
+        let mut arguments = Vec::new();
+        for argument in &window.arguments {
+            arguments.push(self.expression(argument)?);
+        }
+        let number = self.out.folds.len();
+        self.out.folds.push(Fold {
+            kind: FoldKind::Aggregate(window.function),
+            arguments: window.arguments.iter().map(|a| a.ty.clone()).collect(),
+            result: result.clone(),
+            distinct: false,
+            order: Vec::new(),
+        });
+        Ok(call("pyql_fold_over", number, &arguments))
     }
 
     fn frame(&mut self, frame: &Frame, order_by: &[(Expression, bool, bool)]) -> Result<String> {

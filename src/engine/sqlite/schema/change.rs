@@ -36,6 +36,7 @@ pub(in crate::engine::sqlite) fn apply(
         let after = Arc::new(schema.apply(step).map_err(broken)?);
         Step {
             database,
+            entry: before,
             before: &schema,
             after: &after,
         }
@@ -53,6 +54,8 @@ fn broken(error: crate::error::Error) -> StorageError {
 /// One change between two schemas.
 struct Step<'a> {
     database: &'a Database,
+    /// The schema before all of the entry's changes.
+    entry: &'a Schema,
     before: &'a Arc<Schema>,
     after: &'a Arc<Schema>,
 }
@@ -122,7 +125,7 @@ impl Step<'_> {
 
     fn create(&self, id: TableId) -> Result<(), StorageError> {
         let table = self.table_after(id)?;
-        self.sql(&create_table(table, self.after, &table.name))?;
+        self.sql(&create_table(table, self.after, &table.name, None))?;
         self.create_indexes(table)
     }
 
@@ -151,7 +154,7 @@ impl Step<'_> {
         let (old, new) = (self.table_before(id)?, self.table_after(id)?);
         let place = new.position(column);
         let place = place.ok_or_else(|| StorageError::failed("no such column"))?;
-        self.sql(&create_table(new, self.after, REBUILT))?;
+        self.create_rebuilt(new)?;
         let evaluate = evaluate_column(using, old, self.before, &new.columns[place].ty)?;
         let places: Vec<String> = (1..=new.columns.len()).map(|n| format!("?{n}")).collect();
         let insert = format!(
@@ -176,7 +179,7 @@ impl Step<'_> {
     /// Builds the table anew as its definition is now, with the rows it has.
     fn rebuild(&self, id: TableId) -> Result<(), StorageError> {
         let (old, new) = (self.table_before(id)?, self.table_after(id)?);
-        self.sql(&create_table(new, self.after, REBUILT))?;
+        self.create_rebuilt(new)?;
         let mut sources = Vec::new();
         for column in &new.columns {
             sources.push(match old.column(column.id) {
@@ -191,6 +194,11 @@ impl Step<'_> {
             quote(&old.name)
         ))?;
         self.take_place(old, new)
+    }
+
+    fn create_rebuilt(&self, new: &Table) -> Result<(), StorageError> {
+        let rows = self.entry.table(new.id).map(Arc::as_ref);
+        self.sql(&create_table(new, self.after, REBUILT, rows))
     }
 
     fn take_place(&self, old: &Arc<Table>, new: &Arc<Table>) -> Result<(), StorageError> {

@@ -9,10 +9,11 @@ use crate::engine::sqlite::StorageError;
 use crate::engine::sqlite::apply::{Content, Entry};
 use crate::engine::sqlite::hash;
 use crate::engine::sqlite::writer::{Portion, Writer};
+use crate::types::encode::row_hash;
 use crate::types::id::{
     Boot, ColumnId, Index, NodeId, ObjectId, SchemaVersion, TableId, Term, TransactionId,
 };
-use crate::types::write::{Assigned, Assignment, Outcome, Transaction, Write};
+use crate::types::write::{Assigned, Assignment, Outcome, RowChange, Transaction, Write};
 use crate::types::{Type, Value};
 
 const TABLE: TableId = TableId(100);
@@ -262,6 +263,46 @@ fn columns_come_change_and_go() {
         file.query("SELECT count(*) FROM sqlite_schema WHERE name = 'Items'"),
         ["0"]
     );
+}
+
+/// As ALTER TABLE … ADD COLUMN … GENERATED, with a constraint beside it.
+#[test]
+fn a_new_column_is_filled_after_the_table_was_built_anew() {
+    let mut file = File::new();
+    assert_eq!(file.insert(row(1, "one", "1")), "ok");
+    let changes = [
+        SchemaChange::AddColumn {
+            table: TABLE,
+            column: Column {
+                not_null: true,
+                ..column(4, "number", Type::Int4)
+            },
+            fill: Value::Null,
+        },
+        SchemaChange::SetNotNull {
+            table: TABLE,
+            column: ColumnId(2),
+            not_null: true,
+        },
+    ];
+    let with = |number| [row(1, "one", "1"), vec![number]].concat();
+    let writes = [Write::Rows {
+        table: TABLE,
+        changes: vec![RowChange {
+            key: vec![Value::Int(1)],
+            before: Some(row_hash(&with(Value::Null))),
+            after: Some(with(Value::Int(7))),
+        }],
+    }];
+    let (id, before) = (file.id(), file.writer.standing().schema);
+    let filled = file.deliver(Content::Schema {
+        id,
+        before,
+        changes: &changes,
+        writes: &writes,
+    });
+    assert!(filled.unwrap()[0].result.is_ok());
+    assert_eq!(file.query("SELECT id, number FROM t"), ["1|7"]);
 }
 
 #[test]

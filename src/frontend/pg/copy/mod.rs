@@ -146,8 +146,9 @@ impl Connection {
             transaction_time: self.session.transaction_time(),
         };
         let mut output = Output::new(copy, &query.columns, io);
-        put_message(&mut self.wire.out, b'd', |out| output.put_start(out));
-        drop_if_empty(&mut self.wire.out);
+        if output.has_header_line() {
+            put_message(&mut self.wire.out, b'd', |out| output.put_header_line(out));
+        }
         let mut source = RowSource::from(rows);
         let mut count = 0;
         loop {
@@ -163,17 +164,11 @@ impl Connection {
                 break;
             }
         }
-        put_message(&mut self.wire.out, b'd', |out| output.put_end(out));
-        drop_if_empty(&mut self.wire.out);
+        if copy.format == CopyFormat::Binary {
+            put_message(&mut self.wire.out, b'd', |out| output.put_trailer(out));
+        }
         put_empty(&mut self.wire.out, b'c');
         Ok(count)
-    }
-}
-
-/// Takes back a CopyData of no bytes.
-fn drop_if_empty(out: &mut Vec<u8>) {
-    if out.ends_with(&[b'd', 0, 0, 0, 4]) {
-        out.truncate(out.len() - 5);
     }
 }
 

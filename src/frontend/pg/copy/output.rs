@@ -10,6 +10,8 @@ pub(super) struct Output<'a> {
     copy: &'a Copy,
     columns: &'a [OutputColumn],
     io: Io<'a>,
+    /// A binary stream has begun.
+    started: bool,
     /// Reused for values before their escapes.
     scratch: String,
 }
@@ -20,26 +22,21 @@ impl<'a> Output<'a> {
             copy,
             columns,
             io,
+            started: false,
             scratch: String::new(),
         }
     }
 
-    /// What stands before the first row, if anything.
-    pub(super) fn put_start(&self, out: &mut Vec<u8>) {
-        match self.copy.format {
-            CopyFormat::Binary => {
-                out.extend_from_slice(SIGNATURE);
-                out.extend_from_slice(&[0; 8]);
-            }
-            _ if self.copy.header == CopyHeader::No => {}
-            _ => {
-                for (place, column) in self.columns.iter().enumerate() {
-                    self.put_delimiter(out, place);
-                    self.put_field(out, &column.name);
-                }
-                out.push(b'\n');
-            }
+    pub(super) fn has_header_line(&self) -> bool {
+        self.copy.format != CopyFormat::Binary && self.copy.header != CopyHeader::No
+    }
+
+    pub(super) fn put_header_line(&self, out: &mut Vec<u8>) {
+        for (place, column) in self.columns.iter().enumerate() {
+            self.put_delimiter(out, place);
+            self.put_field(out, &column.name);
         }
+        out.push(b'\n');
     }
 
     pub(super) fn put_row(&mut self, out: &mut Vec<u8>, row: &Row) {
@@ -63,11 +60,19 @@ impl<'a> Output<'a> {
         out.push(b'\n');
     }
 
-    /// What stands after the last row, if anything.
-    pub(super) fn put_end(&self, out: &mut Vec<u8>) {
-        if self.copy.format == CopyFormat::Binary {
-            out.extend_from_slice(&(-1_i16).to_be_bytes());
+    /// What stands before a binary stream's first row, or its trailer, in the
+    /// same message: drivers count on that.
+    fn put_signature(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.started, true) {
+            out.extend_from_slice(SIGNATURE);
+            out.extend_from_slice(&[0; 8]);
         }
+    }
+
+    /// The end of a binary stream.
+    pub(super) fn put_trailer(&mut self, out: &mut Vec<u8>) {
+        self.put_signature(out);
+        out.extend_from_slice(&(-1_i16).to_be_bytes());
     }
 
     fn put_delimiter(&self, out: &mut Vec<u8>, place: usize) {
@@ -117,7 +122,8 @@ impl<'a> Output<'a> {
         out.push(self.copy.quote);
     }
 
-    fn put_tuple(&self, out: &mut Vec<u8>, row: &Row) {
+    fn put_tuple(&mut self, out: &mut Vec<u8>, row: &Row) {
+        self.put_signature(out);
         out.extend_from_slice(&(row.len() as i16).to_be_bytes());
         for (value, column) in row.iter().zip(self.columns) {
             if value.is_null() {
@@ -177,9 +183,10 @@ mod tests {
         };
         let mut output = Output::new(&copy, &columns, io);
         let mut out = Vec::new();
-        output.put_start(&mut out);
+        if output.has_header_line() {
+            output.put_header_line(&mut out);
+        }
         output.put_row(&mut out, &row);
-        output.put_end(&mut out);
         String::from_utf8_lossy(&out).into_owned()
     }
 

@@ -177,23 +177,16 @@ impl Translator {
                     quantifiable = false;
                 }
                 '.' => {
-                    self.out.text.push_str(match self.flags.newline_stops {
-                        true => "[^\\n]",
-                        false => "(?s:.)",
-                    });
+                    let any = if self.flags.newline_stops {
+                        "[^\\n]"
+                    } else {
+                        "(?s:.)"
+                    };
+                    self.out.text.push_str(any);
                     quantifiable = true;
                 }
                 '^' | '$' => {
-                    let (line, whole) = match c {
-                        '^' => ("(?m:^)", "\\A"),
-                        _ => ("(?m:$)", "\\z"),
-                    };
-                    let anchor = if self.flags.newline_anchors {
-                        line
-                    } else {
-                        whole
-                    };
-                    self.out.text.push_str(anchor);
+                    self.anchor(c);
                     quantifiable = false;
                 }
                 '#' if self.flags.expanded => while self.next().is_some_and(|c| c != '\n') {},
@@ -228,6 +221,17 @@ impl Translator {
         let joined = parts.join("|");
         self.out.text.truncate(level.start);
         self.out.text.push_str(&joined);
+    }
+
+    fn anchor(&mut self, c: char) {
+        self.out
+            .text
+            .push_str(match (c, self.flags.newline_anchors) {
+                ('^', true) => "(?m:^)",
+                ('^', false) => "\\A",
+                (_, true) => "(?m:$)",
+                (_, false) => "\\z",
+            });
     }
 
     fn quantified(&mut self, quantifiable: bool) -> Result<()> {
