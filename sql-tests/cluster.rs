@@ -32,15 +32,26 @@ impl Sandbox {
 
     fn launch(data: Option<&Path>, extra: &[String]) -> Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyql"));
-        command.args(["sandbox", "--pg", "127.0.0.1:0", "--http", "127.0.0.1:0"]).args(extra);
+        command
+            .args(["sandbox", "--pg", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            .args(extra);
         if let Some(data) = data {
             command.arg("--data").arg(data);
         }
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().expect("pyql starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .expect("pyql starts");
         let (pg, http) = ports(&mut child);
         let data = data.map(Path::to_owned);
-        Sandbox { child, pg, http, data, extra: extra.to_vec() }
+        Sandbox {
+            child,
+            pg,
+            http,
+            data,
+            extra: extra.to_vec(),
+        }
     }
 
     /// kill -9, at whatever it does.
@@ -76,7 +87,9 @@ impl Sandbox {
 
     /// A connection as the sandbox's user to its data cluster.
     pub(crate) async fn client(&self) -> tokio_postgres::Client {
-        self.client_as("demo", "demo1234", "company").await.expect("the sandbox takes its user")
+        self.client_as("demo", "demo1234", "company")
+            .await
+            .expect("the sandbox takes its user")
     }
 
     pub(crate) async fn client_as(
@@ -86,7 +99,12 @@ impl Sandbox {
         database: &str,
     ) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let mut config = tokio_postgres::Config::new();
-        config.host("127.0.0.1").port(self.pg).user(user).password(password).dbname(database);
+        config
+            .host("127.0.0.1")
+            .port(self.pg)
+            .user(user)
+            .password(password)
+            .dbname(database);
         let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
         #[allow(clippy::disallowed_methods)] // ends with its client
         tokio::spawn(connection);
@@ -115,9 +133,15 @@ fn ports(child: &mut Child) -> (u16, u16) {
     let (mut pg, mut http) = (None, None);
     while pg.is_none() || http.is_none() {
         let left = deadline.saturating_duration_since(Instant::now());
-        let line = receiver.recv_timeout(left).expect("the sandbox says where it serves");
+        let line = receiver
+            .recv_timeout(left)
+            .expect("the sandbox says where it serves");
         let number = |text: &str| -> Option<u16> {
-            text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+            text.chars()
+                .take_while(char::is_ascii_digit)
+                .collect::<String>()
+                .parse()
+                .ok()
         };
         if let Some((_, rest)) = line.split_once(" port=") {
             pg = number(rest);

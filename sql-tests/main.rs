@@ -1,44 +1,41 @@
-//! Tests from outside: a whole node, asked as clients ask it.
+//! The tests that run the real program: scripts, REST, faults, comparisons.
 
+mod cluster;
 mod rest;
+mod scripts;
 
-use pyql::catalog::UserKind;
-use pyql::node::{Node, NodeConfig};
-use pyql::runtime::Runtime;
+use cluster::Sandbox;
+use scripts::Protocol;
 
-const ADMIN: (&str, &str) = ("admin", "abcd1234");
+fn report(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
 
-/// A fresh node with an admin answers as the REST contract says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_by_the_simple_protocol() {
+    let sandbox = Sandbox::start();
+    report(&scripts::run(&sandbox, Protocol::Simple).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scripts_by_the_extended_protocol() {
+    let sandbox = Sandbox::start();
+    report(&scripts::run(&sandbox, Protocol::Extended).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rest_contract() {
+    let sandbox = Sandbox::start();
+    report(&rest::run(&sandbox.url(), ("admin", "abcd1234")).await);
+}
+
 #[test]
-fn rest_contract() {
-    let directory = tempfile::tempdir().expect("a directory can be made");
-    let runtime = Runtime::real();
-    let threads = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("threads can be started");
-    let wrong = threads.block_on(async {
-        let any_port = ([127, 0, 0, 1], 0).into();
-        let config = NodeConfig {
-            data: directory.path().to_owned(),
-            pg: any_port,
-            http: any_port,
-            replicas: 3,
-            tls: None,
-        };
-        let node = Node::start(&config, &runtime).await.expect("a node starts");
-        node.dispatch
-            .create_user(
-                ADMIN.0,
-                Some("admin@company.com"),
-                UserKind::Admin,
-                Some(ADMIN.1),
-            )
-            .await
-            .expect("an admin is made");
-        let wrong = rest::run(&format!("http://{}", node.http), ADMIN).await;
-        node.stop().await;
-        wrong
-    });
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+fn ends_cleanly_on_a_signal() {
+    let mut sandbox = Sandbox::start();
+    assert!(sandbox.terminate());
 }

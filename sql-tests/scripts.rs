@@ -84,7 +84,10 @@ async fn simple(client: &Client, sql: &str) -> Result<Output, tokio_postgres::Er
         }
     }
     Ok(match columns {
-        Some(count) => DBOutput::Rows { types: vec![DefaultColumnType::Any; count], rows },
+        Some(count) => DBOutput::Rows {
+            types: vec![DefaultColumnType::Any; count],
+            rows,
+        },
         None => DBOutput::StatementComplete(affected),
     })
 }
@@ -114,7 +117,9 @@ impl<'a> FromSql<'a> for Raw {
 async fn extended(client: &Client, sql: &str) -> Result<Output, tokio_postgres::Error> {
     let statement = client.prepare(sql).await?;
     if statement.columns().is_empty() {
-        return Ok(DBOutput::StatementComplete(client.execute(&statement, &[]).await?));
+        return Ok(DBOutput::StatementComplete(
+            client.execute(&statement, &[]).await?,
+        ));
     }
     let types: Vec<Type> = statement
         .columns()
@@ -122,7 +127,10 @@ async fn extended(client: &Client, sql: &str) -> Result<Output, tokio_postgres::
         .map(|column| Type::from_oid(column.type_().oid()).expect("a type we send is one we know"))
         .collect();
     let settings = Settings::default();
-    let io = Io { settings: &settings, transaction_time: 0 };
+    let io = Io {
+        settings: &settings,
+        transaction_time: 0,
+    };
     let mut rows = Vec::new();
     for row in client.query(&statement, &[]).await? {
         let mut values = Vec::with_capacity(types.len());
@@ -140,7 +148,10 @@ async fn extended(client: &Client, sql: &str) -> Result<Output, tokio_postgres::
         }
         rows.push(values);
     }
-    Ok(DBOutput::Rows { types: vec![DefaultColumnType::Any; types.len()], rows })
+    Ok(DBOutput::Rows {
+        types: vec![DefaultColumnType::Any; types.len()],
+        rows,
+    })
 }
 
 fn scripts(folder: &Path) -> Vec<PathBuf> {
@@ -163,13 +174,23 @@ pub(crate) async fn run(sandbox: &Sandbox, protocol: Protocol) -> Vec<String> {
     let only = std::env::var("SLT").ok();
     let mut wrong = Vec::new();
     for script in scripts(&root) {
-        let name = script.strip_prefix(&root).expect("it lies there").to_string_lossy().into_owned();
-        if only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+        let name = script
+            .strip_prefix(&root)
+            .expect("it lies there")
+            .to_string_lossy()
+            .into_owned();
+        if only
+            .as_ref()
+            .is_some_and(|only| !name.contains(only.as_str()))
+        {
             continue;
         }
         let admin = sandbox.client().await;
         let database = format!("{}_{protocol:?}", name.replace(['/', '.'], "_")).to_lowercase();
-        admin.simple_query(&format!("CREATE DATABASE {database}")).await.expect("a data cluster is made");
+        admin
+            .simple_query(&format!("CREATE DATABASE {database}"))
+            .await
+            .expect("a data cluster is made");
         let mut runner = sqllogictest::Runner::new(|| async {
             let client = sandbox.client_as("demo", "demo1234", &database).await?;
             Ok(Connection::new(client, protocol))

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod frontend;
 pub mod log;
+pub mod metrics;
 pub mod node;
 pub mod plan;
 pub mod replica;

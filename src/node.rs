@@ -74,8 +74,9 @@ impl Node {
         let (pg_address, http_address) = (address(&pg_listener)?, address(&http_listener)?);
         let tls = tls(config)?;
         let node = NodeId(1);
+        let name = node_name(config, runtime).map_err(|error| refused("the node's name", error))?;
         let log = Log::open(
-            log_config(config, node, http_address, runtime),
+            log_config(config, node, http_address, name),
             runtime.clone(),
         )
         .await?;
@@ -120,16 +121,30 @@ impl Node {
     }
 }
 
-fn log_config(config: &NodeConfig, node: NodeId, http: SocketAddr, runtime: &Runtime) -> LogConfig {
+fn log_config(config: &NodeConfig, node: NodeId, http: SocketAddr, name: String) -> LogConfig {
     LogConfig {
         directory: config.data.join("log"),
         node,
-        name: runtime.random_uuid().to_string(),
+        name,
         address: http.to_string(),
         single_voter_init: true,
         group: None,
         transport: no_transport(),
     }
+}
+
+/// The node's name, made at its first start and kept beside its data.
+fn node_name(config: &NodeConfig, runtime: &Runtime) -> std::io::Result<String> {
+    let path = config.data.join("node");
+    if runtime.disk().exists(&path) {
+        let kept = String::from_utf8_lossy(&runtime.disk().read(&path)?)
+            .trim()
+            .to_owned();
+        return Ok(kept);
+    }
+    let name = runtime.random_uuid().to_string();
+    runtime.disk().write(&path, name.as_bytes())?;
+    Ok(name)
 }
 
 fn tls(config: &NodeConfig) -> Result<ServerTls> {

@@ -31,6 +31,7 @@ use crate::endpoint::{Endpoint, Level, RowStream};
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
+use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::plan::evaluation;
@@ -64,6 +65,7 @@ pub struct Dispatch {
     pub(crate) log: Arc<Log>,
     pub(crate) embedded_replicas: usize,
     leadership: Arc<Leadership>,
+    metrics: Arc<Metrics>,
     open_endpoint: OpenEndpoint,
     clusters: DashMap<ClusterId, Arc<DataCluster>>,
     system: Arc<System>,
@@ -164,6 +166,7 @@ impl Dispatch {
             log,
             embedded_replicas,
             leadership,
+            metrics: Arc::default(),
             open_endpoint,
             clusters: DashMap::new(),
             system: Arc::new(System::new()),
@@ -181,6 +184,10 @@ impl Dispatch {
 
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     pub fn system(&self) -> &Arc<System> {
@@ -215,7 +222,14 @@ impl Dispatch {
     async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
         let (runtime, log) = (self.runtime.clone(), self.log.clone());
         let leadership = self.leadership.clone();
-        let replicas = Replicas::new(runtime, log, definition.id, leadership, self.tasks.clone());
+        let replicas = Replicas::new(
+            runtime,
+            log,
+            definition.id,
+            leadership,
+            self.metrics.clone(),
+            self.tasks.clone(),
+        );
         for replica in definition.replicas.values() {
             let Place::Embedded(node) = &replica.place else {
                 continue;

@@ -17,7 +17,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::{Batch, Command, SchemaEntry};
 use crate::replica::{Decided, Replicas};
-use crate::runtime::TaskSet;
+use crate::runtime::{Moment, TaskSet};
 use crate::types::id::{ClusterId, Index, TableId, TransactionId};
 use crate::types::write::{RowChange, Transaction, Write};
 
@@ -44,6 +44,7 @@ pub struct Submission {
     pub read: Option<ReadSet>,
     /// Told when it did not enter the log.
     refused: oneshot::Sender<Error>,
+    submitted: Moment,
 }
 
 pub enum Content {
@@ -113,7 +114,9 @@ impl Sequencer {
             schema,
             read,
             refused,
+            submitted: self.replicas.runtime.now(),
         };
+        let submitted = submission.submitted;
         if self.queue.send(submission).await.is_err() {
             self.replicas.forget(id);
             return Err(Refusal::Error(Error::unavailable(
@@ -122,7 +125,11 @@ impl Sequencer {
         }
         tokio::select! {
             biased;
-            decided = decided => decided.map_err(|_| Refusal::Error(outcome_unknown())),
+            decided = decided => {
+                let took = self.replicas.runtime.now().since(submitted);
+                self.replicas.metrics.answer.record(took);
+                decided.map_err(|_| Refusal::Error(outcome_unknown()))
+            }
             Ok(error) = refusal => {
                 self.replicas.forget(id);
                 Err(match error.state() == REPLAN {
@@ -189,7 +196,12 @@ impl Worker {
     async fn order(&mut self, waiting: Vec<Submission>) {
         let mut entry: Vec<Admitted> = Vec::with_capacity(waiting.len());
         let mut bytes = 0;
+        let now = self.replicas.runtime.now();
         for submission in waiting {
+            self.replicas
+                .metrics
+                .queue
+                .record(now.since(submission.submitted));
             if let Err(error) = self.admit(&submission, &entry) {
                 let _ = submission.refused.send(error);
                 continue;
@@ -282,6 +294,7 @@ impl Worker {
             .into_iter()
             .map(|admitted| (admitted.transaction, admitted.refused))
             .unzip();
+        self.replicas.metrics.logged(transactions.len());
         let batch = self.batch(transactions);
         let tables: Vec<TableId> = tables_written(&batch);
         let counters = batch.counters.clone();
@@ -356,7 +369,10 @@ impl Worker {
     }
 
     async fn propose(&mut self, command: Command) -> Result<Index> {
+        let began = self.replicas.runtime.now();
         let proposed = self.log.propose(command).await?;
+        let took = self.replicas.runtime.now().since(began);
+        self.replicas.metrics.log.record(took);
         if let Some((state, message)) = proposed.answer.refused {
             return Err(Error::new(SqlState(state), message));
         }

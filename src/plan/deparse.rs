@@ -222,22 +222,22 @@ impl<'a> Deparser<'a> {
                 operators,
                 all,
             } => {
-                self.push("(");
-                match operands.as_slice() {
-                    [single] => self.expression(single),
-                    several => {
-                        self.push("(");
-                        self.expressions(several);
-                        self.push(")");
-                    }
-                }
-                if let Some(operator) = operators.first() {
-                    self.quantifier(*operator, *all);
-                }
+                self.any_query(operands, operators, *all);
                 self.query(query);
                 self.push("))");
             }
             _ => self.choice(expression),
+        }
+    }
+
+    fn any_query(&mut self, operands: &[Expression], operators: &[FunctionRef], all: bool) {
+        self.push("(");
+        match operands {
+            [single] => self.expression(single),
+            several => self.prefixed("(", several, ")"),
+        }
+        if let Some(operator) = operators.first() {
+            self.quantifier(*operator, all);
         }
     }
 

@@ -30,11 +30,16 @@ use lexer::{Spanned, Token};
 /// The longest text of one request that is parsed.
 pub const MAX_STATEMENT_BYTES: usize = 64 << 20;
 
-/// How deep expressions, queries and joins may nest.
-const MAX_DEPTH: usize = 250;
+/// How high a syntax tree may grow, operators that follow each other included
+/// (they nest to the left). Whatever walks trees and plans later on may thus
+/// recurse on the stack of a runtime's worker.
+const MAX_HEIGHT: usize = 100;
 
-/// How many operators of one level may follow each other: they nest to the left.
-const MAX_CHAIN: usize = 1000;
+/// Canonical text has parentheses around every operator, which count as well.
+const MAX_STORED_HEIGHT: usize = 3 * MAX_HEIGHT;
+
+/// How deep the parser itself may recurse.
+const MAX_DEPTH: usize = 130;
 
 /// One statement of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +89,7 @@ fn alone<T>(text: &str, read: impl FnOnce(&mut Parser<'_>) -> Result<T>) -> Resu
     let mut tokens = lexer::tokens(text)?;
     tokens.pop();
     let mut parser = Parser::new(text, &tokens, 0);
+    parser.max_height = MAX_STORED_HEIGHT;
     let read = read(&mut parser)?;
     parser.expect_end()?;
     Ok(read)
@@ -122,6 +128,9 @@ struct Parser<'a> {
     /// Where the statement starts in the text its tokens were read from.
     base: usize,
     depth: usize,
+    /// The height of what has been read at this level.
+    height: usize,
+    max_height: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -132,6 +141,8 @@ impl<'a> Parser<'a> {
             at: 0,
             base,
             depth: 0,
+            height: 0,
+            max_height: MAX_HEIGHT,
         }
     }
 
@@ -220,10 +231,22 @@ impl<'a> Parser<'a> {
         if self.depth >= MAX_DEPTH {
             return Err(too_complex());
         }
+        let beside = std::mem::replace(&mut self.height, 0);
         self.depth += 1;
-        let result = inner(self);
+        let result = inner(self)?;
         self.depth -= 1;
-        result
+        self.grow()?;
+        self.height = self.height.max(beside);
+        Ok(result)
+    }
+
+    /// What has been read at this level becomes a part of something on top.
+    fn grow(&mut self) -> Result<()> {
+        self.height += 1;
+        if self.height > self.max_height {
+            return Err(too_complex());
+        }
+        Ok(())
     }
 
     /// The next token, if it is an unquoted word.

@@ -254,7 +254,13 @@ impl Replicas {
         loop {
             tokio::select! {
                 biased;
-                applied = &mut apply => return applied,
+                applied = &mut apply => {
+                    if !request.entries.is_empty() {
+                        let took = self.runtime.now().since(began);
+                        self.metrics.applied(member.id.0, took);
+                    }
+                    return applied;
+                }
                 () = self.runtime.sleep(TICK) => {}
             }
             let alive = self

@@ -23,6 +23,7 @@ use crate::catalog::{Cluster, Replica, ReplicaState, Settled};
 use crate::endpoint::{Endpoint, Position, Stamp};
 use crate::log::Log;
 use crate::log::command::Command;
+use crate::metrics::Metrics;
 use crate::runtime::{Moment, Runtime, TaskSet};
 use crate::types::id::{ClusterId, Incarnation, Index, ReplicaId, TransactionId};
 use crate::types::write::Outcome;
@@ -35,6 +36,7 @@ pub struct Replicas {
     pub(crate) log: Arc<Log>,
     pub(crate) cluster: ClusterId,
     pub(crate) leadership: Arc<Leadership>,
+    pub(crate) metrics: Arc<Metrics>,
     members: RwLock<BTreeMap<ReplicaId, Arc<Member>>>,
     tally: Mutex<Tally>,
     waiters: Mutex<HashMap<TransactionId, oneshot::Sender<Decided>>>,
@@ -129,6 +131,7 @@ impl Replicas {
         log: Arc<Log>,
         cluster: ClusterId,
         leadership: Arc<Leadership>,
+        metrics: Arc<Metrics>,
         tasks: TaskSet,
     ) -> Arc<Replicas> {
         Arc::new(Replicas {
@@ -136,6 +139,7 @@ impl Replicas {
             log,
             cluster,
             leadership,
+            metrics,
             members: RwLock::default(),
             tally: Mutex::default(),
             waiters: Mutex::default(),

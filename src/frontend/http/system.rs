@@ -23,6 +23,7 @@ use crate::plan::pyql;
 pub(super) fn routes() -> Router<Arc<Http>> {
     Router::new()
         .route("/cluster/pyql/ready", get(ready))
+        .route("/metrics", get(metrics))
         .route("/pyql/node", get(node))
         .route("/pyql/quorum", get(local_quorum).post(update_quorum))
         .route("/pyql/quorum/check", post(check_quorum))
@@ -40,6 +41,11 @@ pub(super) fn routes() -> Router<Arc<Http>> {
 }
 
 /// Checks quorum anew; no authentication, for probes.
+/// Prometheus' text format; holds no names of users or tables.
+async fn metrics(State(http): State<Arc<Http>>) -> String {
+    http.dispatch.metrics().render()
+}
+
 async fn ready(State(http): State<Arc<Http>>) -> Result<Response, Failure> {
     let quorum = http.check_quorum().await;
     let body = quorum_json(&quorum);

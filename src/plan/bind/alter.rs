@@ -448,29 +448,7 @@ impl Definer<'_> {
                 (own, name.place)
             }
         };
-        if !coerce::can_coerce(&value.ty, &ty, Strength::Assignment) {
-            let (what, hint) = match using {
-                Some(_) => (
-                    "result of USING clause for column",
-                    "You might need to add an explicit cast.".to_owned(),
-                ),
-                None => (
-                    "column",
-                    format!(
-                        "You might need to specify \"USING {}::{ty}\".",
-                        crate::plan::deparse::identifier(&column.name)
-                    ),
-                ),
-            };
-            return Err(Error::new(
-                SqlState::DATATYPE_MISMATCH,
-                format!(
-                    "{what} \"{}\" cannot be cast automatically to type {ty}",
-                    column.name
-                ),
-            )
-            .hint(hint));
-        }
+        convertible(&value, &column, &ty, using.is_some())?;
         let value = self.binder(Some(table), Clause::Transform, |binder| {
             binder.coerce(value, &ty, Strength::Assignment, at)
         })?;
@@ -718,4 +696,31 @@ impl Definer<'_> {
         })?;
         self.change(SchemaChange::DropSequence(identity.sequence))
     }
+}
+
+/// A column's values, or what USING makes of them, become the new type by assignment.
+fn convertible(value: &Expression, column: &Column, ty: &Type, using: bool) -> Result<()> {
+    if coerce::can_coerce(&value.ty, ty, Strength::Assignment) {
+        return Ok(());
+    }
+    let (what, hint) = if using {
+        (
+            "result of USING clause for column",
+            "You might need to add an explicit cast.".to_owned(),
+        )
+    } else {
+        let name = crate::plan::deparse::identifier(&column.name);
+        (
+            "column",
+            format!("You might need to specify \"USING {name}::{ty}\"."),
+        )
+    };
+    Err(Error::new(
+        SqlState::DATATYPE_MISMATCH,
+        format!(
+            "{what} \"{}\" cannot be cast automatically to type {ty}",
+            column.name
+        ),
+    )
+    .hint(hint))
 }

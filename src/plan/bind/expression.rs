@@ -94,12 +94,7 @@ impl Binder<'_> {
                 value,
                 negated,
             } => {
-                let what = match value {
-                    Some(true) => "IS TRUE",
-                    Some(false) => "IS FALSE",
-                    None => "IS UNKNOWN",
-                };
-                let operand = Box::new(self.condition(operand, what)?);
+                let operand = Box::new(self.condition(operand, truth_test(*value))?);
                 Ok(boolean(ExpressionKind::IsTruth {
                     operand,
                     value: *value,
@@ -478,5 +473,13 @@ pub(super) fn boolean(kind: ExpressionKind) -> Expression {
     Expression {
         kind,
         ty: Type::Bool,
+    }
+}
+
+fn truth_test(value: Option<bool>) -> &'static str {
+    match value {
+        Some(true) => "IS TRUE",
+        Some(false) => "IS FALSE",
+        None => "IS UNKNOWN",
     }
 }

@@ -21,12 +21,12 @@ struct Bound {
 
 impl Binder<'_> {
     /// Binds a FROM list into the current scope.
-    pub(super) fn from_list(&mut self, list: &[FromItem]) -> Result<Vec<From>> {
+    pub(super) fn bind_from(&mut self, list: &[FromItem]) -> Result<Vec<From>> {
         let before = self.enter_clause(Clause::From);
         let start = self.items().len();
         let mut from = Vec::with_capacity(list.len());
         for item in list {
-            let bound = self.from_item(item)?;
+            let bound = self.bind_item(item)?;
             self.check_names(start, &bound.items)?;
             from.push(bound.from);
             for mut item in bound.items {
@@ -67,21 +67,21 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn from_item(&mut self, item: &FromItem) -> Result<Bound> {
+    fn bind_item(&mut self, item: &FromItem) -> Result<Bound> {
         self.nested(|binder| match item {
-            FromItem::Table { path, alias } => binder.from_table(path, alias.as_ref()),
+            FromItem::Table { path, alias } => binder.bind_table(path, alias.as_ref()),
             FromItem::Subquery {
                 query,
                 alias,
                 lateral,
                 ..
-            } => binder.from_subquery(query, alias.as_ref(), *lateral),
+            } => binder.bind_subquery(query, alias.as_ref(), *lateral),
             FromItem::Function {
                 call,
                 alias,
                 ordinality,
                 lateral,
-            } => binder.from_function(call, alias.as_ref(), *ordinality, *lateral),
+            } => binder.bind_function(call, alias.as_ref(), *ordinality, *lateral),
             FromItem::Join {
                 kind,
                 left,
@@ -89,11 +89,11 @@ impl Binder<'_> {
                 condition,
                 alias,
                 place,
-            } => binder.from_join(*kind, (left, right), condition, alias.as_ref(), *place),
+            } => binder.bind_join(*kind, (left, right), condition, alias.as_ref(), *place),
         })
     }
 
-    fn from_table(&mut self, path: &Path, alias: Option<&Alias>) -> Result<Bound> {
+    fn bind_table(&mut self, path: &Path, alias: Option<&Alias>) -> Result<Bound> {
         let relation = self.relation();
         if let [name] = path.as_slice()
             && let Some(entry) = self.commons.iter_mut().rev().find(|e| e.name == name.text)
@@ -157,7 +157,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn from_subquery(
+    fn bind_subquery(
         &mut self,
         query: &Query,
         alias: Option<&Alias>,
@@ -191,7 +191,7 @@ impl Binder<'_> {
     }
 
     /// A function in FROM may always see the items before it.
-    fn from_function(
+    fn bind_function(
         &mut self,
         call: &Expr,
         alias: Option<&Alias>,
@@ -262,7 +262,7 @@ impl Binder<'_> {
         Ok((bound, name))
     }
 
-    fn from_join(
+    fn bind_join(
         &mut self,
         kind: JoinKind,
         (left, right): (&FromItem, &FromItem),
@@ -270,7 +270,7 @@ impl Binder<'_> {
         alias: Option<&Alias>,
         place: Place,
     ) -> Result<Bound> {
-        let left = self.from_item(left)?;
+        let left = self.bind_item(left)?;
         // LATERAL items on the right see the left side.
         let start = self.items().len();
         let allowed = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Cross);
@@ -279,7 +279,7 @@ impl Binder<'_> {
             item.lateral_allowed = allowed;
             self.items().push(item);
         }
-        let right = self.from_item(right);
+        let right = self.bind_item(right);
         self.items().truncate(start);
         let right = right?;
         for item in right.items.iter().filter(|item| item.named) {

@@ -111,11 +111,7 @@ impl Groups<'_> {
         match from {
             From::Table {
                 relation, table, ..
-            } => {
-                if self.has_key(*relation, table) {
-                    self.determined.push(*relation);
-                }
-            }
+            } if self.has_key(*relation, table) => self.determined.push(*relation),
             From::Join { left, right, .. } => {
                 self.determine(left);
                 self.determine(right);

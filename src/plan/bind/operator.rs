@@ -20,7 +20,7 @@ impl Binder<'_> {
     ) -> Result<Expression> {
         let Some(left) = left else {
             let operand = self.expression(right)?;
-            let resolved = resolve::operator(symbol, &[operand.ty.clone()])
+            let resolved = resolve::operator(symbol, std::slice::from_ref(&operand.ty))
                 .map_err(|error| prefix_hint(error).at(self.position(place)))?;
             return self.call_at(resolved, vec![operand], &[start(right)]);
         };

@@ -84,7 +84,7 @@ impl Binder<'_> {
             self.commons.push(CommonEntry {
                 name: common.name.text.clone(),
                 id,
-                columns: query.columns.iter().cloned().collect(),
+                columns: query.columns.to_vec(),
                 references: 0,
             });
             bound.push(CommonTable {
@@ -138,7 +138,7 @@ impl Binder<'_> {
         let with = self.with(query.with.as_ref())?;
         let syntax = (left.as_ref(), right.as_ref());
         let left = self.query(left, true)?;
-        let mut seen: Vec<OutputColumn> = left.columns.iter().cloned().collect();
+        let mut seen: Vec<OutputColumn> = left.columns.to_vec();
         self.rename(&mut seen, columns, name)?;
         let entry = self.commons.len();
         self.commons.push(CommonEntry {

@@ -48,7 +48,7 @@ impl Binder<'_> {
                 .map(|(name, spec)| (name.text.clone(), spec.clone()))
                 .collect();
         }
-        let from = self.from_list(&select.from)?;
+        let from = self.bind_from(&select.from)?;
         self.enter_clause(Clause::Targets);
         let mut targets = self.targets(&select.targets)?;
         let filter = self.filter(select.filter.as_ref())?;

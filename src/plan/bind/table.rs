@@ -157,18 +157,7 @@ impl Definer<'_> {
                         let what = "both default and identity specified";
                         return Err(clash(what, constraint.place, self, &draft.table.name));
                     }
-                    if !column.ty.is_integer() {
-                        return Err(Error::new(
-                            SqlState::INVALID_PARAMETER_VALUE,
-                            "identity column type must be smallint, integer, or bigint",
-                        ));
-                    }
-                    let sequence = self.own_sequence(draft, column, options)?;
-                    column.identity = Some(Identity {
-                        always: *always,
-                        sequence: sequence.id,
-                    });
-                    draft.sequences.push(sequence);
+                    self.draft_identity(draft, column, *always, options)?;
                     not_null = true;
                     None
                 }
@@ -205,6 +194,28 @@ impl Definer<'_> {
             }
         }
         column.not_null = not_null;
+        Ok(())
+    }
+
+    fn draft_identity(
+        &mut self,
+        draft: &mut Draft,
+        column: &mut Column,
+        always: bool,
+        options: &[SequenceOption],
+    ) -> Result<()> {
+        if !column.ty.is_integer() {
+            return Err(Error::new(
+                SqlState::INVALID_PARAMETER_VALUE,
+                "identity column type must be smallint, integer, or bigint",
+            ));
+        }
+        let sequence = self.own_sequence(draft, column, options)?;
+        column.identity = Some(Identity {
+            always,
+            sequence: sequence.id,
+        });
+        draft.sequences.push(sequence);
         Ok(())
     }
 

@@ -267,3 +267,43 @@ fn stored_texts_are_canonical() {
     assert_eq!(table.indexes[0].name, "t_lower_idx");
     assert_eq!(table.indexes[0].predicate.as_deref(), Some("(a <> 3)"));
 }
+
+/// What the parser lets through is bound and printed on a worker's stack.
+#[test]
+fn the_deepest_statements_fit_the_stack() {
+    let deep = |open: &str, middle: &str, close: &str, count: usize| {
+        format!(
+            "SELECT {}{middle}{}",
+            open.repeat(count),
+            close.repeat(count)
+        )
+    };
+    let texts = [
+        deep("(", "1", ")", 90),
+        deep("", "1", " + 1", 95),
+        deep("CASE WHEN true THEN ", "1", " END", 90),
+        deep("(SELECT ", "1", ")", 30),
+        deep("coalesce(", "1", ")", 90),
+        deep("", "1", " UNION ALL SELECT 1", 90),
+    ];
+    let run = move || {
+        let setup = Setup::new(include_str!("cases/setup.sql"));
+        for text in &texts {
+            match setup.plan(text) {
+                Ok(plan) => {
+                    let Statement::Query(query) = &plan.statement else {
+                        panic!("{text}");
+                    };
+                    let text = deparse::query(query, &setup.schema);
+                    // What is stored may be read again.
+                    if let Some(stored) = text.strip_suffix(" AS \"?column?\"") {
+                        parse::parse_expression(&stored["SELECT ".len()..]).unwrap();
+                    }
+                }
+                Err(error) => panic!("{text}: {error:?}"),
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    thread.spawn(run).unwrap().join().unwrap();
+}

@@ -83,7 +83,7 @@ impl Binder<'_> {
     /// FROM of UPDATE, USING of DELETE: beside the table, which LATERAL cannot see.
     fn other_relations(&mut self, list: &[crate::plan::syntax::FromItem]) -> Result<Vec<From>> {
         let table = std::mem::take(self.items());
-        let from = self.from_list(list)?;
+        let from = self.bind_from(list)?;
         let others = std::mem::replace(self.items(), table);
         for item in others {
             let clash = self.items().iter().any(|known| known.alias == item.alias);

@@ -226,20 +226,7 @@ impl Deparser<'_> {
                 query,
                 lateral,
                 ..
-            } => {
-                if *lateral {
-                    self.push("LATERAL ");
-                }
-                self.push("(");
-                self.query(query);
-                self.push(")");
-                let same = matches!(query.body, Body::Select(_))
-                    && distinct_names(&query.columns)
-                        .iter()
-                        .zip(&query.columns)
-                        .all(|(name, column)| *name == column.name);
-                self.derived_alias(*relation, !same);
-            }
+            } => self.derived(*relation, query, *lateral),
             From::Function {
                 relation,
                 call,
@@ -279,6 +266,21 @@ impl Deparser<'_> {
                 self.push(")");
             }
         }
+    }
+
+    fn derived(&mut self, relation: RelationId, query: &Query, lateral: bool) {
+        if lateral {
+            self.push("LATERAL ");
+        }
+        self.push("(");
+        self.query(query);
+        self.push(")");
+        let same = matches!(query.body, Body::Select(_))
+            && distinct_names(&query.columns)
+                .iter()
+                .zip(&query.columns)
+                .all(|(name, column)| *name == column.name);
+        self.derived_alias(relation, !same);
     }
 
     fn shown_alias(&mut self, relation: RelationId, name: &str) {

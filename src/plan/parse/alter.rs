@@ -167,6 +167,11 @@ impl Parser<'_> {
             };
             return Ok(AlterAction::SetType { column, ty, using });
         }
+        self.alter_generated(column)
+    }
+
+    /// Identity and storage of a column.
+    fn alter_generated(&mut self, column: crate::plan::syntax::Name) -> Result<AlterAction> {
         if self.take_keywords(&["add", "generated"]) {
             let always = self.take_keyword("always");
             if !always {

@@ -1,7 +1,7 @@
 //! Expressions, by precedence climbing over PostgreSQL's table.
 
+use super::Parser;
 use super::lexer::Token;
-use super::{MAX_CHAIN, Parser, too_complex};
 use crate::error::Result;
 use crate::plan::syntax::{Expr, LikeOperator, Node, Place, Quantified};
 
@@ -57,19 +57,14 @@ impl Parser<'_> {
 
     fn climb_here(&mut self, least: u8, kind: Kind) -> Result<Expr> {
         let mut left = self.prefix(kind)?;
-        let mut chain = 0usize;
         // Comparisons and BETWEEN do not associate: a second one is an error.
         let mut limit = u8::MAX;
         while let Some(level) = self.infix_strength(kind) {
             if level < least || level >= limit {
                 break;
             }
-            chain += 1;
-            let joins = matches!(level, strength::AND | strength::OR);
-            if chain > MAX_CHAIN && !joins {
-                return Err(too_complex());
-            }
             left = self.infix(left, level, kind)?;
+            self.grow()?;
             limit = match level {
                 strength::COMPARISON | strength::BETWEEN => level,
                 _ => u8::MAX,
@@ -370,15 +365,11 @@ impl Parser<'_> {
     /// A primary with its subscripts and casts.
     fn postfixed(&mut self) -> Result<Expr> {
         let mut operand = self.primary()?;
-        let mut chain = 0usize;
         loop {
-            chain += 1;
-            if chain > MAX_CHAIN {
-                return Err(too_complex());
-            }
             let place = self.place();
             if self.take_mark("::") {
                 let ty = self.type_name()?;
+                self.grow()?;
                 operand = expr(
                     place,
                     Node::Cast {
@@ -388,6 +379,7 @@ impl Parser<'_> {
                 );
             } else if self.take_mark("[") {
                 operand = self.subscript(operand)?;
+                self.grow()?;
             } else if self.is_mark(".") {
                 return self.unsupported("selecting a field of a composite value");
             } else {

@@ -17,7 +17,6 @@ impl Parser<'_> {
 
     /// The joins that follow an item.
     fn joined(&mut self, mut left: FromItem) -> Result<FromItem> {
-        let mut joins = 0usize;
         loop {
             let place = self.place();
             let natural = self.take_keyword("natural");
@@ -38,10 +37,7 @@ impl Parser<'_> {
                 _ => return Ok(left),
             };
             self.expect_keyword("join")?;
-            joins += 1;
-            if joins + self.depth > super::MAX_DEPTH {
-                return Err(super::too_complex());
-            }
+            self.grow()?;
             // Without a condition of its own yet, a further join belongs to the right side.
             let right = if natural || kind == JoinKind::Cross {
                 self.from_primary()?

@@ -191,7 +191,6 @@ impl Parser<'_> {
     /// UNION and EXCEPT bind alike, INTERSECT tighter; all to the left.
     fn set_operation(&mut self, least: u8) -> Result<Query> {
         let mut left = self.query_primary()?;
-        let mut chain = 0usize;
         loop {
             let (operator, level) = match self.word(0) {
                 Some("union") => (SetOperator::Union, 0),
@@ -202,10 +201,7 @@ impl Parser<'_> {
             if level < least {
                 return Ok(left);
             }
-            chain += 1;
-            if chain + self.depth > super::MAX_DEPTH {
-                return Err(super::too_complex());
-            }
+            self.grow()?;
             let place = self.place();
             self.advance();
             let all = self.take_keyword("all");
