@@ -30,6 +30,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
+use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
 use crate::plan::statement::{Copy, Statement};
 use crate::types::id::Index;
@@ -262,6 +263,15 @@ impl Session {
             })),
             variables,
         })
+    }
+
+    /// What knows the names that a plan's rows hold as numbers, if there are such.
+    pub fn naming(&mut self, plan: &Plan) -> Result<Option<Arc<Context>>> {
+        if !plan.columns.iter().any(|column| prints_names(&column.ty)) {
+            return Ok(None);
+        }
+        let schema = self.schema()?;
+        Ok(Some(self.context(&schema, &Arc::default())))
     }
 
     /// The schema has not moved since this plan was made; else plan again.

@@ -77,7 +77,9 @@ impl Connection {
         limit: Option<usize>,
     ) -> Result<Sent, Stop> {
         let settings = Arc::clone(self.session.settings());
+        let names = self.session.naming(plan)?;
         let mut encoder = Encoder {
+            names,
             columns: &plan.columns,
             formats,
             io: Io {
