@@ -265,9 +265,13 @@ impl Session {
         })
     }
 
-    /// What knows the names that a plan's rows hold as numbers, if there are such.
-    pub fn naming(&mut self, plan: &Plan) -> Result<Option<Arc<Context>>> {
-        if !plan.columns.iter().any(|column| prints_names(&column.ty)) {
+    /// What knows the names that values of these types hold as numbers, if there are such.
+    pub fn naming(
+        &mut self,
+        types: &mut (dyn Iterator<Item = &Type> + '_),
+    ) -> Result<Option<Arc<Context>>> {
+        let mut types = types;
+        if !Iterator::any(&mut types, prints_names) {
             return Ok(None);
         }
         let schema = self.schema()?;

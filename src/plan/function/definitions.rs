@@ -2,6 +2,7 @@
 
 use super::arguments::{boolean, int, text};
 use super::definition::{Definition, scalar};
+use super::pretty::pretty;
 use super::string::quote_identifier;
 use super::{Call, names};
 use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
@@ -13,7 +14,11 @@ use crate::types::id::{ColumnId, ObjectId};
 pub(super) const TABLES: &[&[Definition]] = &[&[
     scalar("pg_get_expr", "text oid -> text", |_, a| Ok(a[0].clone())).stable(),
     scalar("pg_get_expr", "text oid bool -> text", |_, a| {
-        Ok(a[0].clone())
+        let shown = text(&a[0])?;
+        Ok(match boolean(&a[2])? {
+            true => Value::text(pretty(shown)),
+            false => a[0].clone(),
+        })
     })
     .stable(),
     scalar("pg_get_indexdef", "oid -> text", index_definition).stable(),
@@ -68,7 +73,7 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
 
 /// `CREATE INDEX` for an index, a primary key's included.
 pub fn index(schemas: [&Schema; 2], id: ObjectId) -> Option<String> {
-    find_index(schemas, id.0.into()).map(|index| index.definition())
+    find_index(schemas, id.0.into()).map(|index| index.definition(false))
 }
 
 fn schemas<'a>(call: &Call<'a>) -> [&'a Schema; 2] {
@@ -183,21 +188,25 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             .and_then(|place| index.columns.get(place));
         return Ok(Value::text(found.map_or("", |(key, _)| key.as_str())));
     }
-    Ok(Value::text(index.definition()))
+    let is_pretty = arguments.get(2).map(boolean).transpose()?;
+    Ok(Value::text(index.definition(is_pretty.unwrap_or(false))))
 }
 
 impl Shown<'_> {
-    fn definition(&self) -> String {
+    fn definition(&self, is_pretty: bool) -> String {
         let columns: Vec<String> = self
             .columns
             .iter()
             .map(|(key, order)| format!("{key}{order}"))
             .collect();
         let mut out = format!(
-            "CREATE {}INDEX {} ON {}.{} USING btree ({})",
+            "CREATE {}INDEX {} ON {}{} USING btree ({})",
             if self.unique { "UNIQUE " } else { "" },
             quote_identifier(self.name),
-            names::namespace_name(self.table.namespace),
+            match is_pretty && names::is_visible(self.table.namespace) {
+                true => String::new(),
+                false => format!("{}.", names::namespace_name(self.table.namespace)),
+            },
             quote_identifier(&self.table.name),
             columns.join(", ")
         );
@@ -205,7 +214,11 @@ impl Shown<'_> {
             out.push_str(" NULLS NOT DISTINCT");
         }
         if let Some(predicate) = self.predicate {
-            out.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
+            out.push_str(" WHERE ");
+            out.push_str(&match is_pretty {
+                true => pretty(predicate),
+                false => in_parentheses(predicate),
+            });
         }
         out
     }
@@ -220,10 +233,10 @@ fn in_parentheses(text: &str) -> String {
 
 fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let oid = int(&arguments[0])?;
-    let _ = arguments.get(1).map(boolean).transpose()?;
+    let is_pretty = arguments.get(1).map(boolean).transpose()?.unwrap_or(false);
     for schema in schemas(call) {
         for table in schema.tables.values() {
-            if let Some(text) = constraint_of(schema, table, oid) {
+            if let Some(text) = constraint_of(schema, table, oid, is_pretty) {
                 return Ok(Value::text(text));
             }
         }
@@ -234,7 +247,7 @@ fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> 
     ))
 }
 
-fn constraint_of(schema: &Schema, table: &Table, oid: i64) -> Option<String> {
+fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> Option<String> {
     let is = |id: &ObjectId| i64::from(id.0) == oid;
     if let PrimaryKey::Declared { id, columns, .. } = &table.key
         && is(id)
@@ -242,7 +255,11 @@ fn constraint_of(schema: &Schema, table: &Table, oid: i64) -> Option<String> {
         return Some(format!("PRIMARY KEY ({})", names_of(table, columns)));
     }
     if let Some(check) = table.checks.iter().find(|check| is(&check.id)) {
-        return Some(format!("CHECK ({})", in_parentheses(&check.expression)));
+        let shown = match is_pretty {
+            true => pretty(&check.expression),
+            false => in_parentheses(&check.expression),
+        };
+        return Some(format!("CHECK ({shown})"));
     }
     if let Some(key) = table.foreign_keys.iter().find(|key| is(&key.id)) {
         return Some(foreign_key(schema, table, key));

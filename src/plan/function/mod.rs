@@ -23,6 +23,7 @@ mod like;
 mod md5;
 pub mod names;
 pub mod oids;
+pub mod pretty;
 mod regex;
 pub mod registry;
 pub mod resolve;

@@ -180,6 +180,8 @@ const VISIBLE: &[Definition] = &[
     scalar("pg_statistics_obj_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_ts_config_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_ts_dict_is_visible", "oid -> bool", yes).stable(),
+    scalar("pg_ts_parser_is_visible", "oid -> bool", yes).stable(),
+    scalar("pg_ts_template_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_is_other_temp_schema", "oid -> bool", |_, _| {
         Ok(Value::Bool(false))
     })

@@ -2,7 +2,7 @@
 //!
 //! Not here: relations that hold secrets (pg_authid, pg_shadow), statistics
 //! that nobody gathers (pg_stat_*), and those whose rows we could only invent
-//! (pg_cast, pg_amop, pg_locks, …). Asking for them is 42P01, never an empty answer.
+//! (pg_amop, pg_locks, …). Asking for them is 42P01, never an empty answer.
 
 mod class;
 mod cluster;
@@ -23,6 +23,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_attrdef", class::defaults),
     ("pg_attribute", class::attributes),
     ("pg_auth_members", cluster::memberships),
+    ("pg_cast", support::casts),
     ("pg_class", class::classes),
     ("pg_collation", support::collations),
     ("pg_constraint", constraint::constraints),

@@ -2,9 +2,11 @@
 
 use super::super::View;
 use super::super::object::SYSTEM_ROLE;
+use super::super::pg_type;
 use super::super::relation::Rows;
 use super::super::value::{letter, oid, optional};
 use crate::catalog::schema::Namespace;
+use crate::plan::coerce::{self, Strength};
 use crate::plan::function::names;
 use crate::types::Value;
 
@@ -69,4 +71,46 @@ pub fn tablespaces(_: &View) -> Rows {
     let rows = [(1663, "pg_default"), (1664, "pg_global")];
     let row = |(number, name): (u32, &str)| vec![oid(number), Value::text(name), oid(SYSTEM_ROLE)];
     Rows::new(&["oid", "spcname", "spcowner"], rows.map(row).to_vec())
+}
+
+/// The casts that do not go through text; their functions have no names.
+pub fn casts(_: &View) -> Rows {
+    /// Below the numbers of functions that PostgreSQL lacks.
+    const FIRST: u32 = 14_000;
+    let types: Vec<_> = pg_type::plain().collect();
+    let mut rows = Vec::new();
+    for from in &types {
+        for to in types.iter().filter(|to| !to.same_base(from)) {
+            let Some(strength) = coerce::in_catalog(from, to) else {
+                continue;
+            };
+            let context = match strength {
+                Strength::Implicit => 'i',
+                Strength::Assignment => 'a',
+                Strength::Explicit => 'e',
+            };
+            let method = if coerce::is_relabel(from, to) {
+                'b'
+            } else {
+                'f'
+            };
+            rows.push(vec![
+                oid(FIRST + rows.len() as u32),
+                oid(from.oid()),
+                oid(to.oid()),
+                letter(context),
+                letter(method),
+            ]);
+        }
+    }
+    Rows::new(
+        &[
+            "oid",
+            "castsource",
+            "casttarget",
+            "castcontext",
+            "castmethod",
+        ],
+        rows,
+    )
 }
