@@ -171,6 +171,7 @@ pub(super) fn view(
         schema: call.schema.clone(),
         system: dispatch.system.schema().clone(),
         user: call.user.clone(),
+        context: call.context.clone(),
         sessions: Vec::new(),
         settings: call.settings.clone(),
         claims: cluster.claims.count().1,

@@ -130,7 +130,7 @@ pub fn can_coerce(from: &Type, to: &Type, strength: Strength) -> bool {
 }
 
 /// What `pg_cast` says.
-fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
+pub fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
     use Strength::{Assignment, Explicit, Implicit};
     use Type::{
         Array, Bool, Char, Date, Float4, Float8, Int2, Int2Vector, Int4, Int8, InternalChar,

@@ -30,6 +30,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
+use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
 use crate::plan::statement::{Copy, Statement};
 use crate::types::id::Index;
@@ -252,6 +253,7 @@ impl Session {
             database: self.database.clone(),
             schema: schema.clone(),
             system: self.dispatch.system().schema().clone(),
+            users: self.dispatch.catalog().users.clone(),
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
@@ -261,6 +263,19 @@ impl Session {
             })),
             variables,
         })
+    }
+
+    /// What knows the names that values of these types hold as numbers, if there are such.
+    pub fn naming(
+        &mut self,
+        types: &mut (dyn Iterator<Item = &Type> + '_),
+    ) -> Result<Option<Arc<Context>>> {
+        let mut types = types;
+        if !Iterator::any(&mut types, prints_names) {
+            return Ok(None);
+        }
+        let schema = self.schema()?;
+        Ok(Some(self.context(&schema, &Arc::default())))
     }
 
     /// The schema has not moved since this plan was made; else plan again.
