@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod claim;
 pub mod cluster;
+mod compact;
 mod constraint;
 pub mod copy;
 pub mod evaluate;
@@ -68,6 +69,8 @@ pub struct Dispatch {
     metrics: Arc<Metrics>,
     open_endpoint: OpenEndpoint,
     clusters: DashMap<ClusterId, Arc<DataCluster>>,
+    /// One opens data clusters at a time: a replica's file has one writer.
+    opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
     boot: Boot,
     numbers: AtomicU64,
@@ -169,12 +172,14 @@ impl Dispatch {
             metrics: Arc::default(),
             open_endpoint,
             clusters: DashMap::new(),
+            opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
             boot,
             numbers: AtomicU64::new(1),
             tasks,
         });
         dispatch.open_clusters().await?;
+        dispatch.compact_now_and_then();
         Ok(dispatch)
     }
 
@@ -212,6 +217,7 @@ impl Dispatch {
 
     /// Opens data clusters that came, closes those that went.
     pub(crate) async fn open_clusters(&self) -> Result<()> {
+        let _alone = self.opening.lock().await;
         let state = self.log.state();
         for (id, definition) in &state.catalog.clusters {
             if Some(*id) != state.catalog.system_cluster && !self.clusters.contains_key(id) {
@@ -258,11 +264,15 @@ impl Dispatch {
         let Some(cluster) = self.clusters.get(&id) else {
             return false;
         };
-        let members = cluster.replicas.members();
-        !members.is_empty()
-            && members
-                .iter()
-                .all(|member| member.status().granted.is_some())
+        let Some(definition) = cluster.replicas.definition() else {
+            return false;
+        };
+        // One that is being repaired keeps nobody waiting.
+        let ready = |replica: &Replica| {
+            let member = cluster.replicas.member(replica.id);
+            member.is_some_and(|member| member.status().granted.is_some())
+        };
+        definition.in_sync().all(ready)
     }
 
     /// Checks with a majority of voters, at most a second.

@@ -127,15 +127,17 @@ impl Tally {
                 .iter()
                 .filter_map(|(replica, chain)| Some((*voter(voters, *replica)?, chain)))
                 .collect();
+            // Who is missing may turn the vote.
+            if counted.len() < voters.len() {
+                continue;
+            }
             let losers = minority(&counted, |a, b| a == b);
             if !losers.is_empty() {
                 decision.losers = losers;
                 return;
             }
-            if counted.len() == voters.len() {
-                decision.chain = counted.first().map(|(_, chain)| (*index, **chain));
-                break;
-            }
+            decision.chain = counted.first().map(|(_, chain)| (*index, **chain));
+            break;
         }
         if let Some((index, _)) = decision.chain {
             self.settled_chain = index;
