@@ -103,7 +103,7 @@ impl Tally {
                 .iter()
                 .filter_map(|(replica, outcomes)| Some((*voter(voters, *replica)?, outcomes)))
                 .collect();
-            let losers = minority(&counted, |a, b| agree(a, b));
+            let losers = minority(&counted, agree);
             if !losers.is_empty() {
                 decision.losers = losers;
                 return decision;
