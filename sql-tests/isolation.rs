@@ -27,8 +27,11 @@ const WORKERS: usize = 8;
 
 /// Silence that counts as blocked; longer when a first try differed, so that a
 /// busy machine is not taken for a difference.
-const PATIENCES: [Duration; 3] =
-    [Duration::from_millis(300), Duration::from_millis(1000), Duration::from_millis(3000)];
+const PATIENCES: [Duration; 3] = [
+    Duration::from_millis(300),
+    Duration::from_millis(1000),
+    Duration::from_millis(3000),
+];
 
 /// Where the reasons for differences are written down.
 const REASONS: &str = include_str!("../docs/isolation.md");
@@ -77,7 +80,9 @@ async fn work(
     let mut found = Vec::new();
     loop {
         let place = next.fetch_add(1, Ordering::Relaxed);
-        let Some(case) = cases.get(place) else { return found };
+        let Some(case) = cases.get(place) else {
+            return found;
+        };
         let mut result = Ok(None);
         for patience in PATIENCES {
             let (a, b) = tokio::join!(ours.play(case, patience), theirs.play(case, patience));
@@ -117,8 +122,16 @@ fn load() -> Vec<Arc<Spec>> {
     let mut specs = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder can be read") {
         let path = entry.expect("an entry can be read").path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|extension| extension == "spec") && name.contains(&only) {
+        let name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "spec")
+            && name.contains(&only)
+        {
             let text = std::fs::read_to_string(&path).expect("a spec can be read");
             specs.push(Arc::new(Spec::read(&name, &text)));
         }
@@ -130,29 +143,41 @@ fn load() -> Vec<Arc<Spec>> {
 /// Reasons that the document does not give.
 fn unknown_reasons(specs: &[Arc<Spec>]) -> Vec<String> {
     let given = reasons();
-    let named = specs.iter().flat_map(|spec| spec.differences.iter().map(move |d| (spec, d)));
+    let named = specs
+        .iter()
+        .flat_map(|spec| spec.differences.iter().map(move |d| (spec, d)));
     named
         .filter(|(_, difference)| !given.contains(difference.reason.as_str()))
-        .map(|(spec, d)| format!("{}: docs/isolation.md has no reason {}", spec.name, d.reason))
+        .map(|(spec, d)| {
+            format!(
+                "{}: docs/isolation.md has no reason {}",
+                spec.name, d.reason
+            )
+        })
         .collect()
 }
 
 /// Declared differences that no play showed, and reasons that no spec holds.
 fn stale(specs: &[Arc<Spec>], used: &BTreeSet<(String, Difference)>) -> Vec<String> {
-    let declared =
-        specs.iter().flat_map(|s| s.differences.iter().map(|d| (s.name.clone(), d.clone())));
+    let declared = specs
+        .iter()
+        .flat_map(|s| s.differences.iter().map(|d| (s.name.clone(), d.clone())));
     let mut wrong: Vec<String> = declared
         .filter(|one| !used.contains(one))
         .map(|(name, d)| format!("{name}: declares a difference that is none now: {d:?}"))
         .collect();
     let held: BTreeSet<&str> = used.iter().map(|(_, d)| d.reason.as_str()).collect();
-    let unheld = reasons().into_iter().filter(|reason| !held.contains(reason));
+    let unheld = reasons()
+        .into_iter()
+        .filter(|reason| !held.contains(reason));
     wrong.extend(unheld.map(|reason| format!("docs/isolation.md: no spec shows {reason}")));
     wrong
 }
 
 /// The document's reasons: its headings of the form ``### `name` ``.
 fn reasons() -> BTreeSet<&'static str> {
-    let headings = REASONS.lines().filter_map(|line| line.strip_prefix("### `"));
+    let headings = REASONS
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `"));
     headings.filter_map(|line| line.split('`').next()).collect()
 }

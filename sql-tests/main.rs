@@ -1,8 +1,8 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
 mod cluster;
-mod isolation;
 mod crash;
+mod isolation;
 mod replicas;
 mod rest;
 mod scripts;

@@ -23,7 +23,11 @@ pub(super) struct Server {
 impl Server {
     pub(super) async fn ours(sandbox: &Sandbox, database: &str) -> Server {
         let mut config = Config::new();
-        config.host("127.0.0.1").port(sandbox.pg).user("demo").password("demo1234");
+        config
+            .host("127.0.0.1")
+            .port(sandbox.pg)
+            .user("demo")
+            .password("demo1234");
         Server::with(config, "company", database).await
     }
 
@@ -58,7 +62,10 @@ struct Round {
 
 impl Transcript {
     pub(super) fn first_difference(&self, other: &Transcript) -> Option<usize> {
-        self.rounds.iter().zip(&other.rounds).position(|(a, b)| a != b)
+        self.rounds
+            .iter()
+            .zip(&other.rounds)
+            .position(|(a, b)| a != b)
     }
 
     /// Does a step have this outcome in a round? `blocked` is one too.
@@ -67,7 +74,10 @@ impl Transcript {
         let this = |name: &String| step == "*" || name == step;
         match outcome {
             "blocked" => round.blocked.iter().any(this),
-            _ => round.answers.iter().any(|(name, answer)| this(name) && answer == outcome),
+            _ => round
+                .answers
+                .iter()
+                .any(|(name, answer)| this(name) && answer == outcome),
         }
     }
 
@@ -111,7 +121,10 @@ struct Message {
 
 impl Stage {
     pub(super) fn new(server: Server) -> Stage {
-        Stage { server, sessions: BTreeMap::new() }
+        Stage {
+            server,
+            sessions: BTreeMap::new(),
+        }
     }
 
     pub(super) async fn play(&mut self, case: &Case, patience: Duration) -> Transcript {
@@ -133,7 +146,12 @@ impl Stage {
                 own.waiting.push_back(step.clone());
                 let answers = sender.clone();
                 let (step, session) = (step.clone(), session.to_owned());
-                let _ = own.queue.send(Message { step, text, answers, session });
+                let _ = own.queue.send(Message {
+                    step,
+                    text,
+                    answers,
+                    session,
+                });
             }
             self.gather(&mut round, &mut answers, patience).await;
             rounds.push(round);
@@ -143,7 +161,11 @@ impl Stage {
     }
 
     fn round(&self, step: &str, _patience: Duration) -> Round {
-        Round { step: step.to_owned(), answers: BTreeMap::new(), blocked: BTreeSet::new() }
+        Round {
+            step: step.to_owned(),
+            answers: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+        }
     }
 
     /// Waits until every session has answered or been silent for long enough.
@@ -153,16 +175,25 @@ impl Stage {
         answers: &mut mpsc::UnboundedReceiver<(String, String, String)>,
         patience: Duration,
     ) {
-        while self.sessions.values().any(|session| !session.waiting.is_empty()) {
+        while self
+            .sessions
+            .values()
+            .any(|session| !session.waiting.is_empty())
+        {
             let answer = tokio::time::timeout(patience, answers.recv());
-            let Ok(Some((session, step, answer))) = answer.await else { break };
+            let Ok(Some((session, step, answer))) = answer.await else {
+                break;
+            };
             if let Some(session) = self.sessions.get_mut(&session) {
                 session.waiting.pop_front();
             }
             round.answers.insert(step, answer);
         }
         // Only the first waits on the server; the others wait for it.
-        let blocked = self.sessions.values().filter_map(|session| session.waiting.front());
+        let blocked = self
+            .sessions
+            .values()
+            .filter_map(|session| session.waiting.front());
         round.blocked = blocked.cloned().collect();
     }
 
@@ -174,7 +205,11 @@ impl Stage {
         }
         for statement in &case.spec.setup {
             let answer = admin.sql(statement).await;
-            assert!(!answer.starts_with("error"), "{}: {statement}: {answer}", case.spec.name);
+            assert!(
+                !answer.starts_with("error"),
+                "{}: {statement}: {answer}",
+                case.spec.name
+            );
         }
         for name in case.spec.sessions.keys() {
             if !self.sessions.contains_key(name) {
@@ -200,7 +235,9 @@ impl Stage {
         let mut admin = connect(&self.server.config).await;
         for (number, statement) in case.spec.check.iter().enumerate() {
             let answer = admin.sql(statement).await;
-            round.answers.insert(format!("check {}", number + 1), answer);
+            round
+                .answers
+                .insert(format!("check {}", number + 1), answer);
         }
         round
     }
@@ -214,10 +251,16 @@ impl Session {
         tokio::spawn(async move {
             while let Some(message) = messages.recv().await {
                 let answer = client.sql(&message.text).await;
-                let _ = message.answers.send((message.session, message.step, answer));
+                let _ = message
+                    .answers
+                    .send((message.session, message.step, answer));
             }
         });
-        Session { queue, cancel, waiting: VecDeque::new() }
+        Session {
+            queue,
+            cancel,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// As new again for the next play; `false` when it is gone.
@@ -226,13 +269,16 @@ impl Session {
         for text in ["ROLLBACK", "DISCARD ALL"] {
             let (step, session) = (text.to_owned(), String::new());
             let (text, answers) = (text.to_owned(), sender.clone());
-            let _ = self.queue.send(Message { step, text, answers, session });
+            let _ = self.queue.send(Message {
+                step,
+                text,
+                answers,
+                session,
+            });
         }
         drop(sender);
         let mut last = String::new();
-        while let Ok(Some((_, _, answer))) =
-            tokio::time::timeout(QUIET_MAX, answers.recv()).await
-        {
+        while let Ok(Some((_, _, answer))) = tokio::time::timeout(QUIET_MAX, answers.recv()).await {
             last = answer;
         }
         last.starts_with("ok")
@@ -250,7 +296,8 @@ async fn connect(config: &Config) -> Connected {
     let (sender, notices) = mpsc::unbounded_channel();
     #[allow(clippy::disallowed_methods)] // ends with its client
     tokio::spawn(async move {
-        let mut messages = futures::stream::poll_fn(move |context| connection.poll_message(context));
+        let mut messages =
+            futures::stream::poll_fn(move |context| connection.poll_message(context));
         while let Some(Ok(message)) = messages.next().await {
             if let AsyncMessage::Notice(notice) = message
                 && notice.severity() == "WARNING"

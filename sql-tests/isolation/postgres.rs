@@ -23,14 +23,24 @@ pub(super) struct Postgres {
 impl Postgres {
     pub(super) fn start() -> Postgres {
         let programs = PathBuf::from(std::env::var("PG_BIN").unwrap_or(PROGRAMS.to_owned()));
-        let directory = tempfile::Builder::new().prefix("pyql-pg").tempdir().expect("a directory");
+        let directory = tempfile::Builder::new()
+            .prefix("pyql-pg")
+            .tempdir()
+            .expect("a directory");
         let user = unprivileged();
         if let Some((uid, gid)) = user {
             std::os::unix::fs::chown(directory.path(), Some(uid), Some(gid)).expect("as root");
         }
         let data = directory.path().join("data");
         let made = command(&programs.join("initdb"), user, directory.path())
-            .args(["--no-sync", "--auth=trust", "--username=test", "--locale=C", "-E", "UTF8"])
+            .args([
+                "--no-sync",
+                "--auth=trust",
+                "--username=test",
+                "--locale=C",
+                "-E",
+                "UTF8",
+            ])
             .arg(&data)
             .stdout(Stdio::null())
             .status()
@@ -43,8 +53,18 @@ impl Postgres {
         let child = command(&programs.join("postgres"), user, directory.path())
             .arg("-D")
             .arg(&data)
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", "deadlock_timeout=100ms", "-c", "log_min_messages=panic"])
+            .args([
+                "-c",
+                "listen_addresses=127.0.0.1",
+                "-c",
+                "unix_socket_directories=",
+            ])
+            .args([
+                "-c",
+                "deadlock_timeout=100ms",
+                "-c",
+                "log_min_messages=panic",
+            ])
             .args(["-c", &format!("port={port}")])
             .stderr(Stdio::null())
             .spawn()
@@ -54,14 +74,20 @@ impl Postgres {
             assert!(started.elapsed() < START_MAX, "PostgreSQL serves");
             std::thread::sleep(Duration::from_millis(50));
         }
-        Postgres { child, port, _directory: directory }
+        Postgres {
+            child,
+            port,
+            _directory: directory,
+        }
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
         // At once: nothing in it is to be kept.
-        let _ = Command::new("kill").args(["-QUIT", &self.child.id().to_string()]).status();
+        let _ = Command::new("kill")
+            .args(["-QUIT", &self.child.id().to_string()])
+            .status();
         let _ = self.child.wait();
     }
 }
@@ -83,7 +109,9 @@ fn unprivileged() -> Option<(u32, u32)> {
     }
     let users = std::fs::read_to_string("/etc/passwd").expect("there are users");
     USERS.iter().find_map(|name| {
-        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let line = users
+            .lines()
+            .find(|line| line.split(':').next() == Some(name))?;
         let mut ids = line.split(':').skip(2).map(str::parse);
         Some((ids.next()?.ok()?, ids.next()?.ok()?))
     })

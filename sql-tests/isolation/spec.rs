@@ -77,9 +77,15 @@ impl Case {
 
 impl Spec {
     pub(super) fn read(name: &str, text: &str) -> Spec {
-        let mut spec = Spec { name: name.to_owned(), ..Spec::default() };
+        let mut spec = Spec {
+            name: name.to_owned(),
+            ..Spec::default()
+        };
         let mut section = String::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        for line in text
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        {
             match line.strip_prefix("  ") {
                 Some(content) => spec.take(&section, content.trim()),
                 None => match line.split_once(' ') {
@@ -106,15 +112,26 @@ impl Spec {
             "check" => self.check.push(content.to_owned()),
             "orders" if content == "all" => {
                 let steps = self.sessions.values().map(|steps| {
-                    steps.iter().map(|(name, _)| name.clone()).collect::<Vec<String>>()
+                    steps
+                        .iter()
+                        .map(|(name, _)| name.clone())
+                        .collect::<Vec<String>>()
                 });
-                interleave(&steps.collect::<Vec<_>>(), &mut Vec::new(), &mut self.orders);
+                interleave(
+                    &steps.collect::<Vec<_>>(),
+                    &mut Vec::new(),
+                    &mut self.orders,
+                );
             }
-            "orders" => self.orders.push(content.split(' ').map(str::to_owned).collect()),
+            "orders" => self
+                .orders
+                .push(content.split(' ').map(str::to_owned).collect()),
             "differs" => self.differences.push(difference(content)),
             _ => {
                 let session = section.strip_prefix("session ").expect("a section");
-                let (name, text) = content.split_once(' ').expect("a step's name, then its text");
+                let (name, text) = content
+                    .split_once(' ')
+                    .expect("a step's name, then its text");
                 let steps = self.sessions.get_mut(session).expect("was declared");
                 steps.push((name.to_owned(), text.trim().to_owned()));
             }
@@ -153,7 +170,12 @@ fn difference(content: &str) -> Difference {
     let (place, outcome) = case.split_once(" = ").expect("an outcome");
     let (level, step) = place.rsplit_once(' ').expect("a level and a step");
     let own = |text: &str| text.trim().to_owned();
-    Difference { level: own(level), step: own(step), outcome: own(outcome), reason: own(reason) }
+    Difference {
+        level: own(level),
+        step: own(step),
+        outcome: own(outcome),
+        reason: own(reason),
+    }
 }
 
 fn interleave(rest: &[Vec<String>], done: &mut Vec<String>, orders: &mut Vec<Vec<String>>) {
@@ -161,7 +183,9 @@ fn interleave(rest: &[Vec<String>], done: &mut Vec<String>, orders: &mut Vec<Vec
         orders.push(done.clone());
     }
     for (place, steps) in rest.iter().enumerate() {
-        let Some((first, later)) = steps.split_first() else { continue };
+        let Some((first, later)) = steps.split_first() else {
+            continue;
+        };
         let mut left = rest.to_vec();
         left[place] = later.to_vec();
         done.push(first.clone());

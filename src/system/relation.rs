@@ -129,6 +129,9 @@ fn table(oid: u32, namespace: Namespace, name: &str, columns: Vec<(&str, Type, b
     }
 }
 
+/// A relation's name, oid and kind, and its columns' names and types.
+type Described<'a> = (&'a str, u32, char, Vec<(&'a str, Type, bool)>);
+
 /// Reads descriptions: a line `name oid kind`, then indented lines of
 /// `column type` with `!` after the type of what is never NULL.
 pub(super) fn described(
@@ -136,7 +139,7 @@ pub(super) fn described(
     namespace: Namespace,
     source: impl Fn(&str) -> Source,
 ) -> Vec<Relation> {
-    let mut relations: Vec<(&str, u32, char, Vec<(&str, Type, bool)>)> = Vec::new();
+    let mut relations: Vec<Described<'_>> = Vec::new();
     for line in text.lines() {
         if let Some(columns) = line.strip_prefix("  ") {
             let (_, _, _, list) = relations.last_mut().expect("columns follow a name");

@@ -113,89 +113,44 @@ fn type_facts(ty: &Type) -> Row {
         Type::Array(_) | Type::Int2Vector | Type::OidVector => "ARRAY".to_owned(),
         _ => names::type_name(ty),
     };
-    let null = Value::Null;
-    let int = Value::Int;
-    let seconds = |digits: &Option<u8>| int(digits.unwrap_or(6).into());
-    let [length, octets, precision, radix, scale, digits] = match ty {
+    let mut facts = vec![Value::text(name)];
+    facts.extend(sizes(ty).map(|fact| fact.map_or(Value::Null, Value::Int)));
+    facts
+}
+
+/// Character length and octets, numeric precision, radix and scale, digits of a second.
+fn sizes(ty: &Type) -> [Option<i64>; 6] {
+    const NONE: [Option<i64>; 6] = [None; 6];
+    let number = |precision, radix, scale| [None, None, precision, Some(radix), scale, None];
+    match ty {
         Type::Varchar(Some(n)) | Type::Char(Some(n)) => {
             let n = i64::from(*n);
-            [
-                int(n),
-                int(n * CHARACTER_OCTETS),
-                null.clone(),
-                null.clone(),
-                null.clone(),
-                null,
-            ]
+            [Some(n), Some(n * CHARACTER_OCTETS), None, None, None, None]
         }
-        Type::Text | Type::Varchar(None) | Type::Char(None) => [
-            null.clone(),
-            int(OCTETS_MAX),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-        ],
+        Type::Text | Type::Varchar(None) | Type::Char(None) => {
+            [None, Some(OCTETS_MAX), None, None, None, None]
+        }
         Type::Int2 | Type::Int4 | Type::Int8 => {
-            let bits = i64::from(ty.length()) * 8;
-            [null.clone(), null.clone(), int(bits), int(2), int(0), null]
+            number(Some(i64::from(ty.length()) * 8), 2, Some(0))
         }
-        Type::Float4 => [
-            null.clone(),
-            null.clone(),
-            int(24),
-            int(2),
-            null.clone(),
-            null,
-        ],
-        Type::Float8 => [
-            null.clone(),
-            null.clone(),
-            int(53),
-            int(2),
-            null.clone(),
-            null,
-        ],
+        Type::Float4 => number(Some(24), 2, None),
+        Type::Float8 => number(Some(53), 2, None),
         Type::Numeric(limits) => {
-            let precision = limits.map_or(null.clone(), |(precision, _)| int(precision.into()));
-            let scale = limits.map_or(null.clone(), |(_, scale)| int(scale.into()));
-            [null.clone(), null.clone(), precision, int(10), scale, null]
+            let precision = limits.map(|(precision, _)| precision.into());
+            number(precision, 10, limits.map(|(_, scale)| scale.into()))
         }
-        Type::Date => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-            int(0),
-        ],
+        Type::Date => [None, None, None, None, None, Some(0)],
         Type::Time(digits)
         | Type::Timestamp(digits)
         | Type::Timestamptz(digits)
         | Type::Interval(digits) => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-            seconds(digits),
+            None,
+            None,
+            None,
+            None,
+            None,
+            Some(digits.unwrap_or(6).into()),
         ],
-        _ => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-        ],
-    };
-    vec![
-        Value::text(name),
-        length,
-        octets,
-        precision,
-        radix,
-        scale,
-        digits,
-    ]
+        _ => NONE,
+    }
 }

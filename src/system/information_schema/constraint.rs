@@ -114,9 +114,11 @@ pub(super) fn checks(view: &View) -> Rows {
 struct Key<'a> {
     name: &'a str,
     columns: Vec<ColumnId>,
-    /// The parent, its columns in the foreign key's order, and their places in its key.
-    parent: Option<(&'a Table, Vec<ColumnId>, Vec<Option<usize>>)>,
+    parent: Option<Parent<'a>>,
 }
+
+/// A parent, its columns in the foreign key's order, and their places in its key.
+type Parent<'a> = (&'a Table, Vec<ColumnId>, Vec<Option<usize>>);
 
 fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
     let mut keys = Vec::new();
