@@ -8,6 +8,7 @@ pub mod copy;
 pub mod evaluate;
 pub mod explain;
 pub mod point;
+pub mod presence;
 pub mod read;
 mod repair;
 pub mod rules;
@@ -69,6 +70,7 @@ pub struct Dispatch {
     open_endpoint: OpenEndpoint,
     clusters: DashMap<ClusterId, Arc<DataCluster>>,
     system: Arc<System>,
+    presences: Arc<presence::Presences>,
     boot: Boot,
     numbers: AtomicU64,
     tasks: TaskSet,
@@ -170,6 +172,7 @@ impl Dispatch {
             open_endpoint,
             clusters: DashMap::new(),
             system: Arc::new(System::new()),
+            presences: Arc::default(),
             boot,
             numbers: AtomicU64::new(1),
             tasks,
@@ -188,6 +191,11 @@ impl Dispatch {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Who is connected to this node.
+    pub fn presences(&self) -> &Arc<presence::Presences> {
+        &self.presences
     }
 
     pub fn system(&self) -> &Arc<System> {
