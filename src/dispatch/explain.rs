@@ -172,7 +172,7 @@ pub(super) fn view(
         system: dispatch.system.schema().clone(),
         user: call.user.clone(),
         context: call.context.clone(),
-        sessions: Vec::new(),
+        sessions: dispatch.presences.views(),
         settings: call.settings.clone(),
         claims: cluster.claims.count().1,
         applied,

@@ -11,7 +11,7 @@ pub mod variables;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use crate::catalog::schema::Schema;
 use crate::catalog::{Cluster, User};
 use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
+use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::read::{Refused, cancelled};
 use crate::dispatch::sequence::{Drawn, SessionSequences};
 use crate::dispatch::transaction::Patience;
@@ -70,6 +71,8 @@ pub struct Session {
     cancel: Arc<Mutex<CancellationToken>>,
     /// The last entry that this session knows of, for `session` reads.
     seen: Index,
+    /// Shows the session to others while it lives.
+    present: Option<Present>,
 }
 
 type PlanKey = (String, Vec<Option<u32>>);
@@ -165,7 +168,37 @@ impl Session {
             reports_due: true,
             cancel: Arc::default(),
             seen: Index(0),
+            present: None,
         })
+    }
+
+    /// Lists the session under the number that its client was told.
+    pub fn appear(&mut self, process: i32) {
+        self.variables.fix("pyql.backend_pid", &process.to_string());
+        self.shared_variables = None;
+        let presence = Presence {
+            user: Arc::from(self.user.name.as_str()),
+            database: self.database.clone(),
+            application: Mutex::new(self.application()),
+            active: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
+        };
+        self.present = Some(self.dispatch.presences().enter(process, presence));
+    }
+
+    fn application(&self) -> String {
+        self.variables.get("application_name").unwrap_or_default()
+    }
+
+    fn show_activity(&self, active: bool) {
+        if let Some(present) = &self.present {
+            let in_transaction = self.status() != TransactionStatus::Idle;
+            present.presence.active.store(active, Ordering::Relaxed);
+            present
+                .presence
+                .in_transaction
+                .store(in_transaction, Ordering::Relaxed);
+        }
     }
 
     /// Splits a simple-query string into its statements, each with its text.
@@ -302,6 +335,7 @@ impl Session {
             ));
         }
         self.new_token();
+        self.show_activity(true);
         let limit = self.variables.duration("statement_timeout");
         let parameters: Arc<[Value]> = parameters.into();
         let reply = match limit {
@@ -311,6 +345,7 @@ impl Session {
         if reply.is_err() {
             self.fail();
         }
+        self.show_activity(false);
         reply
     }
 
@@ -515,6 +550,9 @@ impl Session {
             self.settings = Arc::new(settings);
             // Constants were read by the old settings.
             self.plans.clear();
+        }
+        if let Some(present) = &self.present {
+            *present.presence.application.lock() = self.application();
         }
         self.shared_variables = None;
         self.reports_due = true;

@@ -30,7 +30,12 @@ pub fn cast(
 pub(crate) fn is_reg(ty: &Type) -> bool {
     matches!(
         ty,
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace
+        Type::Regclass
+            | Type::Regtype
+            | Type::Regproc
+            | Type::Regnamespace
+            | Type::Regprocedure
+            | Type::Regrole
     )
 }
 
@@ -70,6 +75,8 @@ pub fn read_reg(text: &str, ty: &Type, context: &Context) -> Result<i64> {
         }
         Type::Regtype => names::type_oid(text)?,
         Type::Regnamespace => names::schema_oid(text)?,
+        Type::Regprocedure => names::procedure_oid(text)?,
+        Type::Regrole => names::role_oid(text, &context.users)?,
         _ => names::function_oid(text)?,
     };
     Ok(oid.into())
@@ -81,6 +88,8 @@ pub fn print_reg(oid: i64, ty: &Type, context: &Context) -> String {
         Type::Regclass => names::relation_name(oid, context),
         Type::Regtype => names::type_name_of(oid),
         Type::Regnamespace => names::schema_name(oid),
+        Type::Regprocedure => names::procedure_name(oid),
+        Type::Regrole => names::role_shown(oid, &context.users),
         _ => names::function_name(oid),
     }
 }

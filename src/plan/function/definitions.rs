@@ -4,7 +4,7 @@ use super::arguments::{boolean, int, text};
 use super::definition::{Definition, scalar};
 use super::pretty::pretty;
 use super::string::quote_identifier;
-use super::{Call, names};
+use super::{Call, Function, FunctionRef, Returns, names, oids, registry};
 use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Value;
@@ -54,22 +54,55 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
         Ok(Value::Null)
     })
     .stable(),
-    scalar("pg_get_function_result", "oid -> text", |_, _| {
-        Ok(Value::Null)
+    scalar("pg_get_function_result", "oid -> text", |_, a| {
+        Ok(function(&a[0])?.map_or(Value::Null, |f| Value::text(returned(&f))))
     })
     .stable(),
-    scalar("pg_get_function_arguments", "oid -> text", |_, _| {
-        Ok(Value::Null)
-    })
-    .stable(),
-    scalar(
-        "pg_get_function_identity_arguments",
-        "oid -> text",
-        |_, _| Ok(Value::Null),
-    )
-    .stable(),
+    scalar("pg_get_function_arguments", "oid -> text", taken).stable(),
+    scalar("pg_get_function_identity_arguments", "oid -> text", taken).stable(),
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
+
+/// One of our functions.
+fn function(oid: &Value) -> Result<Option<FunctionRef>> {
+    let oid = int(oid)?;
+    Ok(registry::all().find(|function| i64::from(oids::of(function)) == oid))
+}
+
+/// The types of a function's arguments.
+fn taken(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let Some(function) = function(&arguments[0])? else {
+        return Ok(Value::Null);
+    };
+    let last = function.arguments.len().saturating_sub(1);
+    let shown = function
+        .arguments
+        .iter()
+        .enumerate()
+        .map(
+            |(place, parameter)| match function.variadic && place == last {
+                true => format!("VARIADIC {parameter}[]"),
+                false => parameter.to_string(),
+            },
+        );
+    Ok(Value::text(shown.collect::<Vec<_>>().join(", ")))
+}
+
+/// The type that a function gives.
+fn returned(function: &Function) -> String {
+    let set = if function.is_set() { "SETOF " } else { "" };
+    match &function.result {
+        Returns::Of(ty) => format!("{set}{}", names::type_name(ty)),
+        Returns::Element => format!("{set}anyelement"),
+        Returns::Array => format!("{set}anyarray"),
+        Returns::Compatible => format!("{set}anycompatible"),
+        Returns::CompatibleArray => format!("{set}anycompatiblearray"),
+        Returns::Columns(columns) => {
+            let columns = columns.iter().map(|(name, ty)| format!("{name} {ty}"));
+            format!("TABLE({})", columns.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
 
 /// `CREATE INDEX` for an index, a primary key's included.
 pub fn index(schemas: [&Schema; 2], id: ObjectId) -> Option<String> {

@@ -285,6 +285,81 @@ pub fn function_oid(text: &str) -> Result<u32> {
     }
 }
 
+/// The function that regprocedure reads: its name with the types it takes.
+pub fn procedure_oid(text: &str) -> Result<u32> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let call = text
+        .trim()
+        .strip_suffix(')')
+        .and_then(|text| text.split_once('('));
+    let Some((name, arguments)) = call else {
+        let message = "expected a left parenthesis";
+        return Err(Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message));
+    };
+    let name = name.trim();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
+    let types = arguments
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let plain = |name: &str| match type_named(name) {
+        // Pseudo-types are known to signatures only.
+        Some(ty) => ty.to_string(),
+        None => name.to_owned(),
+    };
+    let types: Vec<String> = types.map(plain).collect();
+    let signature = format!("{name}({})", types.join(","));
+    oids::with_signature(&signature).ok_or_else(|| unknown_function(text))
+}
+
+/// The function's name and types as regprocedure prints them.
+pub fn procedure_name(oid: i64) -> String {
+    let found = u32::try_from(oid).ok().and_then(oids::signature);
+    match found {
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+        Some(signature) => signature.to_owned(),
+    }
+}
+
+/// The role that regrole reads.
+pub fn role_oid(text: &str, users: &BTreeMap<UserId, Arc<User>>) -> Result<u32> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let name = split_name(text)?.join(".");
+    let user = users.values().find(|user| user.name == name);
+    match (name.as_str(), user) {
+        (_, Some(user)) => Ok(user.id.oid()),
+        (SYSTEM_ROLE_NAME, None) => Ok(SYSTEM_ROLE),
+        (DATABASE_OWNER_NAME, None) => Ok(DATABASE_OWNER_ROLE),
+        _ => Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("role \"{name}\" does not exist"),
+        )),
+    }
+}
+
+/// The role's name as regrole prints it; its number if there is none.
+pub fn role_shown(oid: i64, users: &BTreeMap<UserId, Arc<User>>) -> String {
+    let found = u32::try_from(oid)
+        .ok()
+        .and_then(|oid| role_name(oid, users));
+    match found {
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+        Some(name) => quote_identifier(name),
+    }
+}
+
 fn unknown_function(text: &str) -> Error {
     Error::new(
         SqlState::UNDEFINED_FUNCTION,

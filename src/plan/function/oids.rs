@@ -54,6 +54,16 @@ pub fn name(oid: u32) -> Option<&'static str> {
     OIDS.by_oid.get(&oid).map(|signature| named_in(signature))
 }
 
+/// A function's name and types as regprocedure prints them.
+pub fn signature(oid: u32) -> Option<&'static str> {
+    OIDS.by_oid.get(&oid).map(String::as_str)
+}
+
+/// The function of exactly this signature.
+pub fn with_signature(signature: &str) -> Option<u32> {
+    OIDS.by_signature.get(signature).map(|(oid, _)| *oid)
+}
+
 /// The oids of the functions of this name.
 pub fn named(name: &str) -> Vec<u32> {
     let mut oids: Vec<u32> = OIDS
