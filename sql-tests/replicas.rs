@@ -9,12 +9,14 @@ use rusqlite::{Connection, OpenFlags};
 use tokio_postgres::Client;
 
 /// A replica's file under a sandbox's data directory; it has one data cluster.
-pub(crate) fn file(data: &Path, replica: u64) -> PathBuf {
-    let ending = format!("-{replica}.db");
+pub(crate) fn file(data: &Path, replica: usize) -> PathBuf {
     let entries = std::fs::read_dir(data.join("replicas")).expect("replicas have a directory");
-    let mut paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let found = paths.find(|path| path.to_string_lossy().ends_with(&ending));
-    found.unwrap_or_else(|| panic!("no file of replica {replica}"))
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|it| it == "db"))
+        .collect();
+    paths.sort_unstable();
+    paths.swap_remove(replica)
 }
 
 /// All that a replica holds: its chain and each table's rows in some fixed order.
@@ -62,13 +64,13 @@ fn rows(file: &Connection, table: &str) -> Vec<String> {
 
 /// What differs between the three replicas of a sandbox that has ended.
 pub(crate) fn differences(data: &Path) -> Vec<String> {
-    let first = content(&file(data, 1));
+    let first = content(&file(data, 0));
     let mut wrong = Vec::new();
-    for replica in 2..=3 {
+    for replica in 1..3 {
         let other = content(&file(data, replica));
         if first.chain != other.chain {
             wrong.push(format!(
-                "replica {replica} has another chain than replica 1"
+                "replica {replica} has another chain than replica 0"
             ));
         }
         for (table, rows) in &first.tables {
@@ -77,12 +79,12 @@ pub(crate) fn differences(data: &Path) -> Vec<String> {
                 let others = others.map(Vec::len);
                 let count = rows.len();
                 wrong.push(format!(
-                    "table {table}: {count} rows in replica 1, {others:?} in replica {replica}, not the same"
+                    "table {table}: {count} rows in replica 0, {others:?} in replica {replica}, not the same"
                 ));
             }
         }
         if first.tables.len() != other.tables.len() {
-            wrong.push(format!("replica {replica} has other tables than replica 1"));
+            wrong.push(format!("replica {replica} has other tables than replica 0"));
         }
     }
     wrong
