@@ -170,6 +170,7 @@ impl Spec {
 fn difference(content: &str) -> Difference {
     let (case, reason) = content.rsplit_once(": ").expect("a reason");
     let own = |text: &str| text.trim().to_owned();
+<<<<<<< HEAD
     let mut outcomes = case.split(", then ").map(|one| {
         let (place, outcome) = one.split_once(" = ").expect("an outcome");
         (own(place), own(outcome))
@@ -183,6 +184,13 @@ fn difference(content: &str) -> Difference {
         outcome,
         later: outcomes.collect(),
         reason,
+=======
+    Difference {
+        level: own(level),
+        step: own(step),
+        outcome: own(outcome),
+        reason: own(reason),
+>>>>>>> main
     }
 }
 
