@@ -247,12 +247,9 @@ impl Stage {
             round
                 .answers
                 .insert(format!("check {}", number + 1), answer);
-<<<<<<< HEAD
         }
         for table in case.spec.tables() {
             admin.sql(&format!("DROP TABLE IF EXISTS {table}")).await;
-=======
->>>>>>> main
         }
         self.admin = Some(admin);
         round
