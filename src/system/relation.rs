@@ -12,30 +12,30 @@ use crate::types::id::{ColumnId, TableId};
 use crate::types::{Row, Type, Value};
 
 /// A relation of the system: what it is called, its columns, its rows.
-pub struct Relation {
-    pub table: Table,
+pub(crate) struct Relation {
+    pub(crate) table: Table,
     /// `pg_class.relkind`: `r`, or `v` where PostgreSQL has a view.
-    pub kind: char,
-    pub source: Source,
+    pub(crate) kind: char,
+    pub(crate) source: Source,
 }
 
 /// Gives a relation's rows.
-pub type Source = fn(&View) -> Rows;
+pub(crate) type Source = fn(&View) -> Rows;
 
 /// Rows by some of the columns; the others hold NULL or, where that is not
 /// allowed, their type's zero.
-pub struct Rows {
-    pub columns: &'static [&'static str],
-    pub rows: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Rows {
-    pub const NONE: Rows = Rows {
+    pub(crate) const NONE: Rows = Rows {
         columns: &[],
         rows: Vec::new(),
     };
 
-    pub fn new(columns: &'static [&'static str], rows: Vec<Row>) -> Rows {
+    pub(crate) fn new(columns: &'static [&'static str], rows: Vec<Row>) -> Rows {
         Rows { columns, rows }
     }
 }
@@ -48,13 +48,13 @@ static ALL: LazyLock<Vec<Relation>> = LazyLock::new(|| {
 });
 
 /// All of them.
-pub fn all() -> &'static [Relation] {
+pub(crate) fn all() -> &'static [Relation] {
     &ALL
 }
 
 impl Relation {
     /// With columns in order, none of which refuses NULL.
-    pub fn new(
+    pub(crate) fn new(
         oid: u32,
         namespace: Namespace,
         name: &str,
@@ -70,7 +70,7 @@ impl Relation {
     }
 
     /// The rows in full width.
-    pub fn rows(&self, view: &View) -> Vec<Row> {
+    pub(crate) fn rows(&self, view: &View) -> Vec<Row> {
         let Rows { columns, rows } = (self.source)(view);
         if columns.is_empty() {
             return rows;
@@ -131,7 +131,7 @@ fn table(oid: u32, namespace: Namespace, name: &str, columns: Vec<(&str, Type, b
 
 /// Reads descriptions: a line `name oid kind`, then indented lines of
 /// `column type` with `!` after the type of what is never NULL.
-pub fn described(
+pub(crate) fn described(
     text: &str,
     namespace: Namespace,
     source: impl Fn(&str) -> Source,

@@ -40,7 +40,7 @@ const COLUMNS: &[&str] = &[
     "identity_minimum",
 ];
 
-pub fn columns(view: &View) -> Rows {
+pub(crate) fn columns(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::relations(view) {
         for column in shown.columns() {

@@ -20,7 +20,7 @@ fn named(view: &View, name: &str) -> Row {
     vec![catalog, schema, Value::text(name)]
 }
 
-pub fn table_constraints(view: &View) -> Rows {
+pub(crate) fn table_constraints(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -87,7 +87,7 @@ fn not_null_name(shown: Shown<'_>, column: &Column) -> String {
     format!("2200_{}_{}_not_null", shown.oid(), column.id.0)
 }
 
-pub fn checks(view: &View) -> Rows {
+pub(crate) fn checks(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -156,7 +156,7 @@ fn name_of(table: &Table, id: ColumnId) -> Value {
         .map_or(Value::Null, |column| Value::text(column.name.as_str()))
 }
 
-pub fn key_columns(view: &View) -> Rows {
+pub(crate) fn key_columns(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -189,7 +189,7 @@ pub fn key_columns(view: &View) -> Rows {
 }
 
 /// The columns that constraints are about: a foreign key's are its parent's.
-pub fn column_usage(view: &View) -> Rows {
+pub(crate) fn column_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -223,7 +223,7 @@ pub fn column_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub fn table_usage(view: &View) -> Rows {
+pub(crate) fn table_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -247,7 +247,7 @@ pub fn table_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub fn referential(view: &View) -> Rows {
+pub(crate) fn referential(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
