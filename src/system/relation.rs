@@ -136,32 +136,41 @@ pub(crate) fn described(
     namespace: Namespace,
     source: impl Fn(&str) -> Source,
 ) -> Vec<Relation> {
-    let mut relations: Vec<(&str, u32, char, Vec<(&str, Type, bool)>)> = Vec::new();
+    let mut headings: Vec<Heading<'_>> = Vec::new();
     for line in text.lines() {
         if let Some(columns) = line.strip_prefix("  ") {
-            let (_, _, _, list) = relations.last_mut().expect("columns follow a name");
-            list.extend(
-                columns
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|c| !c.is_empty())
-                    .map(column),
-            );
+            let heading = headings.last_mut().expect("columns follow a name");
+            let columns = columns.split(',').map(str::trim);
+            heading
+                .columns
+                .extend(columns.filter(|text| !text.is_empty()).map(column));
             continue;
         }
         let words: Vec<&str> = line.split(' ').collect();
         let [name, oid, kind] = words.as_slice() else {
             unreachable!("the descriptions are constant: {line}")
         };
-        let oid = oid.parse().expect("an oid is a number");
-        relations.push((name, oid, if *kind == "v" { 'v' } else { 'r' }, Vec::new()));
+        headings.push(Heading {
+            name,
+            oid: oid.parse().expect("an oid is a number"),
+            kind: if *kind == "v" { 'v' } else { 'r' },
+            columns: Vec::new(),
+        });
     }
-    let relation = |(name, oid, kind, columns)| Relation {
-        table: table(oid, namespace, name, columns),
-        kind,
-        source: source(name),
+    let relation = |heading: Heading<'_>| Relation {
+        source: source(heading.name),
+        kind: heading.kind,
+        table: table(heading.oid, namespace, heading.name, heading.columns),
     };
-    relations.into_iter().map(relation).collect()
+    headings.into_iter().map(relation).collect()
+}
+
+/// A described relation while its columns are read.
+struct Heading<'a> {
+    name: &'a str,
+    oid: u32,
+    kind: char,
+    columns: Vec<(&'a str, Type, bool)>,
 }
 
 fn column(text: &str) -> (&str, Type, bool) {

@@ -103,6 +103,9 @@ fn identity(view: &View, column: &Column) -> Row {
 /// The most bytes of a text without a limit.
 const OCTETS_MAX: i64 = 1 << 30;
 
+/// Digits behind a second, unless limited.
+const SECOND_DIGITS: u8 = 6;
+
 /// The most bytes of one character.
 const CHARACTER_OCTETS: i64 = 4;
 
@@ -113,89 +116,36 @@ fn type_facts(ty: &Type) -> Row {
         Type::Array(_) | Type::Int2Vector | Type::OidVector => "ARRAY".to_owned(),
         _ => names::type_name(ty),
     };
-    let null = Value::Null;
-    let int = Value::Int;
-    let seconds = |digits: &Option<u8>| int(digits.unwrap_or(6).into());
-    let [length, octets, precision, radix, scale, digits] = match ty {
+    let facts: [Option<i64>; 6] = match ty {
         Type::Varchar(Some(n)) | Type::Char(Some(n)) => {
             let n = i64::from(*n);
-            [
-                int(n),
-                int(n * CHARACTER_OCTETS),
-                null.clone(),
-                null.clone(),
-                null.clone(),
-                null,
-            ]
+            [Some(n), Some(n * CHARACTER_OCTETS), None, None, None, None]
         }
-        Type::Text | Type::Varchar(None) | Type::Char(None) => [
-            null.clone(),
-            int(OCTETS_MAX),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-        ],
+        Type::Text | Type::Varchar(None) | Type::Char(None) => {
+            [None, Some(OCTETS_MAX), None, None, None, None]
+        }
         Type::Int2 | Type::Int4 | Type::Int8 => {
             let bits = i64::from(ty.length()) * 8;
-            [null.clone(), null.clone(), int(bits), int(2), int(0), null]
+            [None, None, Some(bits), Some(2), Some(0), None]
         }
-        Type::Float4 => [
-            null.clone(),
-            null.clone(),
-            int(24),
-            int(2),
-            null.clone(),
-            null,
-        ],
-        Type::Float8 => [
-            null.clone(),
-            null.clone(),
-            int(53),
-            int(2),
-            null.clone(),
-            null,
-        ],
+        Type::Float4 => [None, None, Some(24), Some(2), None, None],
+        Type::Float8 => [None, None, Some(53), Some(2), None, None],
         Type::Numeric(limits) => {
-            let precision = limits.map_or(null.clone(), |(precision, _)| int(precision.into()));
-            let scale = limits.map_or(null.clone(), |(_, scale)| int(scale.into()));
-            [null.clone(), null.clone(), precision, int(10), scale, null]
+            let precision = limits.map(|(precision, _)| precision.into());
+            let scale = limits.map(|(_, scale)| scale.into());
+            [None, None, precision, Some(10), scale, None]
         }
-        Type::Date => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-            int(0),
-        ],
+        Type::Date => [None, None, None, None, None, Some(0)],
         Type::Time(digits)
         | Type::Timestamp(digits)
         | Type::Timestamptz(digits)
-        | Type::Interval(digits) => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-            seconds(digits),
-        ],
-        _ => [
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null.clone(),
-            null,
-        ],
+        | Type::Interval(digits) => {
+            let digits = digits.unwrap_or(SECOND_DIGITS);
+            [None, None, None, None, None, Some(digits.into())]
+        }
+        _ => [None; 6],
     };
-    vec![
-        Value::text(name),
-        length,
-        octets,
-        precision,
-        radix,
-        scale,
-        digits,
-    ]
+    let mut row = vec![Value::text(name)];
+    row.extend(facts.map(|fact| fact.map_or(Value::Null, Value::Int)));
+    row
 }

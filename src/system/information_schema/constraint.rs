@@ -114,8 +114,16 @@ pub(crate) fn checks(view: &View) -> Rows {
 struct Key<'a> {
     name: &'a str,
     columns: Vec<ColumnId>,
-    /// The parent, its columns in the foreign key's order, and their places in its key.
-    parent: Option<(&'a Table, Vec<ColumnId>, Vec<Option<usize>>)>,
+    parent: Option<Parent<'a>>,
+}
+
+/// What a foreign key refers to.
+struct Parent<'a> {
+    table: &'a Table,
+    /// In the foreign key's order.
+    columns: Vec<ColumnId>,
+    /// Where each stands in the parent's key.
+    places: Vec<Option<usize>>,
 }
 
 fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
@@ -144,7 +152,11 @@ fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
         keys.push(Key {
             name: &key.name,
             columns: key.columns.clone(),
-            parent: parent.map(|parent| (&**parent, key.parent_columns.clone(), places)),
+            parent: parent.map(|table| Parent {
+                table,
+                columns: key.parent_columns.clone(),
+                places,
+            }),
         });
     }
     keys
@@ -173,7 +185,7 @@ pub(crate) fn key_columns(view: &View) -> Rows {
     for shown in object::tables(view) {
         for key in keys(view, shown.table) {
             for (place, id) in key.columns.iter().enumerate() {
-                let of_parent = key.parent.as_ref().and_then(|(_, _, places)| places[place]);
+                let of_parent = key.parent.as_ref().and_then(|parent| parent.places[place]);
                 let mut row = named(view, key.name);
                 row.extend(named(view, &shown.table.name));
                 row.extend([
@@ -209,7 +221,7 @@ pub(crate) fn column_usage(view: &View) -> Rows {
         };
         for key in keys(view, shown.table) {
             let (table, columns) = match &key.parent {
-                Some((parent, columns, _)) => (*parent, columns),
+                Some(parent) => (parent.table, &parent.columns),
                 None => (shown.table, &key.columns),
             };
             columns.iter().for_each(|id| add(table, *id, key.name));
@@ -238,7 +250,7 @@ pub(crate) fn table_usage(view: &View) -> Rows {
             let table = key
                 .parent
                 .as_ref()
-                .map_or(shown.table, |(parent, _, _)| *parent);
+                .map_or(shown.table, |parent| parent.table);
             let mut row = named(view, &table.name);
             row.extend(named(view, key.name));
             rows.push(row);
