@@ -3,6 +3,7 @@
 mod cluster;
 mod crash;
 mod heal;
+mod isolation;
 mod replicas;
 mod rest;
 mod scripts;
@@ -29,6 +30,12 @@ async fn scripts_by_the_simple_protocol() {
 async fn scripts_by_the_extended_protocol() {
     let sandbox = Sandbox::start();
     report(&scripts::run(&sandbox, Protocol::Extended).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interleaved_sessions_as_on_postgresql() {
+    let sandbox = Sandbox::start();
+    report(&isolation::run(&sandbox).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod evaluate;
 pub mod explain;
 pub mod point;
+pub mod presence;
 pub mod read;
 mod repair;
 pub mod rules;
@@ -72,6 +73,7 @@ pub struct Dispatch {
     /// One opens data clusters at a time: a replica's file has one writer.
     opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
+    presences: Arc<presence::Presences>,
     boot: Boot,
     numbers: AtomicU64,
     tasks: TaskSet,
@@ -174,6 +176,7 @@ impl Dispatch {
             clusters: DashMap::new(),
             opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
+            presences: Arc::default(),
             boot,
             numbers: AtomicU64::new(1),
             tasks,
@@ -191,8 +194,18 @@ impl Dispatch {
         &self.runtime
     }
 
+    /// Asks a majority of voters whether this node still leads.
+    pub async fn prove_leadership(&self) -> Result<()> {
+        self.log.prove_leadership().await.map(|_| ())
+    }
+
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Who is connected to this node.
+    pub fn presences(&self) -> &Arc<presence::Presences> {
+        &self.presences
     }
 
     pub fn system(&self) -> &Arc<System> {

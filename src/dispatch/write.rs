@@ -32,7 +32,7 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
 /// what waits gathers into larger entries.
-const UNAPPLIED_MAX: u64 = 3;
+const UNAPPLIED_MAX: u64 = 1;
 
 /// A write on its way into the log.
 pub struct Submission {

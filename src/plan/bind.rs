@@ -6,6 +6,7 @@
 
 mod alter;
 mod alter_constraint;
+mod alter_identity;
 mod call;
 mod column;
 mod constraint;

@@ -171,7 +171,7 @@ pub struct Call {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Over {
     Named(Name),
-    Inline(WindowSpec),
+    Inline(Box<WindowSpec>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -470,7 +470,7 @@ pub struct Copy {
 #[derive(Clone, Debug, PartialEq)]
 pub enum CopySource {
     Table(Path, Option<Vec<Name>>),
-    Query(Query),
+    Query(Box<Query>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,99 +1,12 @@
-//! Walks over expressions and queries.
+//! Walks over expressions with the queries in them, and over queries.
 
-use super::expression::{Expression, ExpressionKind, Frame, FrameBound};
+use super::evaluate::walk;
+use super::expression::{Expression, ExpressionKind};
 use super::query::{Body, Distinct, From, Query, RelationId, Select, SortBy};
 
 /// Calls `visit` with each direct part of an expression, its queries left out.
 pub fn children<'a>(expression: &'a Expression, visit: &mut dyn FnMut(&'a Expression)) {
-    match &expression.kind {
-        ExpressionKind::Constant(_)
-        | ExpressionKind::Parameter(_)
-        | ExpressionKind::Column { .. }
-        | ExpressionKind::Exists { .. }
-        | ExpressionKind::Scalar(_)
-        | ExpressionKind::ArrayQuery(_) => {}
-        ExpressionKind::Call { arguments, .. }
-        | ExpressionKind::And(arguments)
-        | ExpressionKind::Or(arguments)
-        | ExpressionKind::Coalesce(arguments)
-        | ExpressionKind::Extreme { arguments, .. }
-        | ExpressionKind::Array(arguments)
-        | ExpressionKind::Record(arguments)
-        | ExpressionKind::AnyQuery {
-            operands: arguments,
-            ..
-        } => arguments.iter().for_each(visit),
-        ExpressionKind::Aggregate(aggregate) => {
-            aggregate.arguments.iter().for_each(&mut *visit);
-            aggregate.filter.iter().for_each(&mut *visit);
-            aggregate.order_by.iter().for_each(|(key, ..)| visit(key));
-        }
-        ExpressionKind::Window(window) => {
-            window.arguments.iter().for_each(&mut *visit);
-            window.filter.iter().for_each(&mut *visit);
-            window.partition_by.iter().for_each(&mut *visit);
-            window.order_by.iter().for_each(|(key, ..)| visit(key));
-            frame_bounds(window.frame.as_ref(), visit);
-        }
-        ExpressionKind::Cast { operand, .. }
-        | ExpressionKind::Not(operand)
-        | ExpressionKind::IsNull { operand, .. }
-        | ExpressionKind::IsTruth { operand, .. } => visit(operand),
-        ExpressionKind::IsDistinct { left, right, .. } => {
-            visit(left);
-            visit(right);
-        }
-        ExpressionKind::Case {
-            branches,
-            otherwise,
-        } => {
-            for (condition, result) in branches {
-                visit(condition);
-                visit(result);
-            }
-            if let Some(otherwise) = otherwise {
-                visit(otherwise);
-            }
-        }
-        ExpressionKind::NullIf { left, equal } => {
-            visit(left);
-            visit(equal);
-        }
-        ExpressionKind::InList { operand, list, .. } => {
-            visit(operand);
-            list.iter().for_each(visit);
-        }
-        ExpressionKind::AnyArray { operand, array, .. } => {
-            visit(operand);
-            visit(array);
-        }
-        ExpressionKind::Subscript { array, indexes } => {
-            visit(array);
-            indexes.iter().for_each(visit);
-        }
-        ExpressionKind::Slice {
-            array,
-            lower,
-            upper,
-        } => {
-            visit(array);
-            if let Some(lower) = lower {
-                visit(lower);
-            }
-            if let Some(upper) = upper {
-                visit(upper);
-            }
-        }
-    }
-}
-
-fn frame_bounds<'a>(frame: Option<&'a Frame>, visit: &mut dyn FnMut(&'a Expression)) {
-    let bounds = frame.map(|frame| [&frame.start, &frame.end]);
-    for bound in bounds.into_iter().flatten() {
-        if let FrameBound::Preceding(offset) | FrameBound::Following(offset) = bound {
-            visit(offset);
-        }
-    }
+    walk::children(expression).into_iter().for_each(visit);
 }
 
 /// The query that an expression holds itself, if it is a subquery.

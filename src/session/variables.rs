@@ -500,28 +500,8 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
     let lower = value.to_ascii_lowercase();
     Ok(match definition.kind {
         Kind::Text => value,
-        Kind::Bool => match lower.as_str() {
-            "on" | "true" | "yes" | "1" | "t" | "y" => "on".to_owned(),
-            "off" | "false" | "no" | "0" | "f" | "n" => "off".to_owned(),
-            _ => {
-                let message = format!("parameter \"{}\" requires a Boolean value", definition.name);
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-        },
-        Kind::Integer(min, max) => {
-            let number: i64 = value
-                .trim()
-                .parse()
-                .map_err(|_| invalid(definition, &value))?;
-            if !(min..=max).contains(&number) {
-                let name = definition.name;
-                let message = format!(
-                    "{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})"
-                );
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-            number.to_string()
-        }
+        Kind::Bool => boolean(definition, &lower)?,
+        Kind::Integer(min, max) => integer(definition, &value, min, max)?,
         Kind::Time => time(&lower)
             .ok_or_else(|| invalid(definition, &value))?
             .to_string(),
@@ -550,24 +530,53 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
             interval_style(&lower).ok_or_else(|| invalid(definition, &value))?;
             lower
         }
-        Kind::Fixed => {
-            let same = lower.replace(['-', '_'], "") == definition.default.to_ascii_lowercase()
-                || (definition.name == "client_encoding" && lower == "unicode")
-                || (definition.name == "standard_conforming_strings"
-                    && ["true", "1", "yes"].contains(&lower.as_str()));
-            match same {
-                true => definition.default.to_owned(),
-                false => {
-                    let what = format!("{} other than {}", definition.name, definition.default);
-                    return Err(Error::unsupported(what));
-                }
-            }
-        }
+        Kind::Fixed => fixed(definition, &lower)?,
         Kind::ReadOnly => {
             let message = format!("parameter \"{}\" cannot be changed", definition.name);
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
     })
+}
+
+fn boolean(definition: &Definition, lower: &str) -> Result<String> {
+    match lower {
+        "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".to_owned()),
+        "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".to_owned()),
+        _ => {
+            let message = format!("parameter \"{}\" requires a Boolean value", definition.name);
+            Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
+        }
+    }
+}
+
+fn integer(definition: &Definition, value: &str, min: i64, max: i64) -> Result<String> {
+    let number = value
+        .trim()
+        .parse::<i64>()
+        .map_err(|_| invalid(definition, value))?;
+    if !(min..=max).contains(&number) {
+        let name = definition.name;
+        let message = format!(
+            "{number} is outside the valid range for parameter \"{name}\" ({min} .. {max})"
+        );
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+    }
+    Ok(number.to_string())
+}
+
+/// The one value that is offered, however it is spelled.
+fn fixed(definition: &Definition, lower: &str) -> Result<String> {
+    let same = lower.replace(['-', '_'], "") == definition.default.to_ascii_lowercase()
+        || (definition.name == "client_encoding" && lower == "unicode")
+        || (definition.name == "standard_conforming_strings"
+            && ["true", "1", "yes"].contains(&lower));
+    match same {
+        true => Ok(definition.default.to_owned()),
+        false => {
+            let what = format!("{} other than {}", definition.name, definition.default);
+            Err(Error::unsupported(what))
+        }
+    }
 }
 
 /// Milliseconds of `10`, `10ms`, `5s`, `2min`, `1h`, `1d`.

@@ -45,9 +45,13 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         Type::Int2 => Value::Int(i64::from(i16::from_be_bytes(take(input)?))),
         Type::Int4 => Value::Int(i64::from(take_i32(input)?)),
         Type::Int8 => Value::Int(i64::from_be_bytes(take(input)?)),
-        Type::Oid | Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => {
-            Value::Int(i64::from(u32::from_be_bytes(take(input)?)))
-        }
+        Type::Oid
+        | Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => Value::Int(i64::from(u32::from_be_bytes(take(input)?))),
         Type::Float4 => float(f64::from(f32::from_be_bytes(take(input)?))),
         Type::Float8 => float(f64::from_be_bytes(take(input)?)),
         Type::Numeric(_) => Value::Numeric(receive_numeric(input)?),

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::error::protocol_violation;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::context::Context;
+use crate::plan::evaluate::cast;
 use crate::plan::query::OutputColumn;
 use crate::types::settings::Io;
 use crate::types::{Row, Type, Value, binary, text};
@@ -29,6 +31,8 @@ pub(super) enum Formats {
 pub(super) struct Encoder<'a> {
     pub(super) columns: &'a [OutputColumn],
     pub(super) formats: &'a Formats,
+    /// Knows the names of objects, where a column prints them.
+    pub(super) names: Option<Arc<Context>>,
     pub(super) io: Io<'a>,
     /// Reused for values that `types` prints.
     pub(super) scratch: &'a mut String,
@@ -175,6 +179,11 @@ impl Encoder<'_> {
     }
 
     fn put_text(&mut self, out: &mut Vec<u8>, value: &Value, ty: &Type) {
+        let named = match &self.names {
+            Some(context) => cast::with_names(value, ty, context),
+            None => None,
+        };
+        let value = named.as_ref().unwrap_or(value);
         match (value, ty) {
             (Value::Int(number), Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid) => {
                 put_integer(out, *number);
@@ -256,6 +265,7 @@ mod tests {
         let mut encoder = Encoder {
             columns: &columns,
             formats: &formats,
+            names: None,
             io: Io {
                 settings: &settings,
                 transaction_time: 0,

@@ -77,7 +77,11 @@ impl Connection {
         limit: Option<usize>,
     ) -> Result<Sent, Stop> {
         let settings = Arc::clone(self.session.settings());
+        let names = self
+            .session
+            .naming(&mut plan.columns.iter().map(|column| &column.ty))?;
         let mut encoder = Encoder {
+            names,
             columns: &plan.columns,
             formats,
             io: Io {

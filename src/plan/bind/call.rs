@@ -1,6 +1,7 @@
 //! Calls: functions, aggregates, window functions.
 
 use super::Binder;
+use super::scope::Clause;
 use crate::error::{Result, SqlState};
 use crate::plan::coerce::Strength;
 use crate::plan::expression::{Aggregate, Expression, ExpressionKind};
@@ -32,7 +33,11 @@ impl Binder<'_> {
                 format!("window function {name} requires an OVER clause"),
             ));
         }
-        if resolved.function.is_set() {
+        let listed = self
+            .scopes
+            .last()
+            .is_some_and(|scope| scope.clause == Clause::Targets);
+        if resolved.function.is_set() && (!listed || resolved.result == Type::Record) {
             return self.unsupported("a set-returning function outside of FROM", place);
         }
         self.only_plain(call, &name, place)?;

@@ -135,15 +135,10 @@ impl Definer<'_> {
         };
         for constraint in &definition.constraints {
             let own = vec![definition.name.clone()];
+            null |= constraint.kind == ColumnConstraintKind::Null;
+            not_null |= constraint.kind == ColumnConstraintKind::NotNull;
             let kind = match &constraint.kind {
-                ColumnConstraintKind::NotNull => {
-                    not_null = true;
-                    None
-                }
-                ColumnConstraintKind::Null => {
-                    null = true;
-                    None
-                }
+                ColumnConstraintKind::NotNull | ColumnConstraintKind::Null => None,
                 ColumnConstraintKind::Default(expr) => {
                     if column.default.is_some() || column.identity.is_some() {
                         let what = "multiple default values specified";

@@ -36,6 +36,7 @@ pub(crate) fn context() -> Context {
         database: "company".into(),
         schema: Arc::new(Schema::empty()),
         system: Arc::new(Schema::empty()),
+        users: Arc::default(),
         random: Mutex::new(RandomState(1)),
         sequences: None,
         variables: Arc::new(NoVariables),

@@ -156,7 +156,7 @@ impl Parser<'_> {
         matches!(
             self.word(0),
             Some("constraint" | "check" | "unique" | "primary" | "foreign" | "exclude")
-        ) && !(self.is_keyword("exclude") && !matches!(self.word(1), Some("using")))
+        ) && (!self.is_keyword("exclude") || self.word(1) == Some("using"))
     }
 
     fn like(&mut self) -> Result<TableElement> {
@@ -398,13 +398,24 @@ impl Parser<'_> {
             Some("exclude") => return self.unsupported("EXCLUDE"),
             _ => return self.unexpected(),
         };
+        let not_valid = self.constraint_attributes(&mut kind)?;
+        Ok(TableConstraint {
+            name,
+            place,
+            kind,
+            not_valid,
+        })
+    }
+
+    /// NOT VALID, NO INHERIT and deferral behind a constraint; whether NOT VALID was said.
+    fn constraint_attributes(&mut self, kind: &mut TableConstraintKind) -> Result<bool> {
         let mut not_valid = false;
         loop {
             if self.take_keywords(&["not", "valid"]) {
                 not_valid = true;
             } else if self.take_keywords(&["no", "inherit"]) {
             } else if let Some((deferrable, deferred)) = self.deferral()? {
-                match &mut kind {
+                match kind {
                     TableConstraintKind::ForeignKey { reference, .. } => {
                         reference.deferrable = deferrable;
                         reference.initially_deferred = deferred;
@@ -418,12 +429,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        Ok(TableConstraint {
-            name,
-            place,
-            kind,
-            not_valid,
-        })
+        Ok(not_valid)
     }
 
     fn key_columns(&mut self) -> Result<Vec<crate::plan::syntax::Name>> {

@@ -8,9 +8,9 @@ use crate::plan::query::JoinKind;
 use crate::plan::syntax::{Alias, FromItem, JoinCondition};
 
 impl Parser<'_> {
-    pub(super) fn from_item(&mut self) -> Result<FromItem> {
+    pub(super) fn relation_item(&mut self) -> Result<FromItem> {
         self.nested(|parser| {
-            let first = parser.from_primary()?;
+            let first = parser.relation_primary()?;
             parser.joined(first)
         })
     }
@@ -40,7 +40,7 @@ impl Parser<'_> {
             self.grow()?;
             // Without a condition of its own yet, a further join belongs to the right side.
             let right = if natural || kind == JoinKind::Cross {
-                self.from_primary()?
+                self.relation_primary()?
             } else {
                 self.nested(Self::right_side)?
             };
@@ -58,7 +58,7 @@ impl Parser<'_> {
 
     /// `b JOIN c ON …` in `a JOIN b JOIN c ON … ON …`.
     fn right_side(&mut self) -> Result<FromItem> {
-        let primary = self.from_primary()?;
+        let primary = self.relation_primary()?;
         if matches!(self.word(0), Some("on" | "using")) {
             return Ok(primary);
         }
@@ -93,7 +93,7 @@ impl Parser<'_> {
         Ok((JoinCondition::On(Box::new(self.expression()?)), None))
     }
 
-    fn from_primary(&mut self) -> Result<FromItem> {
+    fn relation_primary(&mut self) -> Result<FromItem> {
         let lateral = self.take_keyword("lateral");
         let place = self.place();
         if self.is_mark("(") {
@@ -118,7 +118,7 @@ impl Parser<'_> {
                 });
             }
             self.expect_mark("(")?;
-            let mut item = self.from_item()?;
+            let mut item = self.relation_item()?;
             self.expect_mark(")")?;
             match &mut item {
                 FromItem::Join { alias, .. } => *alias = self.alias()?,

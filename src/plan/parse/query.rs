@@ -296,7 +296,7 @@ impl Parser<'_> {
             return self.unsupported("SELECT INTO");
         }
         let from = if self.take_keyword("from") {
-            self.list(Self::from_item)?
+            self.list(Self::relation_item)?
         } else {
             Vec::new()
         };

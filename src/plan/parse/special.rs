@@ -497,7 +497,7 @@ impl Parser<'_> {
         }
         if self.take_keyword("over") {
             call.over = Some(if self.is_mark("(") {
-                Over::Inline(self.window_spec()?)
+                Over::Inline(Box::new(self.window_spec()?))
             } else {
                 Over::Named(self.name()?)
             });

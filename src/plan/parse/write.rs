@@ -154,7 +154,7 @@ impl Parser<'_> {
         self.expect_keyword("set")?;
         let set = self.list(Self::assignment)?;
         let from = if self.take_keyword("from") {
-            self.list(Self::from_item)?
+            self.list(Self::relation_item)?
         } else {
             Vec::new()
         };
@@ -175,7 +175,7 @@ impl Parser<'_> {
         self.expect_keywords(&["delete", "from"])?;
         let (table, alias) = self.written_table("using")?;
         let using = if self.take_keyword("using") {
-            self.list(Self::from_item)?
+            self.list(Self::relation_item)?
         } else {
             Vec::new()
         };
@@ -227,7 +227,7 @@ impl Parser<'_> {
             }
             let query = self.query()?;
             self.expect_mark(")")?;
-            CopySource::Query(query)
+            CopySource::Query(Box::new(query))
         } else {
             let path = self.path()?;
             let columns = if self.is_mark("(") {
