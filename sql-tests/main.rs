@@ -1,5 +1,11 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test tells its seed, and its tasks end with its runtime"
+)]
+
 mod cluster;
 mod crash;
 mod heal;
