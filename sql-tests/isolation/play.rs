@@ -127,7 +127,11 @@ struct Message {
 
 impl Stage {
     pub(super) fn new(server: Server) -> Stage {
-        Stage { server, admin: None, sessions: BTreeMap::new() }
+        Stage {
+            server,
+            admin: None,
+            sessions: BTreeMap::new(),
+        }
     }
 
     pub(super) async fn play(&mut self, case: &Case, patience: Duration) -> Transcript {

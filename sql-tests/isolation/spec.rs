@@ -168,29 +168,20 @@ impl Spec {
 
 /// `LEVEL STEP = OUTCOME[, then STEP = OUTCOME…]: REASON`
 fn difference(content: &str) -> Difference {
-    let (case, reason) = content.rsplit_once(": ").expect("a reason");
     let own = |text: &str| text.trim().to_owned();
-<<<<<<< HEAD
+    let (case, reason) = content.rsplit_once(": ").expect("a reason");
     let mut outcomes = case.split(", then ").map(|one| {
         let (place, outcome) = one.split_once(" = ").expect("an outcome");
         (own(place), own(outcome))
     });
     let (place, outcome) = outcomes.next().expect("a first outcome");
     let (level, step) = place.rsplit_once(' ').expect("a level and a step");
-    let (level, step, reason) = (own(level), own(step), own(reason));
-    Difference {
-        level,
-        step,
-        outcome,
-        later: outcomes.collect(),
-        reason,
-=======
     Difference {
         level: own(level),
         step: own(step),
-        outcome: own(outcome),
+        outcome,
+        later: outcomes.collect(),
         reason: own(reason),
->>>>>>> main
     }
 }
 

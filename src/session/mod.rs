@@ -6,6 +6,7 @@
 mod block;
 mod copy;
 mod cursor;
+mod definitions;
 mod utility;
 pub mod variables;
 
