@@ -240,8 +240,9 @@ impl Stage {
                 let _ = session.cancel.cancel_query(NoTls).await;
             }
         }
-        for (name, session) in std::mem::take(&mut self.sessions) {
+        for (name, mut session) in std::mem::take(&mut self.sessions) {
             if session.is_reset().await {
+                session.waiting.clear();
                 self.sessions.insert(name, session);
             }
         }

@@ -110,6 +110,7 @@ impl Evaluator<'_> {
         // What came after the transaction's snapshot counts too.
         question.level = Level::Evaluate(self.transaction.cluster.replicas.stable());
         question.snapshot = None;
+        question.schema = self.schema.version;
         let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
         Ok(rows.is_empty())
     }

@@ -161,11 +161,15 @@ impl Evaluator<'_> {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
         };
+        let schema = match &snapshot {
+            Some(_) => self.transaction.read_version(&self.schema, &self.reads)?,
+            None => self.schema.version,
+        };
         Ok(Question {
             query,
             parameters: self.parameters.clone(),
             context: self.context.clone(),
-            schema: self.schema.version,
+            schema,
             level,
             overlay: self.transaction.written.overlay(),
             snapshot,

@@ -399,7 +399,7 @@ impl Dispatch {
         }
         let snapshot = transaction.snapshot().await?;
         let mut question = question(call, shared);
-        question.schema = transaction.base.as_ref().unwrap_or(&call.schema).version;
+        question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
         question.overlay = transaction.written.overlay();
         question.snapshot = snapshot;
         let rows = read::read(cluster, &question).await?;

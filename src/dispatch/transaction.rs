@@ -22,7 +22,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
 use crate::types::Value;
-use crate::types::id::{Index, TableId, TransactionId};
+use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
 use crate::types::write::Outcome;
 
 /// A transaction between its first statement and its end.
@@ -62,6 +62,8 @@ pub struct Deferred {
 
 struct Snapshot {
     held: Held,
+    /// What its tables were then.
+    schema: Arc<Schema>,
     /// Keeps changed keys remembered.
     _watch: Watch,
     closer: Closer,
@@ -142,6 +144,7 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
+            let schema = self.cluster.definition()?.schema.clone();
             let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
             let closer = Closer {
                 cluster: self.cluster.clone(),
@@ -149,11 +152,27 @@ impl OpenTransaction {
             };
             self.snapshot = Some(Snapshot {
                 held,
+                schema,
                 _watch: watch,
                 closer,
             });
         }
         Ok(self.snapshot.as_ref().map(|snapshot| snapshot.held.clone()))
+    }
+
+    /// The schema version under which these tables are read: the snapshot's
+    /// own, if it has them as they are now; else 40001.
+    pub fn read_version(&self, now: &Arc<Schema>, tables: &[TableId]) -> Result<SchemaVersion> {
+        let now = self.base.as_ref().unwrap_or(now);
+        let Some(snapshot) = &self.snapshot else {
+            return Ok(now.version);
+        };
+        let then = &snapshot.schema;
+        let same = |table: &TableId| then.table(*table) == now.table(*table);
+        match then.version == now.version || tables.iter().all(same) {
+            true => Ok(then.version),
+            false => Err(Refused::Replan.into_error()),
+        }
     }
 
     pub fn snapshot_index(&self) -> Option<Index> {
