@@ -11,6 +11,7 @@ use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
+use super::schema;
 use super::transaction::{Basis, Claim, Deferred, concurrent_update};
 use super::written::Known;
 use crate::catalog::schema::{Action, Table};
@@ -530,11 +531,19 @@ impl Evaluator<'_> {
         if self.transaction.written.is_truncated(table.id) {
             return Ok((cluster.replicas.stable(), Vec::new()));
         }
+        // Replicas know nothing yet of what this transaction made of the schema.
+        let version = match &self.transaction.base {
+            None => self.schema.version,
+            Some(base) if schema::relaid(base, &self.schema).contains(&table.id) => {
+                return Err(Error::unsupported(super::RELAID).into());
+            }
+            Some(base) => base.version,
+        };
         let question = Question {
             query: query.clone(),
             parameters: values.to_vec().into(),
             context: self.context.clone(),
-            schema: self.schema.version,
+            schema: version,
             level: Level::Evaluate(cluster.replicas.stable()),
             overlay: None,
             snapshot: None,

@@ -110,7 +110,12 @@ impl Evaluator<'_> {
         // What came after the transaction's snapshot counts too.
         question.level = Level::Evaluate(self.transaction.cluster.replicas.stable());
         question.snapshot = None;
-        question.schema = self.schema.version;
+        question.schema = self
+            .transaction
+            .base
+            .as_ref()
+            .unwrap_or(&self.schema)
+            .version;
         let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
         Ok(rows.is_empty())
     }

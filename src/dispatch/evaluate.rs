@@ -161,10 +161,7 @@ impl Evaluator<'_> {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
         };
-        let schema = match &snapshot {
-            Some(_) => self.transaction.read_version(&self.schema, &self.reads)?,
-            None => self.schema.version,
-        };
+        let schema = self.transaction.read_version(&self.schema, &self.reads)?;
         Ok(Question {
             query,
             parameters: self.parameters.clone(),
