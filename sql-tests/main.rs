@@ -1,6 +1,9 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
 mod cluster;
+mod crash;
+mod isolation;
+mod replicas;
 mod rest;
 mod scripts;
 
@@ -29,6 +32,12 @@ async fn scripts_by_the_extended_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interleaved_sessions_as_on_postgresql() {
+    let sandbox = Sandbox::start();
+    report(&isolation::run(&sandbox).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rest_contract() {
     let sandbox = Sandbox::start();
     report(&rest::run(&sandbox.url(), ("admin", "abcd1234")).await);
@@ -38,4 +47,22 @@ async fn the_rest_contract() {
 fn ends_cleanly_on_a_signal() {
     let mut sandbox = Sandbox::start();
     assert!(sandbox.terminate());
+}
+
+/// Of the tests that draw by chance; one run may choose another.
+fn seed() -> u64 {
+    let chosen = std::env::var("PYQL_TEST_SEED").ok();
+    chosen.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_nothing() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&crash::kills_lose_nothing(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_loses_nothing() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&crash::a_signal_loses_nothing(data.path(), seed()).await);
 }

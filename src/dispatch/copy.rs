@@ -51,7 +51,7 @@ impl Evaluator<'_> {
                 Interrupted::Refused(refused) => refused,
                 Interrupted::Stale => Error::internal("a key of a claimed table changed").into(),
             })?;
-            if line % 4096 == 0 && self.patience.cancel.is_cancelled() {
+            if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
                 return Err(read::cancelled().into());
             }
         }

@@ -169,26 +169,18 @@ impl Evaluator<'_> {
                 let place = table.position(column.id).unwrap_or_default();
                 let operand = Expression::column(CHILD, place, column.ty.clone());
                 let null = is_null(operand);
-                if self.any_row(&table, CHILD, null).await?.is_some() {
-                    let message = format!(
-                        "column \"{}\" of relation \"{}\" contains null values",
-                        column.name, table.name
-                    );
-                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                match self.any_row(&table, CHILD, null).await? {
+                    Some(_) => Err(contains_nulls(&column.name, &table).into()),
+                    None => Ok(()),
                 }
-                Ok(())
             }
             SchemaCheck::NoRows { table, column } => {
                 let table = self.table(*table)?;
                 let any = Expression::constant(Value::Bool(true), Type::Bool);
-                if self.any_row(&table, CHILD, any).await?.is_some() {
-                    let message = format!(
-                        "column \"{column}\" of relation \"{}\" contains null values",
-                        table.name
-                    );
-                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                match self.any_row(&table, CHILD, any).await? {
+                    Some(_) => Err(contains_nulls(column, &table).into()),
+                    None => Ok(()),
                 }
-                Ok(())
             }
             SchemaCheck::Holds {
                 table,
@@ -197,22 +189,8 @@ impl Evaluator<'_> {
                 constraint,
             } => {
                 let table = self.table(*table)?;
-                let violated = Expression {
-                    kind: ExpressionKind::IsTruth {
-                        operand: Box::new(condition.clone()),
-                        value: Some(false),
-                        negated: false,
-                    },
-                    ty: Type::Bool,
-                };
-                if self.any_row(&table, *relation, violated).await?.is_some() {
-                    let message = format!(
-                        "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
-                        table.name
-                    );
-                    return Err(Error::new(SqlState::CHECK_VIOLATION, message).into());
-                }
-                Ok(())
+                self.check_holds(&table, *relation, condition, constraint)
+                    .await
             }
             SchemaCheck::Unique {
                 table,
@@ -238,6 +216,31 @@ impl Evaluator<'_> {
                     .await
             }
         }
+    }
+
+    async fn check_holds(
+        &mut self,
+        table: &Arc<Table>,
+        relation: RelationId,
+        condition: &Expression,
+        constraint: &str,
+    ) -> Result<(), Refused> {
+        let violated = Expression {
+            kind: ExpressionKind::IsTruth {
+                operand: Box::new(condition.clone()),
+                value: Some(false),
+                negated: false,
+            },
+            ty: Type::Bool,
+        };
+        if self.any_row(table, relation, violated).await?.is_some() {
+            let message = format!(
+                "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
+                table.name
+            );
+            return Err(Error::new(SqlState::CHECK_VIOLATION, message).into());
+        }
+        Ok(())
     }
 
     fn table(&self, id: TableId) -> Result<Arc<Table>> {
@@ -413,6 +416,14 @@ impl Evaluator<'_> {
             .constraint(constraint)
             .into())
     }
+}
+
+fn contains_nulls(column: &str, table: &Table) -> Error {
+    let message = format!(
+        "column \"{column}\" of relation \"{}\" contains null values",
+        table.name
+    );
+    Error::new(SqlState::NOT_NULL_VIOLATION, message)
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {

@@ -6,6 +6,7 @@
 mod block;
 mod copy;
 mod cursor;
+mod definitions;
 mod utility;
 pub mod variables;
 
@@ -457,7 +458,7 @@ impl Session {
             parameters,
             context,
             schema,
-            level: self.level()?,
+            level: self.level().await?,
             isolation: self.block.isolation(&self.variables),
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
@@ -473,6 +474,7 @@ impl Session {
         let ran = dispatch
             .run(&cluster, &call, self.block.open_transaction())
             .await?;
+        self.seen = self.seen.max(self.cluster.replicas.stable());
         if let Statement::Schema(statement) = &plan.statement {
             for message in &statement.notices {
                 self.notice(message.clone());
@@ -481,11 +483,15 @@ impl Session {
         Ok(reply_of(plan, ran))
     }
 
-    fn level(&self) -> Result<Level> {
+    async fn level(&self) -> Result<Level> {
         Ok(match self.variables.consistency() {
             "any" => Level::Any,
             "session" => Level::Session(self.seen),
-            "quorum" => Level::Quorum(self.cluster.replicas.stable()),
+            "quorum" => {
+                // Whatever was acknowledged before now is applied by all in sync.
+                self.dispatch.prove_leadership().await?;
+                Level::Quorum(self.cluster.replicas.stable())
+            }
             _ => Level::Strong,
         })
     }

@@ -20,7 +20,7 @@ fn named(view: &View, name: &str) -> Row {
     vec![catalog, schema, Value::text(name)]
 }
 
-pub(crate) fn table_constraints(view: &View) -> Rows {
+pub(super) fn table_constraints(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -87,7 +87,7 @@ fn not_null_name(shown: Shown<'_>, column: &Column) -> String {
     format!("2200_{}_{}_not_null", shown.oid(), column.id.0)
 }
 
-pub(crate) fn checks(view: &View) -> Rows {
+pub(super) fn checks(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -117,14 +117,8 @@ struct Key<'a> {
     parent: Option<Parent<'a>>,
 }
 
-/// What a foreign key refers to.
-struct Parent<'a> {
-    table: &'a Table,
-    /// In the foreign key's order.
-    columns: Vec<ColumnId>,
-    /// Where each stands in the parent's key.
-    places: Vec<Option<usize>>,
-}
+/// A parent, its columns in the foreign key's order, and their places in its key.
+type Parent<'a> = (&'a Table, Vec<ColumnId>, Vec<Option<usize>>);
 
 fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
     let mut keys = Vec::new();
@@ -152,11 +146,7 @@ fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
         keys.push(Key {
             name: &key.name,
             columns: key.columns.clone(),
-            parent: parent.map(|table| Parent {
-                table,
-                columns: key.parent_columns.clone(),
-                places,
-            }),
+            parent: parent.map(|parent| (&**parent, key.parent_columns.clone(), places)),
         });
     }
     keys
@@ -168,7 +158,7 @@ fn name_of(table: &Table, id: ColumnId) -> Value {
         .map_or(Value::Null, |column| Value::text(column.name.as_str()))
 }
 
-pub(crate) fn key_columns(view: &View) -> Rows {
+pub(super) fn key_columns(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -185,7 +175,7 @@ pub(crate) fn key_columns(view: &View) -> Rows {
     for shown in object::tables(view) {
         for key in keys(view, shown.table) {
             for (place, id) in key.columns.iter().enumerate() {
-                let of_parent = key.parent.as_ref().and_then(|parent| parent.places[place]);
+                let of_parent = key.parent.as_ref().and_then(|(_, _, places)| places[place]);
                 let mut row = named(view, key.name);
                 row.extend(named(view, &shown.table.name));
                 row.extend([
@@ -201,7 +191,7 @@ pub(crate) fn key_columns(view: &View) -> Rows {
 }
 
 /// The columns that constraints are about: a foreign key's are its parent's.
-pub(crate) fn column_usage(view: &View) -> Rows {
+pub(super) fn column_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -221,7 +211,7 @@ pub(crate) fn column_usage(view: &View) -> Rows {
         };
         for key in keys(view, shown.table) {
             let (table, columns) = match &key.parent {
-                Some(parent) => (parent.table, &parent.columns),
+                Some((parent, columns, _)) => (*parent, columns),
                 None => (shown.table, &key.columns),
             };
             columns.iter().for_each(|id| add(table, *id, key.name));
@@ -235,7 +225,7 @@ pub(crate) fn column_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub(crate) fn table_usage(view: &View) -> Rows {
+pub(super) fn table_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -250,7 +240,7 @@ pub(crate) fn table_usage(view: &View) -> Rows {
             let table = key
                 .parent
                 .as_ref()
-                .map_or(shown.table, |parent| parent.table);
+                .map_or(shown.table, |(parent, _, _)| *parent);
             let mut row = named(view, &table.name);
             row.extend(named(view, key.name));
             rows.push(row);
@@ -259,7 +249,7 @@ pub(crate) fn table_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub(crate) fn referential(view: &View) -> Rows {
+pub(super) fn referential(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
