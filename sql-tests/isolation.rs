@@ -102,7 +102,12 @@ fn compare(case: &Case, ours: &Transcript, theirs: &Transcript) -> Found {
         return Ok(None);
     };
     for difference in case.spec.differences.iter().filter(|d| d.concerns(case)) {
-        if ours.shows_at(place, &difference.step, &difference.outcome) {
+        if ours.shows_at(place, &difference.step, &difference.outcome)
+            && difference
+                .later
+                .iter()
+                .all(|(step, outcome)| ours.shows(place, step, outcome))
+        {
             return Ok(Some(difference.clone()));
         }
     }

@@ -1,7 +1,15 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test tells its seed, and its tasks end with its runtime"
+)]
+
 mod cluster;
 mod crash;
+mod heal;
 mod isolation;
 mod replicas;
 mod rest;
@@ -65,4 +73,16 @@ async fn kills_lose_nothing() {
 async fn a_signal_loses_nothing() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&crash::a_signal_loses_nothing(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_repaired() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&heal::damage_is_repaired(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_replica_stays() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&heal::the_last_one_stays(data.path()).await);
 }

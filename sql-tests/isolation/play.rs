@@ -81,6 +81,11 @@ impl Transcript {
         }
     }
 
+    /// Does a step have this outcome in a round or later?
+    pub(super) fn shows(&self, place: usize, step: &str, outcome: &str) -> bool {
+        (place..self.rounds.len()).any(|place| self.shows_at(place, step, outcome))
+    }
+
     /// The rounds up to a place, to be read.
     pub(super) fn text(&self, upto: usize) -> String {
         let mut out = String::new();
@@ -200,9 +205,6 @@ impl Stage {
     /// Makes the tables and sees that every session is there.
     async fn prepare(&mut self, case: &Case) {
         let mut admin = connect(&self.server.config).await;
-        for table in case.spec.tables() {
-            admin.sql(&format!("DROP TABLE IF EXISTS {table}")).await;
-        }
         for statement in &case.spec.setup {
             let answer = admin.sql(statement).await;
             assert!(
@@ -238,6 +240,9 @@ impl Stage {
             round
                 .answers
                 .insert(format!("check {}", number + 1), answer);
+        }
+        for table in case.spec.tables() {
+            admin.sql(&format!("DROP TABLE IF EXISTS {table}")).await;
         }
         round
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
+use super::transaction::Basis;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
@@ -34,9 +35,13 @@ impl Evaluator<'_> {
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
-        let claim =
-            self.transaction
-                .claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
+        let claim = self.transaction.claim(
+            schema_claim,
+            Mode::Update,
+            Basis::Fresh,
+            Contended::Wait,
+            &patience,
+        );
         claim.await?;
         for table in tables_changed(&statement.changes) {
             self.claim_table(table, Mode::Update).await?;

@@ -472,13 +472,15 @@ impl Replicas {
             self.runtime.sleep(STALLED_WAIT).await;
             return true;
         }
-        if self.take_out(member, reason, false).await {
+        if self.take_out(member, reason.clone(), false).await {
             return true;
         }
         // The last one: its database is all there is, so it is used as it is.
+        if !self.is_stalled() {
+            tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "the last replica in sync fails");
+        }
         self.set_stalled(true);
         member.update(|status| status.must_copy = false);
-        tracing::error!(cluster = %self.cluster, replica = %member.id, "the last replica in sync fails");
         self.runtime.sleep(STALLED_WAIT).await;
         true
     }

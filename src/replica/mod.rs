@@ -344,6 +344,14 @@ impl Replicas {
         reason: String,
         vote: bool,
     ) -> bool {
+        let is_last = self.definition().is_none_or(|definition| {
+            let mut in_sync = definition.in_sync();
+            in_sync.all(|replica| replica.id == member.id)
+        });
+        if is_last {
+            member.update(|status| status.leaving = None);
+            return false;
+        }
         let barred = vote && self.count_lost_vote(member);
         let state = if barred {
             ReplicaState::Barred

@@ -32,7 +32,9 @@ impl Replicas {
         match step {
             Ok(more) => more,
             Err(fault) => {
-                tracing::warn!(cluster = %self.cluster, replica = %member.id, %fault, "repair failed");
+                if !self.is_stalled() {
+                    tracing::warn!(cluster = %self.cluster, replica = %member.id, %fault, "repair failed");
+                }
                 // A new life may still replay; anything else asks for a copy.
                 let copy = !matches!(fault, Fault::Incarnation(_));
                 member.update(|status| {
@@ -92,9 +94,6 @@ impl Replicas {
     }
 
     async fn copy(self: &Arc<Self>, member: &Arc<Member>) -> Result<Position, Fault> {
-        self.log_state(member.id, ReplicaState::Copying, None, false, None)
-            .await;
-        self.progress(member, "copying", Index(0));
         let definition = self.definition();
         let in_sync = definition.iter().flat_map(|cluster| cluster.in_sync());
         let source = in_sync
@@ -102,6 +101,12 @@ impl Replicas {
             .filter_map(|replica| self.member(replica.id))
             .max_by_key(|source| source.applied());
         let source = source.ok_or_else(|| Fault::Failed("no replica to copy from".to_owned()))?;
+        if self.is_stalled() {
+            return Err(Fault::Failed("the only source fails".to_owned()));
+        }
+        self.log_state(member.id, ReplicaState::Copying, None, false, None)
+            .await;
+        self.progress(member, "copying", Index(0));
         tracing::info!(cluster = %self.cluster, replica = %member.id, source = %source.id, "copying");
         member.update(|status| status.copying_after = Some(source.applied()));
         let copied = self.runtime.timeout(COPY_MAX, async {
