@@ -23,7 +23,7 @@ use postgres::Postgres;
 use spec::{Case, Difference, Spec};
 
 /// Plays at a time: they wait more than they work.
-const WORKERS: usize = 8;
+const WORKERS: usize = 12;
 
 /// Silence that counts as blocked; longer when a first try differed, so that a
 /// busy machine is not taken for a difference.

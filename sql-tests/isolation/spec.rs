@@ -168,21 +168,20 @@ impl Spec {
 
 /// `LEVEL STEP = OUTCOME[, then STEP = OUTCOME…]: REASON`
 fn difference(content: &str) -> Difference {
-    let (case, reason) = content.rsplit_once(": ").expect("a reason");
     let own = |text: &str| text.trim().to_owned();
+    let (case, reason) = content.rsplit_once(": ").expect("a reason");
     let mut outcomes = case.split(", then ").map(|one| {
         let (place, outcome) = one.split_once(" = ").expect("an outcome");
         (own(place), own(outcome))
     });
     let (place, outcome) = outcomes.next().expect("a first outcome");
     let (level, step) = place.rsplit_once(' ').expect("a level and a step");
-    let (level, step, reason) = (own(level), own(step), own(reason));
     Difference {
-        level,
-        step,
+        level: own(level),
+        step: own(step),
         outcome,
         later: outcomes.collect(),
-        reason,
+        reason: own(reason),
     }
 }
 
