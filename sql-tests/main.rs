@@ -1,6 +1,7 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
 mod cluster;
+mod psycopg;
 mod rest;
 mod scripts;
 
@@ -38,4 +39,12 @@ async fn the_rest_contract() {
 fn ends_cleanly_on_a_signal() {
     let mut sandbox = Sandbox::start();
     assert!(sandbox.terminate());
+}
+
+#[test]
+fn psycopg_works_unmodified() {
+    let sandbox = Sandbox::start();
+    if let Err(report) = psycopg::run(&sandbox) {
+        panic!("{report}");
+    }
 }

@@ -368,7 +368,12 @@ impl Replicas {
                         transaction,
                     };
                     tracing::error!(%cluster, %index, %transaction, message, "voided");
-                    self.log.propose(command).await.is_ok()
+                    let agreed = self.log.propose(command).await.is_ok();
+                    if agreed {
+                        // No replica will report an outcome: its writer learns here.
+                        self.forget(transaction);
+                    }
+                    agreed
                 }
                 Poison::Unknown => {
                     self.runtime.sleep(TICK).await;

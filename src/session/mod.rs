@@ -229,6 +229,11 @@ impl Session {
         }
     }
 
+    /// Where names of objects are looked up: the cluster's own and the system's.
+    pub fn schemas(&self) -> Result<[Arc<Schema>; 2]> {
+        Ok([self.schema()?, self.dispatch.system().schema().clone()])
+    }
+
     /// The data cluster's definition.
     pub fn definition(&self) -> Result<Arc<Cluster>> {
         self.cluster.definition()
@@ -335,6 +340,10 @@ impl Session {
             Statement::Transaction(statement) => self.transaction(statement).await,
             Statement::Session(statement) => self.utility(statement).await,
             Statement::Admin(statement) => self.admin(statement).await,
+            Statement::Maintenance { tag: "VACUUM" } if self.in_block() => Err(Error::new(
+                SqlState(*b"25001"),
+                "VACUUM cannot run inside a transaction block",
+            )),
             Statement::Maintenance { tag } => Ok(done(*tag)),
             Statement::Nothing { tag, notice } => {
                 if let Some(message) = notice {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::error::protocol_violation;
+use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::evaluate::cast::{is_reg, print_reg};
 use crate::plan::query::OutputColumn;
 use crate::types::settings::Io;
 use crate::types::{Row, Type, Value, binary, text};
@@ -30,6 +32,8 @@ pub(super) struct Encoder<'a> {
     pub(super) columns: &'a [OutputColumn],
     pub(super) formats: &'a Formats,
     pub(super) io: Io<'a>,
+    /// For the names that `regclass` and its like are printed as.
+    pub(super) schemas: Option<[&'a Schema; 2]>,
     /// Reused for values that `types` prints.
     pub(super) scratch: &'a mut String,
 }
@@ -182,6 +186,10 @@ impl Encoder<'_> {
             (Value::Text(text), Type::Text | Type::Varchar(_) | Type::Name | Type::Unknown) => {
                 out.extend_from_slice(text.as_bytes());
             }
+            (Value::Int(oid), ty) if is_reg(ty) => match self.schemas {
+                Some(schemas) => out.extend_from_slice(print_reg(*oid, ty, schemas).as_bytes()),
+                None => put_integer(out, *oid),
+            },
             (Value::Bool(truth), _) => out.push(if *truth { b't' } else { b'f' }),
             _ => {
                 self.scratch.clear();
@@ -260,6 +268,7 @@ mod tests {
                 settings: &settings,
                 transaction_time: 0,
             },
+            schemas: None,
             scratch: &mut scratch,
         };
         let mut out = Vec::new();

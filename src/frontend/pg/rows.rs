@@ -11,6 +11,7 @@ use super::wire::FLUSH_SIZE;
 use crate::endpoint::RowStream;
 use crate::error::Result;
 use crate::plan::Plan;
+use crate::plan::evaluate::cast::is_reg;
 use crate::session::Tag;
 use crate::types::Row;
 use crate::types::settings::Io;
@@ -77,6 +78,11 @@ impl Connection {
         limit: Option<usize>,
     ) -> Result<Sent, Stop> {
         let settings = Arc::clone(self.session.settings());
+        let named = plan.columns.iter().any(|column| is_reg(&column.ty));
+        let schemas = match named {
+            true => Some(self.session.schemas()?),
+            false => None,
+        };
         let mut encoder = Encoder {
             columns: &plan.columns,
             formats,
@@ -84,6 +90,7 @@ impl Connection {
                 settings: &settings,
                 transaction_time: self.session.transaction_time(),
             },
+            schemas: schemas.as_ref().map(|[own, system]| [&**own, &**system]),
             scratch: &mut self.scratch,
         };
         let limit = limit.map_or(u64::MAX, |limit| limit as u64);

@@ -33,7 +33,7 @@ impl Binder<'_> {
             ));
         }
         if resolved.function.is_set() {
-            return self.unsupported("a set-returning function outside of FROM", place);
+            self.note_set_call(place)?;
         }
         self.only_plain(call, &name, place)?;
         self.call_at(resolved, arguments, &argument_places(call))

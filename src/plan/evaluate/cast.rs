@@ -1,6 +1,7 @@
 //! Casts at run time: the pure ones of `types`, and those of the reg types,
 //! which need to know the schema.
 
+use crate::catalog::schema::Schema;
 use crate::error::{Error, Result};
 use crate::plan::coerce;
 use crate::plan::context::Context;
@@ -42,7 +43,7 @@ fn cast_reg(
     match &value {
         Value::Text(text) if is_reg(to) => read_reg(text, to, context).map(Value::Int),
         Value::Int(oid) if is_reg(from) && to.is_string() => {
-            let text = Value::text(print_reg(*oid, from, context));
+            let text = Value::text(print_reg(*oid, from, context.schemas()));
             crate::types::cast::cast(&text, &Type::Text, to, explicit, context.io())
         }
         // Between numbers; both sides are integers.
@@ -77,9 +78,9 @@ pub fn read_reg(text: &str, ty: &Type, context: &Context) -> Result<i64> {
 }
 
 /// What a reg type prints for an oid; clients see it in place of the number.
-pub fn print_reg(oid: i64, ty: &Type, context: &Context) -> String {
+pub fn print_reg(oid: i64, ty: &Type, schemas: [&Schema; 2]) -> String {
     match ty {
-        Type::Regclass => names::relation_name(oid, context),
+        Type::Regclass => names::relation_name(oid, schemas),
         Type::Regtype => names::type_name_of(oid),
         Type::Regnamespace => names::schema_name(oid),
         _ => oid.to_string(),

@@ -125,11 +125,10 @@ fn index_name(table: &Table, oid: u32) -> Option<&str> {
 }
 
 /// The relation's name as regclass prints it; its number if there is none.
-pub fn relation_name(oid: i64, context: &Context) -> String {
+pub fn relation_name(oid: i64, schemas: [&Schema; 2]) -> String {
     if oid == 0 {
         return "-".to_owned();
     }
-    let schemas = [&context.schema, &context.system];
     let found = u32::try_from(oid)
         .ok()
         .and_then(|oid| schemas.iter().find_map(|schema| relation_of(schema, oid)));

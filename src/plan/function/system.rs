@@ -331,7 +331,7 @@ fn granted(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn table_is_visible(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let oid = int(&arguments[0])?;
-    let name = names::relation_name(oid, call.context);
+    let name = names::relation_name(oid, call.context.schemas());
     Ok(match name == oid.to_string() {
         true => Value::Null,
         false => Value::Bool(!name.contains('.') || name.starts_with('"')),

@@ -197,7 +197,7 @@ fn show(value: &Value, ty: &Type, context: &Context) -> String {
         return (*value == Value::Bool(true)).to_string();
     }
     if let (Value::Int(oid), true) = (value, cast::is_reg(ty)) {
-        return cast::print_reg(*oid, ty, context);
+        return cast::print_reg(*oid, ty, context.schemas());
     }
     let mut out = String::new();
     text::output(value, ty, context.io(), &mut out);
