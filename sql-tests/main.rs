@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::print_stdout,
+    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a test tells its seed, and its tasks end with its runtime"
 )]
@@ -10,6 +11,7 @@ mod cluster;
 mod crash;
 mod heal;
 mod isolation;
+mod psycopg;
 mod replicas;
 mod rest;
 mod scripts;
@@ -84,4 +86,12 @@ async fn damage_is_repaired() {
 async fn the_last_replica_stays() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&heal::the_last_one_stays(data.path()).await);
+}
+
+#[test]
+fn psycopg_works_unmodified() {
+    let sandbox = Sandbox::start();
+    if let Err(report) = psycopg::run(&sandbox) {
+        panic!("{report}");
+    }
 }

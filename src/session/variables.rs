@@ -8,7 +8,7 @@ use super::definitions::{DEFINITIONS, Definition, Kind, find};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Variables;
 use crate::plan::statement::Isolation;
-use crate::types::datetime::zone::Zone;
+use crate::types::datetime::zone::{Zone, fixed_name};
 use crate::types::settings::{DateFormat, DateOrder, DateStyle, IntervalStyle, Settings};
 
 /// The version of PostgreSQL whose behaviour clients may expect.
@@ -200,7 +200,7 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
             let zone = if lower == "default" || lower == "local" {
                 "UTC".to_owned()
             } else {
-                value
+                hours_east(&value).unwrap_or(value)
             };
             Zone::of(&zone).map_err(|_| invalid(definition, &zone))?;
             zone
@@ -301,6 +301,13 @@ fn shown_time(milliseconds: &str) -> String {
         || "0".to_owned(),
         |(size, name)| format!("{}{name}", number / size),
     )
+}
+
+/// A bare number is a zone that many hours east of Greenwich.
+fn hours_east(text: &str) -> Option<String> {
+    let hours: f64 = text.trim().parse().ok()?;
+    let known = hours.abs() < 168.0;
+    known.then(|| fixed_name((hours * 3600.0) as i32))
 }
 
 fn date_style(text: &str, now: DateStyle) -> Option<DateStyle> {
