@@ -4,6 +4,7 @@ mod cluster;
 mod crash;
 mod heal;
 mod isolation;
+mod property;
 mod replicas;
 mod rest;
 mod scripts;
@@ -78,4 +79,10 @@ async fn damage_is_repaired() {
 async fn the_last_replica_stays() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&heal::the_last_one_stays(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_are_what_is_there() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&property::models_are_what_is_there(data.path(), seed()).await);
 }
