@@ -23,7 +23,7 @@ use postgres::Postgres;
 use spec::{Case, Difference, Spec};
 
 /// Plays at a time: they wait more than they work.
-const WORKERS: usize = 8;
+const WORKERS: usize = 12;
 
 /// Silence that counts as blocked; longer when a first try differed, so that a
 /// busy machine is not taken for a difference.
@@ -102,7 +102,12 @@ fn compare(case: &Case, ours: &Transcript, theirs: &Transcript) -> Found {
         return Ok(None);
     };
     for difference in case.spec.differences.iter().filter(|d| d.concerns(case)) {
-        if ours.shows_at(place, &difference.step, &difference.outcome) {
+        if ours.shows_at(place, &difference.step, &difference.outcome)
+            && difference
+                .later
+                .iter()
+                .all(|(step, outcome)| ours.shows(place, step, outcome))
+        {
             return Ok(Some(difference.clone()));
         }
     }

@@ -1,10 +1,18 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test tells its seed, and its tasks end with its runtime"
+)]
+
 mod cluster;
 mod crash;
 mod heal;
 mod isolation;
 mod property;
+mod psycopg;
 mod replicas;
 mod rest;
 mod scripts;
@@ -85,4 +93,10 @@ async fn the_last_replica_stays() {
 async fn models_are_what_is_there() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&property::models_are_what_is_there(data.path(), seed()).await);
+#[test]
+fn psycopg_works_unmodified() {
+    let sandbox = Sandbox::start();
+    if let Err(report) = psycopg::run(&sandbox) {
+        panic!("{report}");
+    }
 }

@@ -81,6 +81,11 @@ impl Transcript {
         }
     }
 
+    /// Does a step have this outcome in a round or later?
+    pub(super) fn shows(&self, place: usize, step: &str, outcome: &str) -> bool {
+        (place..self.rounds.len()).any(|place| self.shows_at(place, step, outcome))
+    }
+
     /// The rounds up to a place, to be read.
     pub(super) fn text(&self, upto: usize) -> String {
         let mut out = String::new();
@@ -101,6 +106,7 @@ impl Transcript {
 /// A server with its sessions, which stay from one play to the next.
 pub(super) struct Stage {
     server: Server,
+    admin: Option<Connected>,
     sessions: BTreeMap<String, Session>,
 }
 
@@ -123,6 +129,7 @@ impl Stage {
     pub(super) fn new(server: Server) -> Stage {
         Stage {
             server,
+            admin: None,
             sessions: BTreeMap::new(),
         }
     }
@@ -197,12 +204,17 @@ impl Stage {
         round.blocked = blocked.cloned().collect();
     }
 
+    /// A connection beside the sessions'; put back after use.
+    async fn admin(&mut self) -> Connected {
+        match self.admin.take() {
+            Some(admin) => admin,
+            None => connect(&self.server.config).await,
+        }
+    }
+
     /// Makes the tables and sees that every session is there.
     async fn prepare(&mut self, case: &Case) {
-        let mut admin = connect(&self.server.config).await;
-        for table in case.spec.tables() {
-            admin.sql(&format!("DROP TABLE IF EXISTS {table}")).await;
-        }
+        let mut admin = self.admin().await;
         for statement in &case.spec.setup {
             let answer = admin.sql(statement).await;
             assert!(
@@ -211,6 +223,7 @@ impl Stage {
                 case.spec.name
             );
         }
+        self.admin = Some(admin);
         for name in case.spec.sessions.keys() {
             if !self.sessions.contains_key(name) {
                 let client = connect(&self.server.config).await;
@@ -232,13 +245,17 @@ impl Stage {
                 self.sessions.insert(name, session);
             }
         }
-        let mut admin = connect(&self.server.config).await;
+        let mut admin = self.admin().await;
         for (number, statement) in case.spec.check.iter().enumerate() {
             let answer = admin.sql(statement).await;
             round
                 .answers
                 .insert(format!("check {}", number + 1), answer);
         }
+        for table in case.spec.tables() {
+            admin.sql(&format!("DROP TABLE IF EXISTS {table}")).await;
+        }
+        self.admin = Some(admin);
         round
     }
 }

@@ -24,7 +24,7 @@
 //! session's steps can follow each other. A step of a session that is blocked
 //! waits until the session is free, as do the client's own requests. Under
 //! `differs`, `*` stands for any level or any step; the outcome is ours at the
-//! first place where the servers differ.
+//! first place where the servers differ; `, then STEP = OUTCOME` may follow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct Difference {
     level: String,
     pub(super) step: String,
     pub(super) outcome: String,
+    /// What has to follow: step and outcome.
+    pub(super) later: Vec<(String, String)>,
     pub(super) reason: String,
 }
 
@@ -164,16 +166,21 @@ impl Spec {
     }
 }
 
-/// `LEVEL STEP = OUTCOME: REASON`
+/// `LEVEL STEP = OUTCOME[, then STEP = OUTCOME…]: REASON`
 fn difference(content: &str) -> Difference {
-    let (case, reason) = content.rsplit_once(": ").expect("a reason");
-    let (place, outcome) = case.split_once(" = ").expect("an outcome");
-    let (level, step) = place.rsplit_once(' ').expect("a level and a step");
     let own = |text: &str| text.trim().to_owned();
+    let (case, reason) = content.rsplit_once(": ").expect("a reason");
+    let mut outcomes = case.split(", then ").map(|one| {
+        let (place, outcome) = one.split_once(" = ").expect("an outcome");
+        (own(place), own(outcome))
+    });
+    let (place, outcome) = outcomes.next().expect("a first outcome");
+    let (level, step) = place.rsplit_once(' ').expect("a level and a step");
     Difference {
         level: own(level),
         step: own(step),
-        outcome: own(outcome),
+        outcome,
+        later: outcomes.collect(),
         reason: own(reason),
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
+use super::transaction::Basis;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
@@ -34,9 +35,13 @@ impl Evaluator<'_> {
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
-        let claim =
-            self.transaction
-                .claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
+        let claim = self.transaction.claim(
+            schema_claim,
+            Mode::Update,
+            Basis::Fresh,
+            Contended::Wait,
+            &patience,
+        );
         claim.await?;
         for table in tables_changed(&statement.changes) {
             self.claim_table(table, Mode::Update).await?;
@@ -47,6 +52,9 @@ impl Evaluator<'_> {
         }
         for check in &statement.checks {
             self.check_rows(check).await?;
+        }
+        for change in &statement.changes {
+            self.count_hidden_keys(change).await?;
         }
         let filling = match &statement.fill {
             Some(query) => Some(self.fill_rows(query).await?),
@@ -77,6 +85,40 @@ impl Evaluator<'_> {
             self.fill(&statement.changes, rows).await?;
         }
         Ok(count)
+    }
+
+    /// The rows of a table that gets a hidden key are numbered from 1, so its
+    /// counter goes on behind them.
+    async fn count_hidden_keys(&mut self, change: &SchemaChange) -> Result<(), Refused> {
+        let SchemaChange::DropPrimaryKey {
+            table, sequence, ..
+        } = change
+        else {
+            return Ok(());
+        };
+        // Made by this statement's transaction: counted where it was filled.
+        let Some(table) = self.schema.table(*table).cloned() else {
+            return Ok(());
+        };
+        let count = Expression {
+            kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
+                function: resolve::function("count", &[])?.function,
+                arguments: Vec::new(),
+                distinct: false,
+                filter: None,
+                order_by: Vec::new(),
+            })),
+            ty: Type::Int8,
+        };
+        let mut select = plain(vec![count], vec![table_item(&table, CHILD)], None);
+        select.grouped = true;
+        let rows = self.look(of_select(select)).await?;
+        if let Some([Value::Int(count @ 1..)]) = rows.first().map(Vec::as_slice) {
+            let counters = &self.transaction.cluster.counters;
+            counters.set(sequence.id, *count, true);
+            self.transaction.drew = true;
+        }
+        Ok(())
     }
 
     async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
@@ -238,7 +280,8 @@ impl Evaluator<'_> {
                 "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
                 table.name
             );
-            return Err(Error::new(SqlState::CHECK_VIOLATION, message).into());
+            let error = Error::new(SqlState::CHECK_VIOLATION, message);
+            return Err(error.table(&table.name).constraint(constraint).into());
         }
         Ok(())
     }

@@ -397,9 +397,12 @@ impl Worker {
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
         let id = schema.id;
+        let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
-            Ok(_) => {}
+            Ok(index) => self
+                .table_changes
+                .extend(tables.into_iter().map(|table| (table, index))),
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = refused.send(error);

@@ -26,6 +26,7 @@ mod returning;
 mod scope;
 mod select;
 mod sequence;
+mod set_call;
 mod subquery;
 mod table;
 mod typename;

@@ -62,16 +62,7 @@ fn cast_to(expression: Expression, to: &Type, strength: Strength) -> Expression 
 /// A name for a reg type: what it means depends on the schema, which is known
 /// when it is evaluated.
 fn names_an_object(value: &Value, to: &Type) -> bool {
-    let is_reg = matches!(
-        to,
-        Type::Regclass
-            | Type::Regtype
-            | Type::Regproc
-            | Type::Regnamespace
-            | Type::Regprocedure
-            | Type::Regrole
-    );
-    is_reg && matches!(value, Value::Text(text) if text.trim().parse::<u32>().is_err())
+    to.is_reg() && matches!(value, Value::Text(text) if text.trim().parse::<u32>().is_err())
 }
 
 fn literal(

@@ -36,6 +36,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// Where names of objects are looked up.
+    pub fn schemas(&self) -> [&Schema; 2] {
+        [&self.schema, &self.system]
+    }
+
     /// What reading and printing values needs to know.
     pub fn io(&self) -> Io<'_> {
         Io {

@@ -34,6 +34,10 @@ use simulated::Simulation;
 /// Worker threads of a real runtime's blocking pool.
 const BLOCKING_THREADS: usize = 64;
 
+/// Stack of each thread of a real runtime: statements nest deep, and their
+/// limits, not the stack, are to end them.
+const STACK_BYTES: usize = 8 << 20;
+
 /// What a process gets from outside. Cheap to clone.
 #[derive(Clone)]
 pub struct Runtime(Source);
@@ -81,6 +85,7 @@ impl Runtime {
                     .enable_all()
                     .max_blocking_threads(BLOCKING_THREADS)
                     .thread_name("pyql")
+                    .thread_stack_size(STACK_BYTES)
                     .build()?;
                 Ok(runtime.block_on(future))
             }

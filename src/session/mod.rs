@@ -6,6 +6,7 @@
 mod block;
 mod copy;
 mod cursor;
+mod definitions;
 mod utility;
 pub mod variables;
 
@@ -385,6 +386,10 @@ impl Session {
             Statement::Transaction(statement) => self.transaction(statement).await,
             Statement::Session(statement) => self.utility(statement).await,
             Statement::Admin(statement) => self.admin(statement).await,
+            Statement::Maintenance { tag: "VACUUM" } if self.in_block() => {
+                let message = "VACUUM cannot run inside a transaction block";
+                Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
+            }
             Statement::Maintenance { tag } => Ok(done(*tag)),
             Statement::Nothing { tag, notice } => {
                 if let Some(message) = notice {

@@ -6,6 +6,7 @@ use super::{Prepared, Reply, Session, Tag, done};
 use crate::catalog::UserKind;
 use crate::dispatch::claim::{ClaimKey, Contended, Mode};
 use crate::dispatch::evaluate::Evaluator;
+use crate::dispatch::transaction::Basis;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
@@ -71,9 +72,7 @@ impl Session {
             lower.as_str(),
             "transaction_isolation" | "transaction_read_only"
         ) {
-            return Err(Error::unsupported(format!(
-                "SET {lower} (use SET TRANSACTION)"
-            )));
+            return self.set_mode(&lower, value);
         }
         let before = self.variables.clone();
         self.variables.set(name, value)?;
@@ -211,7 +210,7 @@ impl Session {
                 let patience = evaluator.patience.clone();
                 evaluator
                     .transaction
-                    .claim(key, mode, None, contended, &patience)
+                    .claim(key, mode, Basis::Fresh, contended, &patience)
                     .await?;
             }
             Ok(())

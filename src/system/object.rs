@@ -4,7 +4,7 @@ use crate::catalog::schema::{
     Column, ForeignKey, IndexColumn, IndexKey, Namespace, PrimaryKey, Schema, Sequence, Table,
 };
 use crate::plan::function::names;
-pub(super) use crate::plan::function::names::{DATABASE_OWNER_ROLE, SYSTEM_ROLE};
+pub(crate) use crate::plan::function::names::{DATABASE_OWNER_ROLE, SYSTEM_ROLE};
 use crate::types::Type;
 use crate::types::id::{ColumnId, ObjectId};
 
@@ -12,33 +12,33 @@ use super::{View, relation};
 
 /// A table or system relation.
 #[derive(Clone, Copy)]
-pub(super) struct Shown<'a> {
-    pub table: &'a Table,
+pub(crate) struct Shown<'a> {
+    pub(crate) table: &'a Table,
     /// `r` or `v`.
-    pub kind: char,
-    pub owner: u32,
+    pub(crate) kind: char,
+    pub(crate) owner: u32,
 }
 
 impl Shown<'_> {
-    pub(super) fn oid(&self) -> u32 {
+    pub(crate) fn oid(&self) -> u32 {
         self.table.id.0
     }
 
-    pub(super) fn namespace(&self) -> u32 {
+    pub(crate) fn namespace(&self) -> u32 {
         names::namespace_oid(self.table.namespace)
     }
 
-    pub(super) fn is_system(&self) -> bool {
+    pub(crate) fn is_system(&self) -> bool {
         self.table.namespace != Namespace::Public
     }
 
-    pub(super) fn columns(&self) -> impl Iterator<Item = &Column> {
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &Column> {
         self.table.columns.iter().filter(|column| !column.hidden)
     }
 }
 
 /// The tables of the data cluster, then the system's relations.
-pub(super) fn relations(view: &View) -> impl Iterator<Item = Shown<'_>> {
+pub(crate) fn relations(view: &View) -> impl Iterator<Item = Shown<'_>> {
     let system = relation::all().iter().map(|relation| Shown {
         table: &relation.table,
         kind: relation.kind,
@@ -48,7 +48,7 @@ pub(super) fn relations(view: &View) -> impl Iterator<Item = Shown<'_>> {
 }
 
 /// The tables of the data cluster.
-pub(super) fn tables(view: &View) -> impl Iterator<Item = Shown<'_>> {
+pub(crate) fn tables(view: &View) -> impl Iterator<Item = Shown<'_>> {
     let owner = view.owner();
     let tables = view.schema.tables.values();
     tables.map(move |table| Shown {
@@ -59,7 +59,7 @@ pub(super) fn tables(view: &View) -> impl Iterator<Item = Shown<'_>> {
 }
 
 /// The sequences that a client may see.
-pub(super) fn sequences(schema: &Schema) -> impl Iterator<Item = &Sequence> {
+pub(crate) fn sequences(schema: &Schema) -> impl Iterator<Item = &Sequence> {
     let sequences = schema.sequences.values();
     sequences
         .map(|sequence| &**sequence)
@@ -67,20 +67,20 @@ pub(super) fn sequences(schema: &Schema) -> impl Iterator<Item = &Sequence> {
 }
 
 /// An index, the primary key's included.
-pub(super) struct ShownIndex<'a> {
-    pub id: ObjectId,
-    pub name: &'a str,
-    pub primary: bool,
-    pub unique: bool,
+pub(crate) struct ShownIndex<'a> {
+    pub(crate) id: ObjectId,
+    pub(crate) name: &'a str,
+    pub(crate) primary: bool,
+    pub(crate) unique: bool,
     /// Belongs to a constraint.
-    pub constraint: bool,
-    pub nulls_not_distinct: bool,
-    pub columns: Vec<IndexColumn>,
-    pub predicate: Option<&'a str>,
+    pub(crate) constraint: bool,
+    pub(crate) nulls_not_distinct: bool,
+    pub(crate) columns: Vec<IndexColumn>,
+    pub(crate) predicate: Option<&'a str>,
 }
 
 /// The indexes of a table, the primary key's first.
-pub(super) fn indexes(table: &Table) -> Vec<ShownIndex<'_>> {
+pub(crate) fn indexes(table: &Table) -> Vec<ShownIndex<'_>> {
     let mut shown = Vec::new();
     if let PrimaryKey::Declared { id, name, columns } = &table.key {
         let plain = |id: &ColumnId| IndexColumn {
@@ -114,7 +114,7 @@ pub(super) fn indexes(table: &Table) -> Vec<ShownIndex<'_>> {
 
 impl ShownIndex<'_> {
     /// The columns by number; 0 stands for an expression.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = i64> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i64> {
         self.columns.iter().map(|column| match &column.key {
             IndexKey::Column(id) => id.0.into(),
             IndexKey::Expression(..) => 0,
@@ -131,7 +131,7 @@ impl ShownIndex<'_> {
     }
 
     /// Name and type of each column, as `pg_attribute` has them.
-    pub(super) fn attributes(&self, table: &Table) -> Vec<(String, Type)> {
+    pub(crate) fn attributes(&self, table: &Table) -> Vec<(String, Type)> {
         let attributes = self.columns.iter().map(|column| match &column.key {
             IndexKey::Column(id) => match table.column(*id) {
                 Some(column) => (column.name.clone(), column.ty.clone()),
@@ -162,7 +162,7 @@ fn expression_name(text: &str) -> String {
 }
 
 /// The unique index that a foreign key refers to.
-pub(super) fn referenced_index<'a>(schema: &'a Schema, key: &ForeignKey) -> Option<ShownIndex<'a>> {
+pub(crate) fn referenced_index<'a>(schema: &'a Schema, key: &ForeignKey) -> Option<ShownIndex<'a>> {
     let parent = schema.table(key.parent)?;
     let mut wanted = key.parent_columns.clone();
     wanted.sort_unstable();

@@ -12,21 +12,21 @@ use crate::plan::function::{names, oids};
 use crate::types::{Type, Value};
 
 /// One line of the list.
-pub(super) struct Described {
-    pub oid: u32,
-    pub name: &'static str,
-    pub length: i64,
-    pub by_value: bool,
-    pub kind: char,
-    pub category: char,
-    pub preferred: bool,
-    pub element: u32,
-    pub array: u32,
-    pub align: char,
-    pub storage: char,
-    pub collation: u32,
+pub(crate) struct Described {
+    pub(crate) oid: u32,
+    pub(crate) name: &'static str,
+    pub(crate) length: i64,
+    pub(crate) by_value: bool,
+    pub(crate) kind: char,
+    pub(crate) category: char,
+    pub(crate) preferred: bool,
+    pub(crate) element: u32,
+    pub(crate) array: u32,
+    pub(crate) align: char,
+    pub(crate) storage: char,
+    pub(crate) collation: u32,
     /// Subscript, input, output, receive, send, typmodin, typmodout, analyze.
-    pub functions: [u32; 8],
+    pub(crate) functions: [u32; 8],
 }
 
 static TYPES: LazyLock<Vec<Described>> = LazyLock::new(|| {
@@ -65,7 +65,7 @@ fn read(line: &'static str) -> Option<Described> {
 }
 
 /// Every type of ours but arrays.
-pub(super) fn plain() -> impl Iterator<Item = Type> {
+pub(crate) fn plain() -> impl Iterator<Item = Type> {
     let types = TYPES
         .iter()
         .filter_map(|described| Type::from_oid(described.oid));
@@ -73,14 +73,14 @@ pub(super) fn plain() -> impl Iterator<Item = Type> {
 }
 
 /// The facts on a type.
-pub(super) fn described(ty: &Type) -> &'static Described {
+pub(crate) fn described(ty: &Type) -> &'static Described {
     let oid = ty.oid();
     let found = TYPES.iter().find(|described| described.oid == oid);
     found.unwrap_or(&TYPES[0])
 }
 
 /// The oid of a type by the name that signatures have; 0 if unknown.
-pub(super) fn oid_named(name: &str) -> u32 {
+pub(crate) fn oid_named(name: &str) -> u32 {
     let name = name.trim_matches('"');
     let listed = TYPES.iter().find(|described| described.name == name);
     match (names::type_named(name), listed) {
@@ -119,7 +119,7 @@ const COLUMNS: &[&str] = &[
     "typcollation",
 ];
 
-pub(super) fn types(_: &View) -> Rows {
+pub(crate) fn types(_: &View) -> Rows {
     let namespace = oid(names::namespace_oid(Namespace::PgCatalog));
     let row = |described: &Described| {
         let mut functions = described.functions.iter().map(|function| oid(*function));
@@ -200,7 +200,7 @@ const OPERATOR_FAMILIES: [(u32, &str); 17] = [
 const BTREE: u32 = 403;
 
 /// The class by which an index orders a type.
-pub(super) fn operator_class(ty: &Type) -> u32 {
+pub(crate) fn operator_class(ty: &Type) -> u32 {
     let wanted = match ty {
         // Varchar is text to an index.
         Type::Varchar(_) => Type::Text.oid(),
@@ -211,7 +211,7 @@ pub(super) fn operator_class(ty: &Type) -> u32 {
     found.map_or(0, |class| class.0)
 }
 
-pub(super) fn operator_classes(_: &View) -> Rows {
+pub(crate) fn operator_classes(_: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "oid",
         "opcmethod",
@@ -239,7 +239,7 @@ pub(super) fn operator_classes(_: &View) -> Rows {
     Rows::new(COLUMNS, OPERATOR_CLASSES.iter().map(row).collect())
 }
 
-pub(super) fn operator_families(_: &View) -> Rows {
+pub(crate) fn operator_families(_: &View) -> Rows {
     let row = |(number, name): &(u32, &str)| {
         let namespace = names::namespace_oid(Namespace::PgCatalog);
         vec![

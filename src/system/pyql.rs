@@ -8,7 +8,7 @@ use crate::catalog::schema::Namespace;
 use crate::types::{Row, Type, Value};
 
 /// The relations of schema `pyql`.
-pub(super) fn relations() -> Vec<Relation> {
+pub(crate) fn relations() -> Vec<Relation> {
     let relation = |oid, name, columns: Vec<(&str, Type)>, source| {
         Relation::new(oid, Namespace::Pyql, name, &columns, source)
     };

@@ -12,30 +12,30 @@ use crate::types::id::{ColumnId, TableId};
 use crate::types::{Row, Type, Value};
 
 /// A relation of the system: what it is called, its columns, its rows.
-pub(super) struct Relation {
-    pub table: Table,
+pub(crate) struct Relation {
+    pub(crate) table: Table,
     /// `pg_class.relkind`: `r`, or `v` where PostgreSQL has a view.
-    pub kind: char,
-    pub source: Source,
+    pub(crate) kind: char,
+    pub(crate) source: Source,
 }
 
 /// Gives a relation's rows.
-pub(super) type Source = fn(&View) -> Rows;
+pub(crate) type Source = fn(&View) -> Rows;
 
 /// Rows by some of the columns; the others hold NULL or, where that is not
 /// allowed, their type's zero.
-pub(super) struct Rows {
-    pub columns: &'static [&'static str],
-    pub rows: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Rows {
-    pub(super) const NONE: Rows = Rows {
+    pub(crate) const NONE: Rows = Rows {
         columns: &[],
         rows: Vec::new(),
     };
 
-    pub(super) fn new(columns: &'static [&'static str], rows: Vec<Row>) -> Rows {
+    pub(crate) fn new(columns: &'static [&'static str], rows: Vec<Row>) -> Rows {
         Rows { columns, rows }
     }
 }
@@ -48,13 +48,13 @@ static ALL: LazyLock<Vec<Relation>> = LazyLock::new(|| {
 });
 
 /// All of them.
-pub(super) fn all() -> &'static [Relation] {
+pub(crate) fn all() -> &'static [Relation] {
     &ALL
 }
 
 impl Relation {
     /// With columns in order, none of which refuses NULL.
-    pub(super) fn new(
+    pub(crate) fn new(
         oid: u32,
         namespace: Namespace,
         name: &str,
@@ -70,7 +70,7 @@ impl Relation {
     }
 
     /// The rows in full width.
-    pub(super) fn rows(&self, view: &View) -> Vec<Row> {
+    pub(crate) fn rows(&self, view: &View) -> Vec<Row> {
         let Rows { columns, rows } = (self.source)(view);
         if columns.is_empty() {
             return rows;
@@ -129,42 +129,48 @@ fn table(oid: u32, namespace: Namespace, name: &str, columns: Vec<(&str, Type, b
     }
 }
 
-/// A relation's name, oid and kind, and its columns' names and types.
-type Described<'a> = (&'a str, u32, char, Vec<(&'a str, Type, bool)>);
-
 /// Reads descriptions: a line `name oid kind`, then indented lines of
 /// `column type` with `!` after the type of what is never NULL.
-pub(super) fn described(
+pub(crate) fn described(
     text: &str,
     namespace: Namespace,
     source: impl Fn(&str) -> Source,
 ) -> Vec<Relation> {
-    let mut relations: Vec<Described<'_>> = Vec::new();
+    let mut headings: Vec<Heading<'_>> = Vec::new();
     for line in text.lines() {
         if let Some(columns) = line.strip_prefix("  ") {
-            let (_, _, _, list) = relations.last_mut().expect("columns follow a name");
-            list.extend(
-                columns
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|c| !c.is_empty())
-                    .map(column),
-            );
+            let heading = headings.last_mut().expect("columns follow a name");
+            let columns = columns.split(',').map(str::trim);
+            heading
+                .columns
+                .extend(columns.filter(|text| !text.is_empty()).map(column));
             continue;
         }
         let words: Vec<&str> = line.split(' ').collect();
         let [name, oid, kind] = words.as_slice() else {
             unreachable!("the descriptions are constant: {line}")
         };
-        let oid = oid.parse().expect("an oid is a number");
-        relations.push((name, oid, if *kind == "v" { 'v' } else { 'r' }, Vec::new()));
+        headings.push(Heading {
+            name,
+            oid: oid.parse().expect("an oid is a number"),
+            kind: if *kind == "v" { 'v' } else { 'r' },
+            columns: Vec::new(),
+        });
     }
-    let relation = |(name, oid, kind, columns)| Relation {
-        table: table(oid, namespace, name, columns),
-        kind,
-        source: source(name),
+    let relation = |heading: Heading<'_>| Relation {
+        source: source(heading.name),
+        kind: heading.kind,
+        table: table(heading.oid, namespace, heading.name, heading.columns),
     };
-    relations.into_iter().map(relation).collect()
+    headings.into_iter().map(relation).collect()
+}
+
+/// A described relation while its columns are read.
+struct Heading<'a> {
+    name: &'a str,
+    oid: u32,
+    kind: char,
+    columns: Vec<(&'a str, Type, bool)>,
 }
 
 fn column(text: &str) -> (&str, Type, bool) {

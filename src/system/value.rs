@@ -4,40 +4,40 @@ use std::sync::Arc;
 
 use crate::types::{Array, Type, Value};
 
-pub(super) fn int(number: u64) -> Value {
+pub(crate) fn int(number: u64) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-pub(super) fn oid(oid: u32) -> Value {
+pub(crate) fn oid(oid: u32) -> Value {
     Value::Int(oid.into())
 }
 
 /// The one-byte type.
-pub(super) fn letter(letter: char) -> Value {
+pub(crate) fn letter(letter: char) -> Value {
     Value::text(letter.to_string())
 }
 
-pub(super) fn optional(text: Option<&str>) -> Value {
+pub(crate) fn optional(text: Option<&str>) -> Value {
     text.map_or(Value::Null, Value::text)
 }
 
 /// What information_schema says for a truth.
-pub(super) fn yes_or_no(yes: bool) -> Value {
+pub(crate) fn yes_or_no(yes: bool) -> Value {
     Value::text(if yes { "YES" } else { "NO" })
 }
 
-pub(super) fn list(element: Type, values: impl IntoIterator<Item = Value>) -> Value {
+pub(crate) fn list(element: Type, values: impl IntoIterator<Item = Value>) -> Value {
     Value::Array(Arc::new(Array::one_dimensional(
         element,
         values.into_iter().collect(),
     )))
 }
 
-pub(super) fn int2_vector(values: impl IntoIterator<Item = i64>) -> Value {
+pub(crate) fn int2_vector(values: impl IntoIterator<Item = i64>) -> Value {
     vector(Type::Int2, values)
 }
 
-pub(super) fn oid_vector(values: impl IntoIterator<Item = u32>) -> Value {
+pub(crate) fn oid_vector(values: impl IntoIterator<Item = u32>) -> Value {
     vector(Type::Oid, values.into_iter().map(i64::from))
 }
 

@@ -95,16 +95,7 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
             json::validate(text)?;
             Value::Json(text.into())
         }
-        Type::Jsonb => {
-            let [version] = take(input)?;
-            if version != JSONB_VERSION {
-                return Err(Error::new(
-                    SqlState::INTERNAL_ERROR,
-                    format!("unsupported jsonb version number {version}"),
-                ));
-            }
-            Value::Jsonb(json::canonical(take_text(input)?)?)
-        }
+        Type::Jsonb => receive_jsonb(input)?,
         Type::Array(element) => Value::Array(receive_array(input, element)?.into()),
         Type::Int2Vector => Value::Array(receive_array(input, &Type::Int2)?.into()),
         Type::OidVector => Value::Array(receive_array(input, &Type::Oid)?.into()),
@@ -113,6 +104,17 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         }
         Type::Void => Value::text(take_text(input)?),
     })
+}
+
+fn receive_jsonb(input: &mut &[u8]) -> Result<Value> {
+    let [version] = take(input)?;
+    if version != JSONB_VERSION {
+        return Err(Error::new(
+            SqlState::INTERNAL_ERROR,
+            format!("unsupported jsonb version number {version}"),
+        ));
+    }
+    Ok(Value::Jsonb(json::canonical(take_text(input)?)?))
 }
 
 /// Appends a value in binary format; nothing for NULL.

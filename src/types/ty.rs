@@ -264,6 +264,19 @@ impl Type {
         )
     }
 
+    /// An oid that prints as the name of what it numbers.
+    pub fn is_reg(&self) -> bool {
+        matches!(
+            self,
+            Type::Regclass
+                | Type::Regtype
+                | Type::Regproc
+                | Type::Regnamespace
+                | Type::Regprocedure
+                | Type::Regrole
+        )
+    }
+
     pub fn is_integer(&self) -> bool {
         matches!(self, Type::Int2 | Type::Int4 | Type::Int8)
     }

@@ -141,6 +141,18 @@ fn failed(error: rusqlite::Error) -> Failure {
             SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
             "bigint out of range",
         )),
+        (ErrorCode::Unknown, Some("argument of ntile must be a positive integer")) => {
+            Failure::Statement(Error::new(
+                SqlState(*b"22014"),
+                "argument of ntile must be greater than zero",
+            ))
+        }
+        (ErrorCode::Unknown, Some("second argument to nth_value must be a positive integer")) => {
+            Failure::Statement(Error::new(
+                SqlState(*b"22016"),
+                "argument of nth_value must be greater than zero",
+            ))
+        }
         (ErrorCode::Unknown, Some(text)) => Failure::Statement(Error::internal(format!(
             "the engine stopped the query: {text}"
         ))),

@@ -160,7 +160,7 @@ fn to_hex(value: &Value) -> String {
     out
 }
 
-/// Reads what [`encode`] made of an array or record; `None` for other text.
+/// Reads what [`encode()`] made of an array or record; `None` for other text.
 pub(super) fn from_hex(text: &str) -> Option<Value> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
     let mut bytes = Vec::with_capacity(text.len() / 2);

@@ -1,7 +1,6 @@
 //! Calls: functions, aggregates, window functions.
 
 use super::Binder;
-use super::scope::Clause;
 use crate::error::{Result, SqlState};
 use crate::plan::coerce::Strength;
 use crate::plan::expression::{Aggregate, Expression, ExpressionKind};
@@ -33,12 +32,8 @@ impl Binder<'_> {
                 format!("window function {name} requires an OVER clause"),
             ));
         }
-        let listed = self
-            .scopes
-            .last()
-            .is_some_and(|scope| scope.clause == Clause::Targets);
-        if resolved.function.is_set() && (!listed || resolved.result == Type::Record) {
-            return self.unsupported("a set-returning function outside of FROM", place);
+        if resolved.function.is_set() {
+            self.note_set_call(place)?;
         }
         self.only_plain(call, &name, place)?;
         self.call_at(resolved, arguments, &argument_places(call))

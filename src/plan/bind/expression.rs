@@ -184,9 +184,19 @@ impl Binder<'_> {
             Node::NullIf(left, right) => self.null_if(left, right, place),
             Node::Array(elements) => self.array(elements, None, place),
             Node::Subscript { operand, index } => {
+                let (mut operand, mut chain) = (operand, vec![index]);
+                while let Node::Subscript {
+                    operand: inner,
+                    index,
+                } = &operand.node
+                {
+                    chain.push(index);
+                    operand = inner;
+                }
                 let array = self.array_operand(operand)?;
-                let index = self.subscript(index)?;
-                Ok(subscripted(array, index))
+                let indexes = chain.into_iter().rev();
+                let indexes: Result<_> = indexes.map(|index| self.subscript(index)).collect();
+                Ok(subscripted(array, indexes?))
             }
             Node::Slice {
                 operand,
@@ -449,12 +459,7 @@ impl Binder<'_> {
 }
 
 /// `a[i][j]` is one subscript of two indexes.
-fn subscripted(array: Expression, index: Expression) -> Expression {
-    let (array, mut indexes) = match array.kind {
-        ExpressionKind::Subscript { array, indexes } => (*array, indexes),
-        kind => (Expression { kind, ty: array.ty }, Vec::new()),
-    };
-    indexes.push(index);
+fn subscripted(array: Expression, indexes: Vec<Expression>) -> Expression {
     let ty = match &array.ty {
         Type::Array(element) => element.as_ref().clone(),
         Type::Int2Vector => Type::Int2,

@@ -22,6 +22,8 @@ pub(super) struct Scope {
     /// We stand inside an aggregate's arguments.
     pub(super) in_aggregate: bool,
     pub(super) in_window: bool,
+    /// Where its select list first calls a function that yields rows.
+    pub(super) set_call: Option<Place>,
     /// Where columns were first named outside of aggregates.
     pub(super) uses: HashMap<(RelationId, usize), (Place, String)>,
     pub(super) windows: Vec<(String, WindowSpec)>,

@@ -81,6 +81,7 @@ impl Binder<'_> {
         } else {
             None
         };
+        self.check_set_calls(&targets.expressions, grouped)?;
         let locks = self.locks(query, &from, summary)?;
         let body = BoundSelect {
             distinct,

@@ -28,15 +28,7 @@ pub fn cast(
 }
 
 pub(crate) fn is_reg(ty: &Type) -> bool {
-    matches!(
-        ty,
-        Type::Regclass
-            | Type::Regtype
-            | Type::Regproc
-            | Type::Regnamespace
-            | Type::Regprocedure
-            | Type::Regrole
-    )
+    ty.is_reg()
 }
 
 fn cast_reg(

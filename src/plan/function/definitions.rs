@@ -4,7 +4,7 @@ use super::arguments::{boolean, int, text};
 use super::definition::{Definition, scalar};
 use super::pretty::pretty;
 use super::string::quote_identifier;
-use super::{Call, Function, FunctionRef, Returns, names, oids, registry};
+use super::{Call, Function, FunctionRef, Parameter, Returns, names, oids, registry};
 use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Value;
@@ -79,12 +79,16 @@ fn taken(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         .arguments
         .iter()
         .enumerate()
-        .map(
-            |(place, parameter)| match function.variadic && place == last {
-                true => format!("VARIADIC {parameter}[]"),
-                false => parameter.to_string(),
-            },
-        );
+        .map(|(place, parameter)| {
+            let shown = match parameter {
+                Parameter::Of(ty) => names::type_name(ty),
+                other => other.to_string(),
+            };
+            match function.variadic && place == last {
+                true => format!("VARIADIC {shown}[]"),
+                false => shown,
+            }
+        });
     Ok(Value::text(shown.collect::<Vec<_>>().join(", ")))
 }
 

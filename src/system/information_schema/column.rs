@@ -40,7 +40,7 @@ const COLUMNS: &[&str] = &[
     "identity_minimum",
 ];
 
-pub(super) fn columns(view: &View) -> Rows {
+pub(crate) fn columns(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::relations(view) {
         for column in shown.columns() {
@@ -103,6 +103,9 @@ fn identity(view: &View, column: &Column) -> Row {
 /// The most bytes of a text without a limit.
 const OCTETS_MAX: i64 = 1 << 30;
 
+/// Digits behind a second, unless limited.
+const SECOND_DIGITS: u8 = 6;
+
 /// The most bytes of one character.
 const CHARACTER_OCTETS: i64 = 4;
 
@@ -113,16 +116,7 @@ fn type_facts(ty: &Type) -> Row {
         Type::Array(_) | Type::Int2Vector | Type::OidVector => "ARRAY".to_owned(),
         _ => names::type_name(ty),
     };
-    let mut facts = vec![Value::text(name)];
-    facts.extend(sizes(ty).map(|fact| fact.map_or(Value::Null, Value::Int)));
-    facts
-}
-
-/// Character length and octets, numeric precision, radix and scale, digits of a second.
-fn sizes(ty: &Type) -> [Option<i64>; 6] {
-    const NONE: [Option<i64>; 6] = [None; 6];
-    let number = |precision, radix, scale| [None, None, precision, Some(radix), scale, None];
-    match ty {
+    let facts: [Option<i64>; 6] = match ty {
         Type::Varchar(Some(n)) | Type::Char(Some(n)) => {
             let n = i64::from(*n);
             [Some(n), Some(n * CHARACTER_OCTETS), None, None, None, None]
@@ -131,26 +125,27 @@ fn sizes(ty: &Type) -> [Option<i64>; 6] {
             [None, Some(OCTETS_MAX), None, None, None, None]
         }
         Type::Int2 | Type::Int4 | Type::Int8 => {
-            number(Some(i64::from(ty.length()) * 8), 2, Some(0))
+            let bits = i64::from(ty.length()) * 8;
+            [None, None, Some(bits), Some(2), Some(0), None]
         }
-        Type::Float4 => number(Some(24), 2, None),
-        Type::Float8 => number(Some(53), 2, None),
+        Type::Float4 => [None, None, Some(24), Some(2), None, None],
+        Type::Float8 => [None, None, Some(53), Some(2), None, None],
         Type::Numeric(limits) => {
             let precision = limits.map(|(precision, _)| precision.into());
-            number(precision, 10, limits.map(|(_, scale)| scale.into()))
+            let scale = limits.map(|(_, scale)| scale.into());
+            [None, None, precision, Some(10), scale, None]
         }
         Type::Date => [None, None, None, None, None, Some(0)],
         Type::Time(digits)
         | Type::Timestamp(digits)
         | Type::Timestamptz(digits)
-        | Type::Interval(digits) => [
-            None,
-            None,
-            None,
-            None,
-            None,
-            Some(digits.unwrap_or(6).into()),
-        ],
-        _ => NONE,
-    }
+        | Type::Interval(digits) => {
+            let digits = digits.unwrap_or(SECOND_DIGITS);
+            [None, None, None, None, None, Some(digits.into())]
+        }
+        _ => [None; 6],
+    };
+    let mut row = vec![Value::text(name)];
+    row.extend(facts.map(|fact| fact.map_or(Value::Null, Value::Int)));
+    row
 }

@@ -20,7 +20,7 @@ fn named(view: &View, name: &str) -> Row {
     vec![catalog, schema, Value::text(name)]
 }
 
-pub(super) fn table_constraints(view: &View) -> Rows {
+pub(crate) fn table_constraints(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -87,7 +87,7 @@ fn not_null_name(shown: Shown<'_>, column: &Column) -> String {
     format!("2200_{}_{}_not_null", shown.oid(), column.id.0)
 }
 
-pub(super) fn checks(view: &View) -> Rows {
+pub(crate) fn checks(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -117,8 +117,14 @@ struct Key<'a> {
     parent: Option<Parent<'a>>,
 }
 
-/// A parent, its columns in the foreign key's order, and their places in its key.
-type Parent<'a> = (&'a Table, Vec<ColumnId>, Vec<Option<usize>>);
+/// What a foreign key refers to.
+struct Parent<'a> {
+    table: &'a Table,
+    /// In the foreign key's order.
+    columns: Vec<ColumnId>,
+    /// Where each stands in the parent's key.
+    places: Vec<Option<usize>>,
+}
 
 fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
     let mut keys = Vec::new();
@@ -146,7 +152,11 @@ fn keys<'a>(view: &'a View, table: &'a Table) -> Vec<Key<'a>> {
         keys.push(Key {
             name: &key.name,
             columns: key.columns.clone(),
-            parent: parent.map(|parent| (&**parent, key.parent_columns.clone(), places)),
+            parent: parent.map(|table| Parent {
+                table,
+                columns: key.parent_columns.clone(),
+                places,
+            }),
         });
     }
     keys
@@ -158,7 +168,7 @@ fn name_of(table: &Table, id: ColumnId) -> Value {
         .map_or(Value::Null, |column| Value::text(column.name.as_str()))
 }
 
-pub(super) fn key_columns(view: &View) -> Rows {
+pub(crate) fn key_columns(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",
@@ -175,7 +185,7 @@ pub(super) fn key_columns(view: &View) -> Rows {
     for shown in object::tables(view) {
         for key in keys(view, shown.table) {
             for (place, id) in key.columns.iter().enumerate() {
-                let of_parent = key.parent.as_ref().and_then(|(_, _, places)| places[place]);
+                let of_parent = key.parent.as_ref().and_then(|parent| parent.places[place]);
                 let mut row = named(view, key.name);
                 row.extend(named(view, &shown.table.name));
                 row.extend([
@@ -191,7 +201,7 @@ pub(super) fn key_columns(view: &View) -> Rows {
 }
 
 /// The columns that constraints are about: a foreign key's are its parent's.
-pub(super) fn column_usage(view: &View) -> Rows {
+pub(crate) fn column_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -211,7 +221,7 @@ pub(super) fn column_usage(view: &View) -> Rows {
         };
         for key in keys(view, shown.table) {
             let (table, columns) = match &key.parent {
-                Some((parent, columns, _)) => (*parent, columns),
+                Some(parent) => (parent.table, &parent.columns),
                 None => (shown.table, &key.columns),
             };
             columns.iter().for_each(|id| add(table, *id, key.name));
@@ -225,7 +235,7 @@ pub(super) fn column_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub(super) fn table_usage(view: &View) -> Rows {
+pub(crate) fn table_usage(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -240,7 +250,7 @@ pub(super) fn table_usage(view: &View) -> Rows {
             let table = key
                 .parent
                 .as_ref()
-                .map_or(shown.table, |(parent, _, _)| *parent);
+                .map_or(shown.table, |parent| parent.table);
             let mut row = named(view, &table.name);
             row.extend(named(view, key.name));
             rows.push(row);
@@ -249,7 +259,7 @@ pub(super) fn table_usage(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub(super) fn referential(view: &View) -> Rows {
+pub(crate) fn referential(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "constraint_catalog",
         "constraint_schema",

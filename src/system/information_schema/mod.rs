@@ -35,7 +35,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("views", table::views),
 ];
 
-pub(super) fn relations() -> Vec<Relation> {
+pub(crate) fn relations() -> Vec<Relation> {
     let text = include_str!("../columns/information_schema.txt");
     described(text, Namespace::InformationSchema, |name| {
         let mut sources = SOURCES.iter();

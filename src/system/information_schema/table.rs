@@ -9,18 +9,18 @@ use crate::catalog::schema::Namespace;
 use crate::plan::function::names;
 use crate::types::{Type, Value};
 
-pub(super) fn catalog_name(view: &View) -> Rows {
+pub(crate) fn catalog_name(view: &View) -> Rows {
     Rows::new(&["catalog_name"], vec![vec![catalog(view)]])
 }
 
-pub(super) fn enabled_roles(view: &View) -> Rows {
+pub(crate) fn enabled_roles(view: &View) -> Rows {
     Rows::new(
         &["role_name"],
         vec![vec![Value::text(view.user.name.as_str())]],
     )
 }
 
-pub(super) fn schemata(view: &View) -> Rows {
+pub(crate) fn schemata(view: &View) -> Rows {
     let schemas = [
         (Namespace::PgCatalog, SYSTEM_ROLE),
         (Namespace::Public, DATABASE_OWNER_ROLE),
@@ -40,7 +40,7 @@ pub(super) fn schemata(view: &View) -> Rows {
     )
 }
 
-pub(super) fn tables(view: &View) -> Rows {
+pub(crate) fn tables(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -67,7 +67,7 @@ pub(super) fn tables(view: &View) -> Rows {
 }
 
 /// The system's own; their definition is no SQL text, so it is NULL.
-pub(super) fn views(view: &View) -> Rows {
+pub(crate) fn views(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "table_catalog",
         "table_schema",
@@ -97,7 +97,7 @@ pub(super) fn views(view: &View) -> Rows {
     Rows::new(COLUMNS, views.map(row).collect())
 }
 
-pub(super) fn sequences(view: &View) -> Rows {
+pub(crate) fn sequences(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "sequence_catalog",
         "sequence_schema",
@@ -144,7 +144,7 @@ pub(super) fn sequences(view: &View) -> Rows {
 }
 
 /// Who sees a data cluster may do everything in it.
-pub(super) fn privileges(view: &View) -> Rows {
+pub(crate) fn privileges(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "grantor",
         "grantee",
@@ -188,7 +188,7 @@ pub(super) fn privileges(view: &View) -> Rows {
     Rows::new(COLUMNS, rows)
 }
 
-pub(super) fn character_sets(view: &View) -> Rows {
+pub(crate) fn character_sets(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "character_set_name",
         "character_repertoire",
@@ -208,7 +208,7 @@ pub(super) fn character_sets(view: &View) -> Rows {
     Rows::new(COLUMNS, vec![row])
 }
 
-pub(super) fn collations(view: &View) -> Rows {
+pub(crate) fn collations(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "collation_catalog",
         "collation_schema",

@@ -15,7 +15,7 @@ const BTREE: u32 = 403;
 /// `pg_class.reltuples` of a relation that nobody has counted.
 const NEVER_ANALYZED: f64 = -1.0;
 
-pub(super) fn classes(view: &View) -> Rows {
+pub(crate) fn classes(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::relations(view) {
         rows.push(table_row(view, shown));
@@ -140,7 +140,7 @@ const ATTRIBUTE_COLUMNS: &[&str] = &[
     "attndims",
 ];
 
-pub(super) fn attributes(view: &View) -> Rows {
+pub(crate) fn attributes(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::relations(view) {
         for column in shown.columns() {
@@ -206,7 +206,7 @@ fn default_oid(table: u32, column: &Column) -> u32 {
     ABOVE | (table << 11) | u32::from(column.id.0)
 }
 
-pub(super) fn defaults(view: &View) -> Rows {
+pub(crate) fn defaults(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::tables(view) {
         for column in shown.columns() {
@@ -243,7 +243,7 @@ const INDEX_COLUMNS: &[&str] = &[
     "indpred",
 ];
 
-pub(super) fn indexes(view: &View) -> Rows {
+pub(crate) fn indexes(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::tables(view) {
         for index in object::indexes(shown.table) {
@@ -293,7 +293,7 @@ const SEQUENCE_COLUMNS: &[&str] = &[
     "seqcycle",
 ];
 
-pub(super) fn sequences(view: &View) -> Rows {
+pub(crate) fn sequences(view: &View) -> Rows {
     let row = |sequence: &Sequence| {
         vec![
             oid(sequence.id.0),
@@ -312,7 +312,7 @@ pub(super) fn sequences(view: &View) -> Rows {
     )
 }
 
-pub(super) fn namespaces(_: &View) -> Rows {
+pub(crate) fn namespaces(_: &View) -> Rows {
     let schemas = [
         (Namespace::PgCatalog, object::SYSTEM_ROLE),
         (Namespace::Public, object::DATABASE_OWNER_ROLE),
@@ -330,6 +330,6 @@ pub(super) fn namespaces(_: &View) -> Rows {
 }
 
 /// Numbers of columns as an int2[].
-pub(super) fn numbers(ids: impl IntoIterator<Item = i64>) -> Value {
+pub(crate) fn numbers(ids: impl IntoIterator<Item = i64>) -> Value {
     list(Type::Int2, ids.into_iter().map(Value::Int))
 }

@@ -18,7 +18,7 @@ use crate::types::{Row, Value};
 const TABLESPACE: u32 = 1663;
 const UTF8: i64 = 6;
 
-pub(super) fn databases(view: &View) -> Rows {
+pub(crate) fn databases(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "oid",
         "datname",
@@ -61,7 +61,7 @@ fn seen(view: &View) -> Vec<&User> {
 
 const HIDDEN_PASSWORD: &str = "********";
 
-pub(super) fn roles(view: &View) -> Rows {
+pub(crate) fn roles(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "rolname",
         "rolsuper",
@@ -107,7 +107,7 @@ pub(super) fn roles(view: &View) -> Rows {
     Rows::new(COLUMNS, system.into_iter().chain(users).collect())
 }
 
-pub(super) fn users(view: &View) -> Rows {
+pub(crate) fn users(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "usename",
         "usesysid",
@@ -133,11 +133,11 @@ pub(super) fn users(view: &View) -> Rows {
 }
 
 /// No role is a member of another.
-pub(super) fn memberships(_: &View) -> Rows {
+pub(crate) fn memberships(_: &View) -> Rows {
     Rows::NONE
 }
 
-pub(super) fn settings(view: &View) -> Rows {
+pub(crate) fn settings(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "name",
         "setting",
@@ -164,7 +164,7 @@ pub(super) fn settings(view: &View) -> Rows {
 }
 
 /// The sessions of the databases that one sees.
-pub(super) fn activity(view: &View) -> Rows {
+pub(crate) fn activity(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "datid",
         "datname",

@@ -32,7 +32,7 @@ const COLUMNS: &[&str] = &[
     "conbin",
 ];
 
-pub(super) fn constraints(view: &View) -> Rows {
+pub(crate) fn constraints(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::tables(view) {
         for index in object::indexes(shown.table)
@@ -121,7 +121,7 @@ const DEPEND_COLUMNS: &[&str] = &[
 /// Sequences on their columns, and indexes on their constraints.
 ///
 /// Not told: what else depends on what; DROP finds it in the schema.
-pub(super) fn dependencies(view: &View) -> Rows {
+pub(crate) fn dependencies(view: &View) -> Rows {
     let mut rows = Vec::new();
     let row = |object: u32, class: u32, on: u32, column: u16, kind: char| {
         let zero = oid(0);

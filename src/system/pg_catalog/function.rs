@@ -10,7 +10,7 @@ use crate::plan::function::{Function, Parameter, Returns, Volatility, names, oid
 use crate::types::{Row, Type, Value};
 
 /// `pg_language.oid` of functions that are built in.
-pub(super) const INTERNAL: u32 = 12;
+pub(crate) const INTERNAL: u32 = 12;
 
 const ANY: u32 = 2276;
 const ANY_ELEMENT: u32 = 2283;
@@ -53,7 +53,7 @@ struct Described<'a> {
     result: u32,
 }
 
-pub(super) fn functions(_: &View) -> Rows {
+pub(crate) fn functions(_: &View) -> Rows {
     let own = registry::all().map(|function| described(&function));
     let support = oids::support().iter().map(|function| {
         let arguments = function
@@ -180,7 +180,7 @@ fn result(result: &Returns) -> u32 {
     }
 }
 
-pub(super) fn operators(_: &View) -> Rows {
+pub(crate) fn operators(_: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "oid",
         "oprname",

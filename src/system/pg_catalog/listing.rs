@@ -7,7 +7,7 @@ use super::super::value::optional;
 use crate::plan::function::{definitions, names};
 use crate::types::Value;
 
-pub(super) fn tables(view: &View) -> Rows {
+pub(crate) fn tables(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "schemaname",
         "tablename",
@@ -34,7 +34,7 @@ pub(super) fn tables(view: &View) -> Rows {
     Rows::new(COLUMNS, tables.map(row).collect())
 }
 
-pub(super) fn indexes(view: &View) -> Rows {
+pub(crate) fn indexes(view: &View) -> Rows {
     let mut rows = Vec::new();
     for shown in object::tables(view) {
         for index in object::indexes(shown.table) {
@@ -50,7 +50,7 @@ pub(super) fn indexes(view: &View) -> Rows {
     Rows::new(&["schemaname", "tablename", "indexname", "indexdef"], rows)
 }
 
-pub(super) fn sequences(view: &View) -> Rows {
+pub(crate) fn sequences(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "schemaname",
         "sequencename",
@@ -85,7 +85,7 @@ pub(super) fn sequences(view: &View) -> Rows {
 }
 
 /// The system's own; what they are made of is no SQL text, so their definition is NULL.
-pub(super) fn views(view: &View) -> Rows {
+pub(crate) fn views(view: &View) -> Rows {
     let views = object::relations(view).filter(|shown| shown.kind == 'v');
     let row = |shown: object::Shown<'_>| {
         vec![

@@ -49,7 +49,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_views", listing::views),
 ];
 
-pub(super) fn relations() -> Vec<Relation> {
+pub(crate) fn relations() -> Vec<Relation> {
     let text = include_str!("../columns/pg_catalog.txt");
     described(text, Namespace::PgCatalog, |name| {
         let mut sources = SOURCES.iter();

@@ -11,7 +11,7 @@ use crate::plan::function::names;
 use crate::types::Value;
 
 /// Rows are kept as the replicas keep them; PostgreSQL's names for it.
-pub(super) fn access_methods(_: &View) -> Rows {
+pub(crate) fn access_methods(_: &View) -> Rows {
     let rows = [(2, "heap", 3, 't'), (403, "btree", 330, 'i')];
     let row = |(number, name, handler, kind): (u32, &str, u32, char)| {
         vec![oid(number), Value::text(name), oid(handler), letter(kind)]
@@ -23,7 +23,7 @@ pub(super) fn access_methods(_: &View) -> Rows {
 }
 
 /// Those that COLLATE takes: all order by bytes.
-pub(super) fn collations(_: &View) -> Rows {
+pub(crate) fn collations(_: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "oid",
         "collname",
@@ -58,7 +58,7 @@ pub(super) fn collations(_: &View) -> Rows {
 }
 
 /// Every function is built in.
-pub(super) fn languages(_: &View) -> Rows {
+pub(crate) fn languages(_: &View) -> Rows {
     let row = vec![
         oid(super::function::INTERNAL),
         Value::text("internal"),
@@ -67,14 +67,14 @@ pub(super) fn languages(_: &View) -> Rows {
     Rows::new(&["oid", "lanname", "lanowner"], vec![row])
 }
 
-pub(super) fn tablespaces(_: &View) -> Rows {
+pub(crate) fn tablespaces(_: &View) -> Rows {
     let rows = [(1663, "pg_default"), (1664, "pg_global")];
     let row = |(number, name): (u32, &str)| vec![oid(number), Value::text(name), oid(SYSTEM_ROLE)];
     Rows::new(&["oid", "spcname", "spcowner"], rows.map(row).to_vec())
 }
 
 /// The casts that do not go through text; their functions have no names.
-pub(super) fn casts(_: &View) -> Rows {
+pub(crate) fn casts(_: &View) -> Rows {
     /// Below the numbers of functions that PostgreSQL lacks.
     const FIRST: u32 = 14_000;
     let types: Vec<_> = pg_type::plain().collect();
