@@ -11,6 +11,7 @@ mod cluster;
 mod crash;
 mod heal;
 mod isolation;
+mod property;
 mod psycopg;
 mod replicas;
 mod rest;
@@ -88,6 +89,10 @@ async fn the_last_replica_stays() {
     report(&heal::the_last_one_stays(data.path()).await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn models_are_what_is_there() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&property::models_are_what_is_there(data.path(), seed()).await);
 #[test]
 fn psycopg_works_unmodified() {
     let sandbox = Sandbox::start();

@@ -436,3 +436,6 @@ impl Leaving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
