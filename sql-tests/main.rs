@@ -1,7 +1,18 @@
 //! The tests that run the real program: scripts, REST, faults, comparisons.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test tells its seed, and its tasks end with its runtime"
+)]
+
 mod cluster;
+mod crash;
+mod heal;
+mod isolation;
 mod psycopg;
+mod replicas;
 mod rest;
 mod scripts;
 
@@ -30,6 +41,12 @@ async fn scripts_by_the_extended_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interleaved_sessions_as_on_postgresql() {
+    let sandbox = Sandbox::start();
+    report(&isolation::run(&sandbox).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_rest_contract() {
     let sandbox = Sandbox::start();
     report(&rest::run(&sandbox.url(), ("admin", "abcd1234")).await);
@@ -47,4 +64,34 @@ fn psycopg_works_unmodified() {
     if let Err(report) = psycopg::run(&sandbox) {
         panic!("{report}");
     }
+}
+
+/// Of the tests that draw by chance; one run may choose another.
+fn seed() -> u64 {
+    let chosen = std::env::var("PYQL_TEST_SEED").ok();
+    chosen.and_then(|seed| seed.parse().ok()).unwrap_or(1)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_nothing() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&crash::kills_lose_nothing(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_loses_nothing() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&crash::a_signal_loses_nothing(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_repaired() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&heal::damage_is_repaired(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_replica_stays() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&heal::the_last_one_stays(data.path()).await);
 }

@@ -64,6 +64,8 @@ pub enum Mode {
     PointKey = 32,
     /// On a table: its rows are being written.
     Intent = 64,
+    /// On a table: its rows are being locked.
+    RowShare = 128,
 }
 
 /// The modes one owner holds on a key.
@@ -94,6 +96,7 @@ impl Mode {
             Mode::Point => SHARE | NO_KEY | UPDATE,
             Mode::PointKey => KEY_SHARE | SHARE | NO_KEY | UPDATE,
             Mode::Intent => SHARE | UPDATE,
+            Mode::RowShare => UPDATE,
         }
     }
 
@@ -248,12 +251,9 @@ impl Claims {
             mode,
             granted: sender,
         };
-        state
-            .slots
-            .entry(key)
-            .or_default()
-            .waiters
-            .push_back(waiter);
+        let place = state.place_in_queue(owner, key);
+        let slot = state.slots.entry(key).or_default();
+        slot.waiters.insert(place, waiter);
         Ok(Attempt::Queued(receiver))
     }
 
@@ -420,10 +420,26 @@ impl State {
         }
     }
 
+    /// Where a new waiter stands. Who holds the key already goes before those
+    /// who hold nothing of it: they would wait for it, and it for them.
+    fn place_in_queue(&self, owner: Owner, key: ClaimKey) -> usize {
+        let Some(slot) = self.slots.get(&key) else {
+            return 0;
+        };
+        let holds = |owner: Owner| slot.holders.iter().any(|(other, _)| *other == owner);
+        let strangers = |waiter: &Waiter| !holds(waiter.owner);
+        let last = slot.waiters.len();
+        match holds(owner) {
+            true => slot.waiters.iter().position(strangers).unwrap_or(last),
+            false => last,
+        }
+    }
+
     /// Would waiting close a circle of owners, each waiting for the next?
     fn would_deadlock(&self, owner: Owner, key: ClaimKey, mode: Mode) -> bool {
         let mut seen = HashSet::new();
-        let mut next: Vec<Owner> = self.blockers(owner, key, mode, usize::MAX);
+        let place = self.place_in_queue(owner, key);
+        let mut next: Vec<Owner> = self.blockers(owner, key, mode, place);
         while let Some(blocker) = next.pop() {
             if blocker == owner {
                 return true;

@@ -11,7 +11,7 @@ use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
-use super::transaction::{Claim, Deferred};
+use super::transaction::{Basis, Claim, Deferred, concurrent_update};
 use super::written::Known;
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
@@ -31,14 +31,11 @@ impl Evaluator<'_> {
     pub(super) async fn insert_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         rules.check(&row, &self.context)?;
         for (place, claim) in rules.unique_claims(&row)? {
-            self.claim_key(claim, Mode::Update, None).await?;
+            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            if self
-                .find_unique(rules, unique, claim, &values)
-                .await?
-                .is_some()
-            {
+            let found = self.find_unique(rules, unique, claim, &values).await?;
+            if found.is_some() {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
         }
@@ -83,9 +80,10 @@ impl Evaluator<'_> {
         rules.check(&row, &self.context)?;
         for (place, claim) in rules.unique_claims(&row)? {
             let unique = &rules.uniques[place];
-            self.claim_key(claim, Mode::Update, None).await?;
+            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let Some(existing) = self.find_unique(rules, unique, claim, &values).await? else {
+            let Some((existing, basis)) = self.find_unique(rules, unique, claim, &values).await?
+            else {
                 continue;
             };
             let arbiter = conflict
@@ -94,6 +92,10 @@ impl Evaluator<'_> {
                 .is_none_or(|target| target.contains(&unique.object));
             if !arbiter {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
+            }
+            // What the transaction's snapshot does not show it may not act on.
+            if matches!(basis, Basis::Read(_)) && self.transaction.changed_since_snapshot(claim) {
+                return Err(concurrent_update().into());
             }
             let Some(update) = &conflict.update else {
                 return Ok(None);
@@ -125,7 +127,7 @@ impl Evaluator<'_> {
                 new[*place] = evaluate(expression, &scope, &self.context)?;
             }
             rules.check(&new, &self.context)?;
-            self.change_rows(rules, vec![(existing, Some(new.clone()))], None)
+            self.change_rows(rules, vec![(existing, Some(new.clone()))], basis)
                 .await?;
             return Ok(Some(new));
         }
@@ -139,16 +141,16 @@ impl Evaluator<'_> {
         &mut self,
         rules: &Arc<Rules>,
         changes: Vec<(Row, Option<Row>)>,
-        read_at: Option<Index>,
+        basis: Basis,
     ) -> Attempt<()> {
-        self.change_rows_at(rules, changes, read_at, 0).await
+        self.change_rows_at(rules, changes, basis, 0).await
     }
 
     async fn change_rows_at(
         &mut self,
         rules: &Arc<Rules>,
         changes: Vec<(Row, Option<Row>)>,
-        read_at: Option<Index>,
+        basis: Basis,
         depth: usize,
     ) -> Attempt<()> {
         if depth > CASCADE_DEPTH_MAX {
@@ -157,7 +159,7 @@ impl Evaluator<'_> {
         }
         let mut new_keys: Vec<(usize, ClaimKey, Row)> = Vec::new();
         for (old, new) in &changes {
-            self.claim_change(rules, old, new.as_ref(), read_at, &mut new_keys)
+            self.claim_change(rules, old, new.as_ref(), basis, &mut new_keys)
                 .await?;
         }
         for (old, new) in &changes {
@@ -174,11 +176,10 @@ impl Evaluator<'_> {
                 && !same_values(&rules.key_of(new), &rules.key_of(old))
             {
                 let key = rules.key_of(new);
-                if matches!(
-                    self.transaction.written.row(rules.table.id, &key),
-                    Known::Row(_)
-                ) {
-                    let unique = &rules.uniques[0];
+                let unique = &rules.uniques[0];
+                let claim = ClaimKey::of(rules.table.id, unique.id, &key);
+                let found = self.find_unique(rules, unique, claim, &key).await?;
+                if found.is_some() {
                     return Err(rules.duplicate(unique, &key, &self.context).into());
                 }
                 self.transaction
@@ -202,7 +203,7 @@ impl Evaluator<'_> {
         rules: &Arc<Rules>,
         old: &Row,
         new: Option<&Row>,
-        read_at: Option<Index>,
+        basis: Basis,
         new_keys: &mut Vec<(usize, ClaimKey, Row)>,
     ) -> Attempt<()> {
         let before = rules.unique_claims(old)?;
@@ -218,18 +219,19 @@ impl Evaluator<'_> {
         };
         let mut primary = before.iter().filter(|(place, _)| *place == 0);
         if let Some((_, claim)) = primary.next() {
-            self.claim_key(*claim, mode, read_at).await?;
+            self.claim_key(*claim, mode, basis).await?;
         }
         if keys_stay {
             return Ok(());
         }
         for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
-            self.claim_key(*claim, Mode::Update, None).await?;
+            self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
         }
         let gained = after.into_iter().filter(|claim| !before.contains(claim));
         for (place, claim) in gained {
-            self.claim_key(claim, Mode::Update, None).await?;
-            if let Some(new) = new {
+            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
+            // Primary keys are looked up as their rows are put.
+            if let Some(new) = new.filter(|_| place != 0) {
                 new_keys.push((place, claim, new.clone()));
             }
         }
@@ -246,15 +248,14 @@ impl Evaluator<'_> {
         for (place, claim, row) in new_keys {
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let other = match seen.insert(claim) {
-                false => true,
-                true => {
-                    let found = self.find_unique(rules, unique, claim, &values).await?;
-                    found.is_some_and(|found| {
-                        !same_values(&rules.key_of(&found), &rules.key_of(&row))
-                    })
-                }
-            };
+            let written = &self.transaction.written;
+            let other = !seen.insert(claim)
+                || written.rows_with(rules.table.id, claim) > 1
+                || !self
+                    .committed(&rules.table, &unique.lookup, &values)
+                    .await?
+                    .1
+                    .is_empty();
             if other {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
@@ -280,8 +281,10 @@ impl Evaluator<'_> {
             if before.is_some_and(|before| same_values(&before, &values)) {
                 continue;
             }
-            self.claim_key(reference.parent_claim(&values), Mode::KeyShare, None)
-                .await?;
+            if !self.is_deferred(reference) {
+                let claim = reference.parent_claim(&values);
+                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+            }
             self.remember(reference.clone(), values, true);
         }
         Ok(())
@@ -314,7 +317,7 @@ impl Evaluator<'_> {
             match action {
                 Action::NoAction => self.remember(reference.clone(), values, false),
                 Action::Restrict => {
-                    if !self.find_children(reference, &values).await?.is_empty() {
+                    if !self.find_children(reference, &values).await?.1.is_empty() {
                         return Err(reference.still_referenced(&values, &self.context).into());
                     }
                 }
@@ -335,7 +338,7 @@ impl Evaluator<'_> {
         gained: Option<Vec<Value>>,
         depth: usize,
     ) -> Attempt<()> {
-        let children = self.find_children(reference, &values).await?;
+        let (index, children) = self.find_children(reference, &values).await?;
         if children.is_empty() {
             return Ok(());
         }
@@ -359,8 +362,7 @@ impl Evaluator<'_> {
             }
             changes.push((child, new));
         }
-        let stable = self.transaction.cluster.replicas.stable();
-        Box::pin(self.change_rows_at(&rules, changes, Some(stable), depth + 1)).await
+        Box::pin(self.change_rows_at(&rules, changes, Basis::Read(index), depth + 1)).await
     }
 
     /// A child row whose reference is set to null or its default.
@@ -384,13 +386,14 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+    fn is_deferred(&self, reference: &Reference) -> bool {
         let key = &reference.key;
-        let deferred = key.deferrable
-            && self
-                .transaction
-                .constraints_deferred
-                .unwrap_or(key.initially_deferred);
+        let asked = self.transaction.constraints_deferred;
+        key.deferrable && asked.unwrap_or(key.initially_deferred)
+    }
+
+    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+        let deferred = self.is_deferred(&reference);
         let check = Deferred {
             reference,
             values,
@@ -410,7 +413,8 @@ impl Evaluator<'_> {
 
     /// Looks at the foreign keys that were put off until the end.
     pub async fn check_deferred(&mut self) -> Result<(), read::Refused> {
-        let deferred = std::mem::take(&mut self.transaction.deferred);
+        // They stay: what made one hold may yet be taken back by ROLLBACK TO.
+        let deferred = self.transaction.deferred.clone();
         match self.check_all(deferred).await {
             Ok(()) => Ok(()),
             Err(Interrupted::Refused(refused)) => Err(refused),
@@ -430,13 +434,21 @@ impl Evaluator<'_> {
             if !seen.insert(name) {
                 continue;
             }
+            let claim = reference.parent_claim(&values);
+            if of_child {
+                // One that was put off has not claimed its parent yet.
+                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+            }
             if self.find_parent(&reference, &values).await?.is_some() {
                 continue;
             }
-            if self.find_children(&reference, &values).await?.is_empty() {
+            if self.find_children(&reference, &values).await?.1.is_empty() {
                 continue;
             }
             return Err(match of_child {
+                true if self.transaction.changed_since_snapshot(claim) => {
+                    concurrent_update().into()
+                }
                 true => reference.no_parent(&values, &self.context).into(),
                 false => reference.still_referenced(&values, &self.context).into(),
             });
@@ -444,34 +456,30 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    async fn claim_key(
-        &mut self,
-        key: ClaimKey,
-        mode: Mode,
-        read_at: Option<Index>,
-    ) -> Attempt<()> {
+    async fn claim_key(&mut self, key: ClaimKey, mode: Mode, basis: Basis) -> Attempt<()> {
         let claim = self
             .transaction
-            .claim(key, mode, read_at, Contended::Wait, &self.patience);
+            .claim(key, mode, basis, Contended::Wait, &self.patience);
         match claim.await? {
             Claim::Stale => Err(Interrupted::Stale),
             Claim::Held | Claim::Skipped => Ok(()),
         }
     }
 
-    /// The row that has a unique key now.
+    /// The row that has a unique key now, and where it was read.
     async fn find_unique(
         &mut self,
         rules: &Arc<Rules>,
         unique: &Unique,
         claim: ClaimKey,
         values: &[Value],
-    ) -> Attempt<Option<Row>> {
+    ) -> Attempt<Option<(Row, Basis)>> {
         if let Some(row) = self.transaction.written.row_with(rules.table.id, claim) {
-            return Ok(Some(row.clone()));
+            return Ok(Some((row.clone(), Basis::Fresh)));
         }
-        let committed = self.committed(&rules.table, &unique.lookup, values).await?;
-        Ok(committed.into_iter().next())
+        let (index, committed) = self.committed(&rules.table, &unique.lookup, values).await?;
+        let first = committed.into_iter().next();
+        Ok(first.map(|row| (row, Basis::Read(index))))
     }
 
     async fn find_parent(
@@ -490,15 +498,15 @@ impl Evaluator<'_> {
         let committed = self
             .committed(&reference.parent, &reference.parents, values)
             .await?;
-        Ok(committed.into_iter().next())
+        Ok(committed.1.into_iter().next())
     }
 
     async fn find_children(
         &mut self,
         reference: &Reference,
         values: &[Value],
-    ) -> Attempt<Vec<Row>> {
-        let mut rows = self
+    ) -> Attempt<(Index, Vec<Row>)> {
+        let (index, mut rows) = self
             .committed(&reference.child, &reference.children, values)
             .await?;
         let written = self.transaction.written.rows(reference.child.id);
@@ -507,21 +515,21 @@ impl Evaluator<'_> {
                 .filter(|row| refers(reference, row, values))
                 .cloned(),
         );
-        Ok(rows)
+        Ok((index, rows))
     }
 
     /// Committed rows as the replicas have them now, without those that the
-    /// transaction has written over.
+    /// transaction has written over, and the index they were read at.
     async fn committed(
         &mut self,
         table: &Arc<Table>,
         query: &Arc<Query>,
         values: &[Value],
-    ) -> Attempt<Vec<Row>> {
-        if self.transaction.written.is_truncated(table.id) {
-            return Ok(Vec::new());
-        }
+    ) -> Attempt<(Index, Vec<Row>)> {
         let cluster = &self.transaction.cluster;
+        if self.transaction.written.is_truncated(table.id) {
+            return Ok((cluster.replicas.stable(), Vec::new()));
+        }
         let question = Question {
             query: query.clone(),
             parameters: values.to_vec().into(),
@@ -532,12 +540,12 @@ impl Evaluator<'_> {
             snapshot: None,
             cancel: self.patience.cancel.clone(),
         };
-        let (_, rows) = read::read_all(cluster, &question).await?;
+        let (index, rows) = read::read_all(cluster, &question).await?;
         let rules = self.rules(table)?;
         let written = &self.transaction.written;
         let current =
             |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
-        Ok(rows.into_iter().filter(current).collect())
+        Ok((index, rows.into_iter().filter(current).collect()))
     }
 }
 

@@ -9,6 +9,7 @@ use super::claim::Mode;
 use super::evaluate::{Evaluator, Interrupted};
 use super::read::{self, Refused};
 use crate::catalog::schema::Table;
+use crate::endpoint::Level;
 use crate::error::{Error, Result};
 use crate::plan::evaluate::evaluate;
 use crate::plan::evaluation::{of_select, plain};
@@ -34,8 +35,7 @@ impl Evaluator<'_> {
         rows: Vec<Row>,
     ) -> Result<(), Refused> {
         if copying.empty.is_none() {
-            self.claim_table(copying.table.id, Mode::Update).await?;
-            copying.empty = Some(self.is_empty(&copying.table).await?);
+            copying.empty = Some(self.claim_empty(&copying.table).await?);
         }
         let rules = self.rules(&copying.table)?;
         let empty = copying.empty == Some(true);
@@ -51,7 +51,7 @@ impl Evaluator<'_> {
                 Interrupted::Refused(refused) => refused,
                 Interrupted::Stale => Error::internal("a key of a claimed table changed").into(),
             })?;
-            if line % 4096 == 0 && self.patience.cancel.is_cancelled() {
+            if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
                 return Err(read::cancelled().into());
             }
         }
@@ -82,6 +82,17 @@ impl Evaluator<'_> {
         Ok(row)
     }
 
+    /// Claims an empty table as a whole, any other for writing rows.
+    async fn claim_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
+        if self.is_empty(table).await? {
+            self.claim_table(table.id, Mode::Update).await?;
+            // It may have been filled before the claim was had.
+            return self.is_empty(table).await;
+        }
+        self.claim_table(table.id, Mode::Intent).await?;
+        Ok(false)
+    }
+
     async fn is_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
         if self.transaction.written.is_truncated(table.id) {
             return Ok(self.transaction.written.rows(table.id).next().is_none());
@@ -95,7 +106,10 @@ impl Evaluator<'_> {
         let one = Expression::constant(Value::Int(1), Type::Int4);
         let mut query = of_select(plain(vec![one.clone()], vec![from], None));
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let question = self.question(Arc::new(query)).await?;
+        let mut question = self.question(Arc::new(query)).await?;
+        // What came after the transaction's snapshot counts too.
+        question.level = Level::Evaluate(self.transaction.cluster.replicas.stable());
+        question.snapshot = None;
         let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
         Ok(rows.is_empty())
     }

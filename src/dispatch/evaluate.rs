@@ -10,26 +10,29 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Claim, OpenTransaction, Patience};
+use super::transaction::{Basis, Claim, OpenTransaction, Patience};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::evaluate::{Scope, evaluate, is_evaluable};
-use crate::plan::evaluation::{self, Evaluation};
+use crate::plan::evaluation::{self, Evaluation, LockedKey};
 use crate::plan::expression::Expression;
 use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RelationId, RowLock};
 use crate::plan::statement::{
     Delete, Insert, InsertColumn, InsertSource, Isolation, Returning, Update,
 };
 use crate::types::id::{Index, ObjectId, TableId};
-use crate::types::{Row, Value};
+use crate::types::{Row, Type, Value};
 
 /// How often a statement is evaluated again before it claims its whole table.
 const ATTEMPTS_BEFORE_TABLE: usize = 20;
 
 /// How often at all.
 const ATTEMPTS_MAX: usize = 100;
+
+/// How many rows more a locking query reads at first when others hold some.
+const SKIPPED_MIN: usize = 32;
 
 /// One statement at work in a transaction.
 pub struct Evaluator<'a> {
@@ -115,6 +118,8 @@ impl Evaluator<'_> {
     }
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
+        // What came before it waits is what it may see.
+        self.transaction.snapshot().await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
             Mode::Update
@@ -138,7 +143,7 @@ impl Evaluator<'_> {
     pub async fn claim_table(&mut self, table: TableId, mode: Mode) -> Result<()> {
         let key = ClaimKey::table(table);
         self.transaction
-            .claim(key, mode, None, Contended::Wait, &self.patience)
+            .claim(key, mode, Basis::Snapshot, Contended::Wait, &self.patience)
             .await
             .map(|_| ())
     }
@@ -271,7 +276,7 @@ impl Evaluator<'_> {
             .iter()
             .map(|(old, new, _)| (old.clone(), Some(new.clone())))
             .collect();
-        self.change_rows(&rules, pairs, Some(index)).await?;
+        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
         let mut done = Done {
             rows: changes.len() as u64,
             returning: Vec::new(),
@@ -327,7 +332,7 @@ impl Evaluator<'_> {
             }
         }
         let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
-        self.change_rows(&rules, pairs, Some(index)).await?;
+        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
         let mut done = Done {
             rows: found.len() as u64,
             returning: Vec::new(),
@@ -356,41 +361,97 @@ impl Evaluator<'_> {
     /// Runs FOR UPDATE and its like: claims the rows it yields.
     pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let (asked, keys) = evaluation::of_locks(query)?;
-        let width = query.columns.len();
-        'again: for _ in 0..ATTEMPTS_MAX {
+        self.transaction.snapshot().await?;
+        for key in &keys {
+            self.claim_table(key.table.id, Mode::RowShare).await?;
+        }
+        let window = self.window(query)?;
+        let mut extra = 0;
+        for _ in 0..ATTEMPTS_MAX {
             let claims = self.transaction.cluster.claims.clone();
             let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
-            let (index, rows) = self.rows_of(asked.clone()).await?;
-            let mut kept = Vec::with_capacity(rows.len());
-            for mut row in rows {
-                let mut keep = true;
-                for key in &keys {
-                    let values: Vec<Value> =
-                        key.places.iter().map(|place| row[*place].clone()).collect();
-                    if values.iter().any(Value::is_null) {
-                        continue;
-                    }
-                    let lock = &query.locks[key.lock];
-                    let (mode, contended) = lock_of(lock);
-                    let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
-                    let held =
-                        self.transaction
-                            .claim(claim, mode, Some(index), contended, &self.patience);
-                    match held.await? {
-                        Claim::Held => {}
-                        Claim::Stale => continue 'again,
-                        Claim::Skipped => keep = false,
-                    }
-                }
-                if keep {
-                    row.truncate(width);
-                    kept.push(row);
-                }
+            let wanted = window.asked(extra);
+            let (index, rows) = self.rows_of(limited(&asked, wanted)).await?;
+            let all = wanted.is_none_or(|wanted| rows.len() < wanted);
+            let Some(kept) = self.claim_rows(query, &keys, index, rows, &window).await? else {
+                continue;
+            };
+            if all || window.is_full(&kept) {
+                return Ok(window.cut(kept));
             }
-            return Ok(kept);
+            // Others hold some of them: look further.
+            extra = (extra * 2).max(SKIPPED_MIN);
         }
         let message = "could not serialize access: the rows change too fast";
         Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
+    }
+
+    /// Claims rows until the window is full; `None` when one of them changed
+    /// since it was read.
+    async fn claim_rows(
+        &mut self,
+        query: &Query,
+        keys: &[LockedKey],
+        index: Index,
+        rows: Vec<Row>,
+        window: &Window,
+    ) -> Result<Option<Vec<Row>>, Refused> {
+        let mut kept = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            if window.is_full(&kept) {
+                break;
+            }
+            let mut keep = true;
+            for key in keys {
+                let values: Vec<Value> =
+                    key.places.iter().map(|place| row[*place].clone()).collect();
+                if values.iter().any(Value::is_null) {
+                    continue;
+                }
+                let (mode, contended) = lock_of(&query.locks[key.lock]);
+                let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
+                let basis = Basis::Read(index);
+                let held = self
+                    .transaction
+                    .claim(claim, mode, basis, contended, &self.patience);
+                match held.await? {
+                    Claim::Held => {}
+                    Claim::Stale => return Ok(None),
+                    Claim::Skipped => keep = false,
+                }
+            }
+            if keep {
+                row.truncate(query.columns.len());
+                kept.push(row);
+            }
+        }
+        Ok(Some(kept))
+    }
+
+    /// LIMIT and OFFSET of a locking query: they count rows that were locked.
+    fn window(&self, query: &Query) -> Result<Window> {
+        let count = |expression: &Option<Expression>, name: &str, state| -> Result<Option<usize>> {
+            let Some(expression) = expression else {
+                return Ok(None);
+            };
+            match evaluate(expression, &*self.parameters, &self.context)? {
+                Value::Null => Ok(None),
+                Value::Int(count) => usize::try_from(count)
+                    .map(Some)
+                    .map_err(|_| Error::new(state, format!("{name} must not be negative"))),
+                _ => Err(Error::internal(format!("{name} is no whole number"))),
+            }
+        };
+        let limit = count(&query.limit, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
+        let offset = count(
+            &query.offset,
+            "OFFSET",
+            SqlState::INVALID_ROW_COUNT_IN_OFFSET,
+        )?;
+        Ok(Window {
+            offset: offset.unwrap_or(0),
+            limit,
+        })
     }
 
     /// Remembers what a serializable transaction has read.
@@ -428,6 +489,41 @@ impl Evaluator<'_> {
         done.returning.push(values.collect::<Result<Row>>()?);
         Ok(())
     }
+}
+
+/// Which of the locked rows a query gives.
+struct Window {
+    offset: usize,
+    limit: Option<usize>,
+}
+
+impl Window {
+    /// How many rows to read when `extra` of them may be skipped.
+    fn asked(&self, extra: usize) -> Option<usize> {
+        let limit = self.limit?;
+        Some(limit.saturating_add(self.offset).saturating_add(extra))
+    }
+
+    fn is_full(&self, kept: &[Row]) -> bool {
+        let limit = self.limit.map(|limit| limit.saturating_add(self.offset));
+        limit.is_some_and(|limit| kept.len() >= limit)
+    }
+
+    fn cut(&self, mut kept: Vec<Row>) -> Vec<Row> {
+        kept.drain(..self.offset.min(kept.len()));
+        kept
+    }
+}
+
+/// The query with this limit and no offset.
+fn limited(query: &Arc<Query>, limit: Option<usize>) -> Arc<Query> {
+    let mut query = Query::clone(query);
+    query.offset = None;
+    query.limit = limit.map(|limit| {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Expression::constant(Value::Int(limit), Type::Int8)
+    });
+    Arc::new(query)
 }
 
 /// How a row lock claims.

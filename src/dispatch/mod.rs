@@ -3,11 +3,13 @@
 pub mod admin;
 pub mod claim;
 pub mod cluster;
+mod compact;
 mod constraint;
 pub mod copy;
 pub mod evaluate;
 pub mod explain;
 pub mod point;
+pub mod presence;
 pub mod read;
 mod repair;
 pub mod rules;
@@ -68,7 +70,10 @@ pub struct Dispatch {
     metrics: Arc<Metrics>,
     open_endpoint: OpenEndpoint,
     clusters: DashMap<ClusterId, Arc<DataCluster>>,
+    /// One opens data clusters at a time: a replica's file has one writer.
+    opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
+    presences: Arc<presence::Presences>,
     boot: Boot,
     numbers: AtomicU64,
     tasks: TaskSet,
@@ -169,12 +174,15 @@ impl Dispatch {
             metrics: Arc::default(),
             open_endpoint,
             clusters: DashMap::new(),
+            opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
+            presences: Arc::default(),
             boot,
             numbers: AtomicU64::new(1),
             tasks,
         });
         dispatch.open_clusters().await?;
+        dispatch.compact_now_and_then();
         Ok(dispatch)
     }
 
@@ -186,8 +194,18 @@ impl Dispatch {
         &self.runtime
     }
 
+    /// Asks a majority of voters whether this node still leads.
+    pub async fn prove_leadership(&self) -> Result<()> {
+        self.log.prove_leadership().await.map(|_| ())
+    }
+
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Who is connected to this node.
+    pub fn presences(&self) -> &Arc<presence::Presences> {
+        &self.presences
     }
 
     pub fn system(&self) -> &Arc<System> {
@@ -207,6 +225,7 @@ impl Dispatch {
 
     /// Opens data clusters that came, closes those that went.
     pub(crate) async fn open_clusters(&self) -> Result<()> {
+        let _alone = self.opening.lock().await;
         let state = self.log.state();
         for (id, definition) in &state.catalog.clusters {
             if Some(*id) != state.catalog.system_cluster && !self.clusters.contains_key(id) {
@@ -253,11 +272,15 @@ impl Dispatch {
         let Some(cluster) = self.clusters.get(&id) else {
             return false;
         };
-        let members = cluster.replicas.members();
-        !members.is_empty()
-            && members
-                .iter()
-                .all(|member| member.status().granted.is_some())
+        let Some(definition) = cluster.replicas.definition() else {
+            return false;
+        };
+        // One that is being repaired keeps nobody waiting.
+        let ready = |replica: &Replica| {
+            let member = cluster.replicas.member(replica.id);
+            member.is_some_and(|member| member.status().granted.is_some())
+        };
+        definition.in_sync().all(ready)
     }
 
     /// Checks with a majority of voters, at most a second.

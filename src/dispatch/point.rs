@@ -11,7 +11,7 @@ use super::claim::{ClaimKey, Contended, Mode, Owner};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
 use super::rules::{KeyPart, Rules};
-use super::transaction::{self, OpenTransaction, Patience};
+use super::transaction::{self, Basis, OpenTransaction, Patience};
 use super::write::{Content, Refusal};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
@@ -272,14 +272,14 @@ pub async fn run(
     let owner = Owner(id.number);
     let claims = &caller.cluster.claims;
     if !claims.try_claim_all(owner, &point.claims) {
-        let held = Held { claims, owner };
+        // Dropped early, it lets go of what it has claimed so far.
         let waiter =
             OpenTransaction::new(caller.cluster.clone(), id, Isolation::ReadCommitted, false);
         for (key, mode) in &point.claims {
-            let claimed = waiter.claim(*key, *mode, None, Contended::Wait, patience);
+            let claimed = waiter.claim(*key, *mode, Basis::Fresh, Contended::Wait, patience);
             claimed.await.map_err(Refusal::Error)?;
         }
-        std::mem::forget(held);
+        waiter.keep_claims();
     }
     let content = Content::Writes(vec![point.write]);
     let schema = caller.schema.clone();
@@ -293,16 +293,4 @@ pub async fn run(
         rows,
         returning: point.returning,
     })
-}
-
-/// Lets go of the claims when the wait for the rest of them ends early.
-struct Held<'a> {
-    claims: &'a Arc<super::claim::Claims>,
-    owner: Owner,
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.claims.release(self.owner, None);
-    }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
+use super::transaction::Basis;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
@@ -34,9 +35,13 @@ impl Evaluator<'_> {
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
-        let claim =
-            self.transaction
-                .claim(schema_claim, Mode::Update, None, Contended::Wait, &patience);
+        let claim = self.transaction.claim(
+            schema_claim,
+            Mode::Update,
+            Basis::Fresh,
+            Contended::Wait,
+            &patience,
+        );
         claim.await?;
         for table in tables_changed(&statement.changes) {
             self.claim_table(table, Mode::Update).await?;
@@ -206,26 +211,18 @@ impl Evaluator<'_> {
                 let place = table.position(column.id).unwrap_or_default();
                 let operand = Expression::column(CHILD, place, column.ty.clone());
                 let null = is_null(operand);
-                if self.any_row(&table, CHILD, null).await?.is_some() {
-                    let message = format!(
-                        "column \"{}\" of relation \"{}\" contains null values",
-                        column.name, table.name
-                    );
-                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                match self.any_row(&table, CHILD, null).await? {
+                    Some(_) => Err(contains_nulls(&column.name, &table).into()),
+                    None => Ok(()),
                 }
-                Ok(())
             }
             SchemaCheck::NoRows { table, column } => {
                 let table = self.table(*table)?;
                 let any = Expression::constant(Value::Bool(true), Type::Bool);
-                if self.any_row(&table, CHILD, any).await?.is_some() {
-                    let message = format!(
-                        "column \"{column}\" of relation \"{}\" contains null values",
-                        table.name
-                    );
-                    return Err(Error::new(SqlState::NOT_NULL_VIOLATION, message).into());
+                match self.any_row(&table, CHILD, any).await? {
+                    Some(_) => Err(contains_nulls(column, &table).into()),
+                    None => Ok(()),
                 }
-                Ok(())
             }
             SchemaCheck::Holds {
                 table,
@@ -234,23 +231,8 @@ impl Evaluator<'_> {
                 constraint,
             } => {
                 let table = self.table(*table)?;
-                let violated = Expression {
-                    kind: ExpressionKind::IsTruth {
-                        operand: Box::new(condition.clone()),
-                        value: Some(false),
-                        negated: false,
-                    },
-                    ty: Type::Bool,
-                };
-                if self.any_row(&table, *relation, violated).await?.is_some() {
-                    let message = format!(
-                        "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
-                        table.name
-                    );
-                    let error = Error::new(SqlState::CHECK_VIOLATION, message);
-                    return Err(error.table(&table.name).constraint(constraint).into());
-                }
-                Ok(())
+                self.check_holds(&table, *relation, condition, constraint)
+                    .await
             }
             SchemaCheck::Unique {
                 table,
@@ -276,6 +258,32 @@ impl Evaluator<'_> {
                     .await
             }
         }
+    }
+
+    async fn check_holds(
+        &mut self,
+        table: &Arc<Table>,
+        relation: RelationId,
+        condition: &Expression,
+        constraint: &str,
+    ) -> Result<(), Refused> {
+        let violated = Expression {
+            kind: ExpressionKind::IsTruth {
+                operand: Box::new(condition.clone()),
+                value: Some(false),
+                negated: false,
+            },
+            ty: Type::Bool,
+        };
+        if self.any_row(table, relation, violated).await?.is_some() {
+            let message = format!(
+                "check constraint \"{constraint}\" of relation \"{}\" is violated by some row",
+                table.name
+            );
+            let error = Error::new(SqlState::CHECK_VIOLATION, message);
+            return Err(error.table(&table.name).constraint(constraint).into());
+        }
+        Ok(())
     }
 
     fn table(&self, id: TableId) -> Result<Arc<Table>> {
@@ -451,6 +459,14 @@ impl Evaluator<'_> {
             .constraint(constraint)
             .into())
     }
+}
+
+fn contains_nulls(column: &str, table: &Table) -> Error {
+    let message = format!(
+        "column \"{column}\" of relation \"{}\" contains null values",
+        table.name
+    );
+    Error::new(SqlState::NOT_NULL_VIOLATION, message)
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {

@@ -48,6 +48,8 @@ pub struct OpenTransaction {
     pub drew: bool,
     snapshot: Option<Snapshot>,
     savepoints: Vec<Savepoint>,
+    /// Its claims are let go of by whoever ends its submission.
+    submitted: bool,
 }
 
 /// A foreign key to check at the end: of a child's values, or of values a parent lost.
@@ -125,6 +127,7 @@ impl OpenTransaction {
             drew: false,
             snapshot: None,
             savepoints: Vec::new(),
+            submitted: false,
         }
     }
 
@@ -159,15 +162,14 @@ impl OpenTransaction {
             .map(|snapshot| snapshot.closer.held.index)
     }
 
-    /// Claims a key for this transaction. `read_at` is the index of the
-    /// snapshot on which the caller found it; `true` when it changed since, so
-    /// that the caller must look again. Under a transaction-wide snapshot that
-    /// is 40001 instead.
+    /// Claims a key for this transaction. When it changed since what `basis`
+    /// says, the caller must look again; under a transaction-wide snapshot
+    /// that is 40001 instead.
     pub async fn claim(
         &self,
         key: ClaimKey,
         mode: Mode,
-        read_at: Option<Index>,
+        basis: Basis,
         contended: Contended,
         patience: &Patience,
     ) -> Result<Claim> {
@@ -186,17 +188,23 @@ impl OpenTransaction {
             return Ok(Claim::Skipped);
         }
         let fixed = self.snapshot_index();
-        let stale = fixed
-            .or(read_at)
-            .is_some_and(|index| claims.changed_since(key, index));
+        let index = match basis {
+            Basis::Fresh => None,
+            Basis::Read(index) => fixed.or(Some(index)),
+            Basis::Snapshot => fixed,
+        };
+        let stale = index.is_some_and(|index| claims.changed_since(key, index));
         match (stale, fixed) {
-            (true, Some(_)) if mode != Mode::KeyShare => Err(Error::new(
-                SqlState::SERIALIZATION_FAILURE,
-                "could not serialize access due to concurrent update",
-            )),
+            (true, Some(_)) if mode != Mode::KeyShare => Err(concurrent_update()),
             (true, None) => Ok(Claim::Stale),
             _ => Ok(Claim::Held),
         }
+    }
+
+    /// Did the key change after the transaction's snapshot, if it has one?
+    pub fn changed_since_snapshot(&self, key: ClaimKey) -> bool {
+        let fixed = self.snapshot_index();
+        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, index))
     }
 
     pub fn savepoint(&mut self, name: String) {
@@ -247,8 +255,17 @@ impl OpenTransaction {
         Ok(())
     }
 
-    pub fn has_savepoint(&self, name: &str) -> bool {
-        self.savepoint_place(name).is_ok()
+    /// Takes a failed transaction back to its innermost savepoint and lets go
+    /// of what was claimed since; `false` when it has none.
+    pub fn fail_to_savepoint(&mut self) -> bool {
+        let Some(savepoint) = self.savepoints.pop() else {
+            return false;
+        };
+        self.return_to(&savepoint.place);
+        let claims = &self.cluster.claims;
+        claims.release_after(self.owner, savepoint.claims);
+        self.savepoints.push(savepoint);
+        true
     }
 
     fn savepoint_place(&self, name: &str) -> Result<usize> {
@@ -261,10 +278,14 @@ impl OpenTransaction {
             })
     }
 
-    /// Gives up everything.
-    pub fn rollback(mut self) {
-        self.snapshot = None;
-        self.cluster.claims.release(self.owner, None);
+    /// Gives up everything, as dropping it does.
+    pub fn rollback(self) {
+        drop(self);
+    }
+
+    /// Someone else lets go of its claims.
+    pub fn keep_claims(mut self) {
+        self.submitted = true;
     }
 
     /// Logs what was written and waits until every in-sync replica has it.
@@ -294,6 +315,7 @@ impl OpenTransaction {
                 settled: None,
             })),
         };
+        self.submitted = true;
         let decided = submit(&self.cluster, self.id, self.owner, content, schema, read).await;
         self.snapshot = None;
         match decided {
@@ -311,6 +333,32 @@ impl OpenTransaction {
             tables: self.tables_read.iter().copied().collect(),
         })
     }
+}
+
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        if !self.submitted {
+            self.cluster.claims.release(self.owner, None);
+        }
+    }
+}
+
+/// Against what a claimed key must not have changed.
+#[derive(Clone, Copy, Debug)]
+pub enum Basis {
+    /// Nothing was read under it yet: it is looked up once it is held.
+    Fresh,
+    /// It was read at this index, or on the transaction's snapshot.
+    Read(Index),
+    /// The transaction's snapshot, if it has one.
+    Snapshot,
+}
+
+pub fn concurrent_update() -> Error {
+    Error::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not serialize access due to concurrent update",
+    )
 }
 
 /// What came of a claim.

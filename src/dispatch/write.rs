@@ -32,7 +32,7 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
 /// what waits gathers into larger entries.
-const UNAPPLIED_MAX: u64 = 3;
+const UNAPPLIED_MAX: u64 = 1;
 
 /// A write on its way into the log.
 pub struct Submission {
@@ -89,6 +89,7 @@ impl Sequencer {
             counters,
             cluster,
             last_entry: Index(0),
+            dropped: Vec::new(),
             table_changes: HashMap::new(),
         };
         tasks.spawn("sequence", worker.run(receiver, stop));
@@ -151,12 +152,24 @@ fn outcome_unknown() -> Error {
     )
 }
 
+/// Its id comes from so long ago that the log would not know a repeat. It was
+/// proposed this once, so it has certainly done nothing.
+fn too_old() -> Error {
+    Error::new(
+        SqlState::SERIALIZATION_FAILURE,
+        "could not commit because the transaction was open for too long",
+    )
+    .hint("The transaction might succeed if retried.")
+}
+
 struct Worker {
     log: Arc<Log>,
     replicas: Arc<Replicas>,
     counters: Arc<Counters>,
     cluster: ClusterId,
     last_entry: Index,
+    /// Transactions of that entry that have no effect.
+    dropped: Vec<TransactionId>,
     /// The last entry that changed each table, since this sequencer started.
     table_changes: HashMap<TableId, Index>,
 }
@@ -185,10 +198,13 @@ impl Worker {
     async fn wait_for_replicas(&self, stop: &CancellationToken) {
         let mut stable = self.replicas.stable_watch();
         let near = |stable: &Index| self.last_entry.0 <= stable.0.saturating_add(UNAPPLIED_MAX);
+        let mut stalled = self.replicas.stalled_watch();
         tokio::select! {
             biased;
             () = stop.cancelled() => {}
             _ = stable.wait_for(near) => {}
+            // What waits is refused rather than held up for as long as that lasts.
+            _ = stalled.wait_for(|stalled| *stalled) => {}
         }
     }
 
@@ -298,10 +314,17 @@ impl Worker {
         let batch = self.batch(transactions);
         let tables: Vec<TableId> = tables_written(&batch);
         let counters = batch.counters.clone();
+        let ids: Vec<_> = batch.transactions.iter().map(|it| it.id).collect();
         match self.propose(Command::Batch(Arc::new(batch))).await {
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                let changed = tables.into_iter().map(|table| (table, index));
+                self.table_changes.extend(changed);
+                for (id, refused) in ids.into_iter().zip(refused) {
+                    if self.dropped.contains(&id) {
+                        let _ = refused.send(too_old());
+                    }
+                }
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 for refused in refused {
@@ -336,7 +359,13 @@ impl Worker {
         for piece in pieces {
             let mut batch = self.batch(vec![Transaction { id, writes: piece }]);
             batch.part = Some(id);
-            match self.propose(Command::Batch(Arc::new(batch))).await {
+            // A piece has no effect, so the last entry carries what moved.
+            self.counters.put_back(&std::mem::take(&mut batch.counters));
+            // No replica hears of a piece: it is not waited for.
+            let last_entry = self.last_entry;
+            let proposed = self.propose(Command::Batch(Arc::new(batch))).await;
+            self.last_entry = last_entry;
+            match proposed {
                 Ok(index) => parts.push(index),
                 Err(error) => {
                     let _ = admitted.refused.send(error);
@@ -346,11 +375,16 @@ impl Worker {
         }
         let mut batch = self.batch(vec![Transaction { id, writes: last }]);
         batch.parts = parts;
+        let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
+            Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old())),
             Ok(index) => self
                 .table_changes
                 .extend(tables.into_iter().map(|table| (table, index))),
-            Err(error) => drop(admitted.refused.send(error)),
+            Err(error) => {
+                self.counters.put_back(&counters);
+                let _ = admitted.refused.send(error);
+            }
         }
     }
 
@@ -362,9 +396,17 @@ impl Worker {
         schema.counters = self.counters.take_moved();
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
-        if let Err(error) = self.propose(Command::Schema(Arc::from(schema))).await {
-            self.counters.put_back(&counters);
-            let _ = refused.send(error);
+        let id = schema.id;
+        let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
+        match self.propose(Command::Schema(Arc::from(schema))).await {
+            Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
+            Ok(index) => self
+                .table_changes
+                .extend(tables.into_iter().map(|table| (table, index))),
+            Err(error) => {
+                self.counters.put_back(&counters);
+                let _ = refused.send(error);
+            }
         }
     }
 
@@ -377,6 +419,7 @@ impl Worker {
             return Err(Error::new(SqlState(state), message));
         }
         self.last_entry = proposed.index;
+        self.dropped = proposed.answer.forgotten;
         Ok(proposed.index)
     }
 }

@@ -4,6 +4,7 @@
 //! replicas hold; unique keys are indexed, so that looking one up needs no
 //! query; an undo log serves failed statements and savepoints.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ enum Undo {
         table: TableId,
         key: Vec<u8>,
         previous: Option<OverlayRow>,
+        /// Nothing had been known of the key before.
+        first: bool,
     },
     Table {
         table: TableId,
@@ -89,6 +92,17 @@ impl Written {
             .find_map(|key| written.rows.get(key)?.row.as_ref())
     }
 
+    /// How many live written rows have a unique key: two before one of them is refused.
+    pub fn rows_with(&self, table: TableId, unique: ClaimKey) -> usize {
+        let (Some(written), Some(keys)) =
+            (self.overlay.tables.get(&table), self.uniques.get(&unique))
+        else {
+            return 0;
+        };
+        let live = |key: &&Vec<u8>| written.rows.get(*key).is_some_and(|row| row.row.is_some());
+        keys.iter().filter(live).count()
+    }
+
     /// All live written rows of a table.
     pub fn rows(&self, table: TableId) -> impl Iterator<Item = &Row> {
         let written = self.overlay.tables.get(&table);
@@ -110,14 +124,14 @@ impl Written {
         let table = rules.table.id;
         self.rules.entry(table).or_insert_with(|| rules.clone());
         let bytes = encode::encode_key(&key);
-        let truncated = self.is_truncated(table);
-        self.before
-            .entry((table, bytes.clone()))
-            .or_insert_with(|| {
-                committed
-                    .filter(|_| !truncated)
-                    .map(|row| encode::row_hash(row))
-            });
+        let committed = committed.filter(|_| !self.is_truncated(table));
+        let first = match self.before.entry((table, bytes.clone())) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(committed.map(|row| encode::row_hash(row)));
+                true
+            }
+        };
         self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, |row| 32 * row.len());
         if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Error::new(
@@ -130,6 +144,7 @@ impl Written {
             table,
             key: bytes,
             previous,
+            first,
         });
         Ok(())
     }
@@ -189,7 +204,12 @@ impl Written {
                     table,
                     key,
                     previous,
+                    first,
                 }) => {
+                    if first {
+                        // Its claim may go, and then others may change it.
+                        self.before.remove(&(table, key.clone()));
+                    }
                     // Its unique keys were computed before, so this cannot fail anew.
                     let _ = self.replace(table, key, previous);
                 }
@@ -233,6 +253,7 @@ impl Written {
             let mut changes: [Vec<RowChange>; 3] = Default::default();
             for (bytes, OverlayRow { key, row }) in written.rows {
                 let before = self.before.get(&(table, bytes)).copied().flatten();
+                let before = before.filter(|_| !written.truncated);
                 match (before, row) {
                     (None, None) => {}
                     (Some(hash), None) => {

@@ -194,6 +194,11 @@ impl Endpoint for Embedded {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
     }
 
+    async fn revoke(&self) -> Result<(), Fault> {
+        self.gate.revoke();
+        Ok(())
+    }
+
     /// The writer answers, or is seen at work.
     async fn alive(&self) -> Result<(), Fault> {
         let before = self.work_done();

@@ -44,7 +44,7 @@ pub struct LogConfig {
     pub transport: Transport,
 }
 
-/// Who leads, as this node knows; may be out of date. See [`Log::prove_leadership`].
+/// Who leads, as this node knows; may be out of date. See [`super::Log::prove_leadership`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {
     pub term: Term,

@@ -62,11 +62,7 @@ fn cast_to(expression: Expression, to: &Type, strength: Strength) -> Expression 
 /// A name for a reg type: what it means depends on the schema, which is known
 /// when it is evaluated.
 fn names_an_object(value: &Value, to: &Type) -> bool {
-    let is_reg = matches!(
-        to,
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace
-    );
-    is_reg && matches!(value, Value::Text(text) if text.trim().parse::<u32>().is_err())
+    to.is_reg() && matches!(value, Value::Text(text) if text.trim().parse::<u32>().is_err())
 }
 
 fn literal(
@@ -130,12 +126,12 @@ pub fn can_coerce(from: &Type, to: &Type, strength: Strength) -> bool {
 }
 
 /// What `pg_cast` says.
-fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
+pub fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
     use Strength::{Assignment, Explicit, Implicit};
     use Type::{
         Array, Bool, Char, Date, Float4, Float8, Int2, Int2Vector, Int4, Int8, InternalChar,
         Interval, Json, Jsonb, Name, Numeric, Oid, OidVector, Regclass, Regnamespace, Regproc,
-        Regtype, Text, Time, Timestamp, Timestamptz, Varchar,
+        Regprocedure, Regrole, Regtype, Text, Time, Timestamp, Timestamptz, Varchar,
     };
     Some(match (from, to) {
         (Int2, Int4 | Int8 | Float4 | Float8 | Numeric(_)) => Implicit,
@@ -144,10 +140,16 @@ fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
         (Numeric(_), Float4 | Float8) | (Float4, Float8) => Implicit,
         (Int4, Int2) | (Int8, Int2 | Int4) | (Numeric(_), Int2 | Int4 | Int8) => Assignment,
         (Float4 | Float8, Int2 | Int4 | Int8 | Numeric(_)) | (Float8, Float4) => Assignment,
-        (Int2 | Int4 | Int8, Oid | Regclass | Regtype | Regproc | Regnamespace) => Implicit,
-        (Oid, Regclass | Regtype | Regproc | Regnamespace) => Implicit,
-        (Regclass | Regtype | Regproc | Regnamespace, Oid) => Implicit,
-        (Oid | Regclass | Regtype | Regproc | Regnamespace, Int4 | Int8) => Assignment,
+        (
+            Int2 | Int4 | Int8,
+            Oid | Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole,
+        ) => Implicit,
+        (Oid, Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole) => Implicit,
+        (Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole, Oid) => Implicit,
+        (
+            Oid | Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole,
+            Int4 | Int8,
+        ) => Assignment,
         (Bool, Int4) | (Int4, Bool) | (InternalChar, Int4) | (Int4, InternalChar) => Explicit,
         (Bool, Text | Varchar(_) | Char(_)) => Assignment,
         (Text, Char(_) | Varchar(_) | Name | Regclass) => Implicit,
@@ -180,9 +182,15 @@ pub fn is_relabel(from: &Type, to: &Type) -> bool {
         (InternalChar | Unknown, Text | Varchar(None)) => true,
         (Type::Int2, Type::Int4 | Type::Int8) | (Type::Int4, Type::Int8) => true,
         (Oid, Type::Int8) | (Type::Float4, Type::Float8) => true,
-        (Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace, Oid | Type::Int8) => {
-            true
-        }
+        (
+            Type::Regclass
+            | Type::Regtype
+            | Type::Regproc
+            | Type::Regnamespace
+            | Type::Regprocedure
+            | Type::Regrole,
+            Oid | Type::Int8,
+        ) => true,
         (Type::Array(from), Type::Array(to)) => from.is_string() && is_relabel(from, to),
         _ => false,
     }
@@ -194,7 +202,7 @@ pub fn category(ty: &Type) -> char {
         Type::Bool => 'B',
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 => 'N',
         Type::Numeric(_) | Type::Oid | Type::Regclass | Type::Regtype => 'N',
-        Type::Regproc | Type::Regnamespace => 'N',
+        Type::Regproc | Type::Regnamespace | Type::Regprocedure | Type::Regrole => 'N',
         Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name => STRING,
         Type::Date | Type::Time(_) | Type::Timestamp(_) | Type::Timestamptz(_) => 'D',
         Type::Interval(_) => 'T',

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use std::collections::BTreeMap;
+
+use crate::catalog::User;
 use crate::catalog::schema::Schema;
 use crate::error::Result;
-use crate::types::id::ObjectId;
+use crate::types::id::{ObjectId, UserId};
 use crate::types::settings::{Io, Settings};
 
 /// Everything an evaluation sees besides rows and parameters. Pinning makes
@@ -22,6 +25,8 @@ pub struct Context {
     pub database: Arc<str>,
     pub schema: Arc<Schema>,
     pub system: Arc<Schema>,
+    /// Everybody, for the names of owners.
+    pub users: Arc<BTreeMap<UserId, Arc<User>>>,
     /// The state of the generator behind random() and gen_random_uuid().
     pub random: Mutex<RandomState>,
     /// `None` where a sequence must not be moved (checks, index expressions).

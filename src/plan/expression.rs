@@ -41,13 +41,13 @@ pub enum ExpressionKind {
         operand: Box<Expression>,
         negated: bool,
     },
-    /// IS [NOT] TRUE / FALSE / UNKNOWN (`value: None`).
+    /// IS \[NOT\] TRUE / FALSE / UNKNOWN (`value: None`).
     IsTruth {
         operand: Box<Expression>,
         value: Option<bool>,
         negated: bool,
     },
-    /// IS [NOT] DISTINCT FROM; both sides have one type.
+    /// IS \[NOT\] DISTINCT FROM; both sides have one type.
     IsDistinct {
         left: Box<Expression>,
         right: Box<Expression>,

@@ -35,7 +35,7 @@ pub struct OutputColumn {
     pub origin: Option<(u32, u16)>,
 }
 
-/// WITH name AS [NOT] [MATERIALIZED] (query).
+/// WITH name AS \[NOT\] \[MATERIALIZED\] (query).
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommonTable {
     pub id: CommonTableId,

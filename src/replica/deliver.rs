@@ -11,10 +11,12 @@ use super::repair::Poison;
 use super::{Member, Replicas};
 use crate::catalog::{Replica, ReplicaState};
 use crate::endpoint::{Applied, Apply, Delivery, DeliveryContent, Fault, Position};
+use crate::error::SqlState;
 use crate::log::LogEntry;
 use crate::log::command::Command;
 use crate::runtime::Moment;
-use crate::types::id::Index;
+use crate::types::id::{Index, TransactionId};
+use crate::types::write::{Failure, Outcome};
 
 /// How often an idle replica hears of us, and asks for its lease.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,6 +38,10 @@ const RETRY_WAIT: Duration = Duration::from_millis(20);
 /// The last in-sync replica is tried again for ever, this often.
 const STALLED_WAIT: Duration = Duration::from_millis(500);
 
+/// A replica that starts anew so far behind the last write is repaired first:
+/// nobody waits for it.
+const WELCOME_ENTRIES: u64 = 256;
+
 /// An idle replica's index is moved on once the log is so far ahead of it.
 const IDLE_ENTRIES_MAX: u64 = 4096;
 
@@ -44,8 +50,12 @@ impl Replicas {
     pub(super) async fn serve(self: Arc<Self>, member: Arc<Member>) {
         let mut applied = self.log.applied();
         let stopped = self.stopped().clone();
-        loop {
+        while !stopped.is_cancelled() {
             let busy = self.step(&member).await;
+            if self.replica(member.id).is_none() {
+                self.abandon();
+                return;
+            }
             if busy {
                 continue;
             }
@@ -54,9 +64,6 @@ impl Replicas {
                 () = stopped.cancelled() => return,
                 changed = applied.changed() => if changed.is_err() { return },
                 () = self.runtime.sleep(TICK) => {}
-            }
-            if self.replica(member.id).is_none() {
-                return;
             }
         }
     }
@@ -91,23 +98,55 @@ impl Replicas {
         more
     }
 
-    /// An in-sync replica with a new life: its log says how far it got, and the
-    /// entries after that still reach it, or it needs repair.
+    /// An in-sync replica with a new life. It goes on if it stands near the
+    /// others and its chain is theirs; a second life under one leader must show
+    /// that, after a start nobody may be there to compare with. Otherwise it is
+    /// repaired; the last one goes on with what it has.
     async fn welcome_back(self: &Arc<Self>, member: &Arc<Member>, position: &Position) -> bool {
-        let replayable = position.applied.0 + 1 >= self.log.first_index().0;
-        let must_copy = member.status().must_copy;
-        if replayable && !must_copy {
-            let state = ReplicaState::InSync;
-            return self
-                .log_state(member.id, state, Some(position.incarnation), false, None)
-                .await;
+        let status = member.status();
+        let replayable = self.reaches(position);
+        let near = self.behind(position.applied, *self.log.applied().borrow()) <= WELCOME_ENTRIES;
+        let same = match self.chain_agrees(member, position) {
+            Some(same) => same,
+            None => status.lived.is_none(),
+        };
+        if replayable && near && same && !status.must_copy {
+            return self.log_in_sync(member, position).await;
         }
-        self.failed_for_good(
-            member,
-            "its database went back or was changed".to_owned(),
-            true,
-        )
-        .await
+        let copy = status.must_copy || !replayable;
+        let reason = "its database went back or was changed".to_owned();
+        if self.take_out(member, reason, false).await {
+            member.update(|status| {
+                status.must_copy |= copy;
+                status.position = None;
+            });
+            return true;
+        }
+        self.set_stalled(true);
+        member.update(|status| status.must_copy = false);
+        if replayable {
+            return self.log_in_sync(member, position).await;
+        }
+        tracing::error!(cluster = %self.cluster, replica = %member.id, "the last replica lacks entries that the log has forgotten");
+        member.update(|status| status.position = None);
+        self.runtime.sleep(STALLED_WAIT).await;
+        true
+    }
+
+    /// Logs that a replica is in sync in this life.
+    pub(super) async fn log_in_sync(&self, member: &Member, position: &Position) -> bool {
+        let incarnation = Some(position.incarnation);
+        let state = ReplicaState::InSync;
+        let logged = self
+            .log_state(member.id, state, incarnation, false, None)
+            .await;
+        if logged {
+            member.update(|status| {
+                status.lived = incarnation;
+                status.moved = Some(self.runtime.now());
+            });
+        }
+        logged
     }
 
     /// The position as last reported, or as the replica tells it now.
@@ -126,10 +165,17 @@ impl Replicas {
 
     pub(super) fn note_position(&self, member: &Member, position: Position) {
         let now = self.runtime.now();
-        self.with_tally(|tally| tally.chain(member.id, position.applied, position.chain));
+        let replica = self.replica(member.id);
+        // A life that the log does not know has no vote yet.
+        if replica.is_some_and(|it| it.incarnation == Some(position.incarnation)) {
+            self.with_tally(|tally| tally.chain(member.id, position.applied, position.chain));
+        }
         member.update(|status| {
+            if status.reached != Some(position.applied) {
+                status.moved = Some(now);
+            }
+            status.reached = Some(position.applied);
             status.position = Some(position);
-            status.moved = Some(now);
         });
     }
 
@@ -142,6 +188,9 @@ impl Replicas {
     ) -> bool {
         let (request, more) = match self.request(member, position, replica).await {
             Ok(prepared) => prepared,
+            Err(error) if !self.reaches(position) => {
+                return self.failed_for_good(member, error.to_string(), true).await;
+            }
             Err(error) => {
                 tracing::error!(cluster = %self.cluster, %error, "entries cannot be read");
                 return false;
@@ -174,7 +223,12 @@ impl Replicas {
         replica: &Replica,
     ) -> crate::error::Result<(Apply, bool)> {
         let target = *self.log.applied().borrow();
-        let (entries, upto) = self.entries_after(position.applied, target).await?;
+        // Read after the target: covers every write up to it.
+        let written = self.definition().map_or(target, |it| it.last_write);
+        let (entries, upto) = match written <= position.applied {
+            true => (Vec::new(), target.max(position.applied)),
+            false => self.entries_after(position.applied, target).await?,
+        };
         let must_reach = self
             .leadership
             .opening()
@@ -270,7 +324,10 @@ impl Replicas {
             if alive.is_err() {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }
-            if self.is_too_slow(member, request.upto, began) {
+            let counts = self
+                .replica(member.id)
+                .is_some_and(|replica| replica.state == ReplicaState::InSync);
+            if counts && self.is_too_slow(member, request.upto, began) {
                 return Err(Fault::Failed(SLOW.to_owned()));
             }
         }
@@ -301,6 +358,8 @@ impl Replicas {
     }
 
     fn accept(self: &Arc<Self>, member: &Member, request: &Apply, applied: Applied) {
+        let last = request.entries.last().map(|entry| entry.index);
+        let chain = applied.position.chain;
         let mut outcomes = applied.outcomes.into_iter();
         let mut decidable = Vec::with_capacity(request.entries.len());
         for entry in &request.entries {
@@ -319,6 +378,10 @@ impl Replicas {
         self.with_tally(|tally| {
             for (index, outcomes) in decidable {
                 tally.report(member.id, index, outcomes);
+            }
+            // Replicas may stop at different indexes, but after the same entries.
+            if let Some(last) = last {
+                tally.chain(member.id, last, chain);
             }
         });
         member.update(|status| status.asks = Some(applied.asks));
@@ -368,12 +431,12 @@ impl Replicas {
                         transaction,
                     };
                     tracing::error!(%cluster, %index, %transaction, message, "voided");
-                    let agreed = self.log.propose(command).await.is_ok();
-                    if agreed {
-                        // No replica will report an outcome: its writer learns here.
-                        self.forget(transaction);
+                    let voided = self.log.propose(command).await;
+                    let voided = voided.is_ok_and(|it| it.answer.refused.is_none());
+                    if voided {
+                        self.answer(index, void_outcome(transaction, message));
                     }
-                    agreed
+                    voided
                 }
                 Poison::Unknown => {
                     self.runtime.sleep(TICK).await;
@@ -399,17 +462,23 @@ impl Replicas {
             status.must_copy |= copy;
             status.position = None;
         });
-        if self
-            .replica(member.id)
-            .is_some_and(|replica| replica.state != ReplicaState::InSync)
-        {
+        let state = self.replica(member.id).map(|replica| replica.state);
+        if state != Some(ReplicaState::InSync) {
+            if state == Some(ReplicaState::CatchingUp) {
+                let out = ReplicaState::OutOfSync;
+                self.log_state(member.id, out, None, false, Some(reason))
+                    .await;
+            }
             self.runtime.sleep(STALLED_WAIT).await;
             return true;
         }
-        if self.take_out(member, reason, false).await {
+        if self.take_out(member, reason.clone(), false).await {
             return true;
         }
         // The last one: its database is all there is, so it is used as it is.
+        if !self.is_stalled() {
+            tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "the last replica in sync fails");
+        }
         self.set_stalled(true);
         member.update(|status| status.must_copy = false);
         self.runtime.sleep(STALLED_WAIT).await;
@@ -422,6 +491,21 @@ impl Replicas {
         if self.is_stalled() && in_sync.into_iter().any(|replica| replica.id == member.id) {
             self.set_stalled(false);
         }
+    }
+}
+
+/// What the client of a transaction hears that no replica can apply.
+fn void_outcome(id: TransactionId, message: &str) -> Outcome {
+    Outcome {
+        id,
+        result: Err(Failure {
+            state: SqlState::IO_ERROR.0,
+            message: format!("no replica can apply the transaction: {message}"),
+            detail: None,
+            table: None,
+            column: None,
+            constraint: None,
+        }),
     }
 }
 

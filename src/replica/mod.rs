@@ -7,13 +7,14 @@
 //! command in the log, never an error of a client.
 
 pub mod deliver;
+mod floor;
 pub mod lease;
 pub mod repair;
 pub mod tally;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{oneshot, watch};
@@ -43,7 +44,7 @@ pub struct Replicas {
     stable: watch::Sender<Index>,
     settled: Mutex<Option<Settled>>,
     /// The last in-sync replica fails: no new write may enter the log.
-    stalled: AtomicBool,
+    stalled: watch::Sender<bool>,
     tasks: TaskSet,
 }
 
@@ -64,7 +65,7 @@ pub struct Member {
 pub struct Status {
     /// `None` until it has been asked.
     pub position: Option<Position>,
-    /// When it last reported progress.
+    /// When its applied index last moved.
     pub moved: Option<Moment>,
     /// Its latest request for a lease.
     pub asks: Option<Stamp>,
@@ -78,6 +79,12 @@ pub struct Status {
     pub progress: Option<Progress>,
     /// When it lost votes, within the last hour.
     pub lost_votes: Vec<Moment>,
+    /// How far it was when last heard of.
+    pub reached: Option<Index>,
+    /// The incarnation in which it was last in sync while this node led.
+    pub lived: Option<Incarnation>,
+    /// A copy is under way that will need the log's entries after this index.
+    pub copying_after: Option<Index>,
     /// A transaction that it cannot apply.
     pub poisoned: Option<(Index, TransactionId)>,
 }
@@ -145,7 +152,7 @@ impl Replicas {
             waiters: Mutex::default(),
             stable: watch::Sender::new(Index(0)),
             settled: Mutex::default(),
-            stalled: AtomicBool::new(false),
+            stalled: watch::Sender::new(false),
             tasks,
         })
     }
@@ -196,11 +203,16 @@ impl Replicas {
     }
 
     pub fn is_stalled(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed)
+        *self.stalled.borrow()
+    }
+
+    /// Follows whether the last in-sync replica fails.
+    pub fn stalled_watch(&self) -> watch::Receiver<bool> {
+        self.stalled.subscribe()
     }
 
     pub(crate) fn set_stalled(&self, stalled: bool) {
-        if self.stalled.swap(stalled, Ordering::Relaxed) != stalled {
+        if self.stalled.send_replace(stalled) != stalled {
             tracing::warn!(cluster = %self.cluster, stalled, "last in-sync replica");
         }
     }
@@ -215,6 +227,18 @@ impl Replicas {
     /// The transaction never entered the log.
     pub fn forget(&self, id: TransactionId) {
         self.waiters.lock().remove(&id);
+    }
+
+    /// Tells who waits for a transaction what became of it.
+    pub(crate) fn answer(&self, index: Index, outcome: Outcome) {
+        if let Some(waiter) = self.waiters.lock().remove(&outcome.id) {
+            let _ = waiter.send((index, outcome));
+        }
+    }
+
+    /// The data cluster is dropped: nobody will apply what still waits.
+    pub(crate) fn abandon(&self) {
+        self.waiters.lock().clear();
     }
 
     pub(crate) fn stopped(&self) -> &CancellationToken {
@@ -320,6 +344,14 @@ impl Replicas {
         reason: String,
         vote: bool,
     ) -> bool {
+        let is_last = self.definition().is_none_or(|definition| {
+            let mut in_sync = definition.in_sync();
+            in_sync.all(|replica| replica.id == member.id)
+        });
+        if is_last {
+            member.update(|status| status.leaving = None);
+            return false;
+        }
         let barred = vote && self.count_lost_vote(member);
         let state = if barred {
             ReplicaState::Barred

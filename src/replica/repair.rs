@@ -32,10 +32,15 @@ impl Replicas {
         match step {
             Ok(more) => more,
             Err(fault) => {
-                tracing::warn!(cluster = %self.cluster, replica = %member.id, %fault, "repair failed");
+                if !self.is_stalled() {
+                    tracing::warn!(cluster = %self.cluster, replica = %member.id, %fault, "repair failed");
+                }
+                // A new life may still replay; anything else asks for a copy.
+                let copy = !matches!(fault, Fault::Incarnation(_));
                 member.update(|status| {
                     status.position = None;
-                    status.must_copy = true;
+                    status.must_copy |= copy;
+                    status.copying_after = None;
                 });
                 if replica.state == ReplicaState::CatchingUp {
                     let reason = Some(fault.to_string());
@@ -75,17 +80,20 @@ impl Replicas {
 
     /// Does the log reach back to it, and does what is known of its chain agree?
     fn can_replay(&self, position: &Position) -> bool {
-        let reaches = position.applied.0 + 1 >= self.log.first_index().0;
         let differs = self.settled().is_some_and(|settled| {
             settled.index == position.applied && settled.chain != position.chain
         });
-        reaches && !differs
+        self.reaches(position) && !differs
+    }
+
+    /// Does the log hold every write that a position lacks?
+    pub(super) fn reaches(&self, position: &Position) -> bool {
+        let first = self.log.first_index();
+        let last = self.definition().map_or(first, |it| it.last_write);
+        position.applied >= last || position.applied.0 + 1 >= first.0
     }
 
     async fn copy(self: &Arc<Self>, member: &Arc<Member>) -> Result<Position, Fault> {
-        self.log_state(member.id, ReplicaState::Copying, None, false, None)
-            .await;
-        self.progress(member, "copying", Index(0));
         let definition = self.definition();
         let in_sync = definition.iter().flat_map(|cluster| cluster.in_sync());
         let source = in_sync
@@ -93,16 +101,31 @@ impl Replicas {
             .filter_map(|replica| self.member(replica.id))
             .max_by_key(|source| source.applied());
         let source = source.ok_or_else(|| Fault::Failed("no replica to copy from".to_owned()))?;
+        if self.is_stalled() {
+            return Err(Fault::Failed("the only source fails".to_owned()));
+        }
+        self.log_state(member.id, ReplicaState::Copying, None, false, None)
+            .await;
+        self.progress(member, "copying", Index(0));
         tracing::info!(cluster = %self.cluster, replica = %member.id, source = %source.id, "copying");
+        member.update(|status| status.copying_after = Some(source.applied()));
         let copied = self.runtime.timeout(COPY_MAX, async {
             let chunks = source.endpoint.copy_out().await?;
+            // What a foreign hand did to the source must not spread.
+            if let Err(fault) = source.endpoint.check().await {
+                let _ = self.runtime.disk().remove(&chunks.path);
+                return Err(fault);
+            }
             member.endpoint.copy_in(chunks).await
         });
         let position = copied
             .await
             .map_err(|_| Fault::Failed("the copy took too long".to_owned()))??;
         self.note_position(member, position.clone());
-        member.update(|status| status.must_copy = false);
+        member.update(|status| {
+            status.must_copy = false;
+            status.copying_after = None;
+        });
         Ok(position)
     }
 
@@ -132,11 +155,7 @@ impl Replicas {
             )),
             None => Ok(true),
             Some(true) => {
-                let incarnation = Some(now.incarnation);
-                let state = ReplicaState::InSync;
-                let back = self
-                    .log_state(member.id, state, incarnation, false, None)
-                    .await;
+                let back = self.log_in_sync(member, &now).await;
                 if back {
                     tracing::info!(cluster = %self.cluster, replica = %member.id, "in sync again");
                     member.update(|status| status.progress = None);
@@ -147,7 +166,7 @@ impl Replicas {
     }
 
     /// Entries of this cluster's log that a position lacks, at most.
-    fn behind(&self, applied: Index, target: Index) -> u64 {
+    pub(super) fn behind(&self, applied: Index, target: Index) -> u64 {
         let last = self
             .definition()
             .map_or(target, |cluster| cluster.last_write);
@@ -155,25 +174,28 @@ impl Replicas {
     }
 
     /// Compares with in-sync replicas seen at the same index; `None`: none was.
-    fn chain_agrees(&self, member: &Member, position: &Position) -> Option<bool> {
-        let definition = self.definition()?;
-        let in_sync: Vec<_> = definition.in_sync().map(|replica| replica.id).collect();
+    pub(super) fn chain_agrees(&self, member: &Member, position: &Position) -> Option<bool> {
+        let in_sync: Vec<_> = {
+            let definition = self.definition()?;
+            definition.in_sync().map(|replica| replica.id).collect()
+        };
         if in_sync.iter().all(|id| *id == member.id) {
             return Some(true);
         }
-        let same_place = self
+        let positions: Vec<Position> = self
             .members()
             .into_iter()
-            .filter(|other| in_sync.contains(&other.id));
-        let direct = same_place
+            .filter(|other| other.id != member.id && in_sync.contains(&other.id))
             .filter_map(|other| other.status().position)
-            .find_map(|other| {
-                // Entries of other clusters leave the chain as it is.
-                let last = definition.last_write;
-                let together = other.applied == position.applied
-                    || (other.applied >= last && position.applied >= last);
-                together.then_some(other.chain == position.chain)
-            });
+            .collect();
+        // Read after the positions: no write that they contain lies behind it.
+        let last = self.definition()?.last_write;
+        let direct = positions.into_iter().find_map(|other| {
+            // Other clusters' entries leave the chain as it is.
+            let together = other.applied == position.applied
+                || (other.applied >= last && position.applied >= last);
+            together.then_some(other.chain == position.chain)
+        });
         direct.or_else(|| self.with_tally(|tally| tally.compare(member.id, &in_sync)))
     }
 

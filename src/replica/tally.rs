@@ -98,12 +98,14 @@ impl Tally {
             if *entry.key() > reached {
                 break;
             }
-            let counted: Vec<(Voter, &Vec<Outcome>)> = entry
+            let counted: Vec<(Voter, &[Outcome])> = entry
                 .get()
                 .iter()
-                .filter_map(|(replica, outcomes)| Some((*voter(voters, *replica)?, outcomes)))
+                .filter_map(|(replica, outcomes)| {
+                    Some((*voter(voters, *replica)?, outcomes.as_slice()))
+                })
                 .collect();
-            let losers = minority(&counted, |a, b| agree(a, b));
+            let losers = minority(&counted, agree);
             if !losers.is_empty() {
                 decision.losers = losers;
                 return decision;
@@ -127,15 +129,17 @@ impl Tally {
                 .iter()
                 .filter_map(|(replica, chain)| Some((*voter(voters, *replica)?, chain)))
                 .collect();
+            // Who is missing may turn the vote.
+            if counted.len() < voters.len() {
+                continue;
+            }
             let losers = minority(&counted, |a, b| a == b);
             if !losers.is_empty() {
                 decision.losers = losers;
                 return;
             }
-            if counted.len() == voters.len() {
-                decision.chain = counted.first().map(|(_, chain)| (*index, **chain));
-                break;
-            }
+            decision.chain = counted.first().map(|(_, chain)| (*index, **chain));
+            break;
         }
         if let Some((index, _)) = decision.chain {
             self.settled_chain = index;
@@ -149,7 +153,7 @@ fn voter(voters: &[Voter], replica: ReplicaId) -> Option<&Voter> {
 }
 
 /// Those outside the largest agreeing group; nobody while all agree.
-fn minority<T>(votes: &[(Voter, &T)], same: impl Fn(&T, &T) -> bool) -> Vec<ReplicaId> {
+fn minority<T: ?Sized>(votes: &[(Voter, &T)], same: impl Fn(&T, &T) -> bool) -> Vec<ReplicaId> {
     let Some((_, first)) = votes.first() else {
         return Vec::new();
     };
@@ -174,7 +178,7 @@ fn minority<T>(votes: &[(Voter, &T)], same: impl Fn(&T, &T) -> bool) -> Vec<Repl
 }
 
 /// Outcomes agree when everything but message texts does.
-fn agree(a: &Vec<Outcome>, b: &Vec<Outcome>) -> bool {
+fn agree(a: &[Outcome], b: &[Outcome]) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|(a, b)| {
             a.id == b.id

@@ -19,11 +19,23 @@ pub(super) struct Block {
     time: Option<i64>,
     transaction: Option<OpenTransaction>,
     constraints_deferred: Option<bool>,
-    /// Savepoints defined before anything was written.
-    early_savepoints: Vec<String>,
-    /// The settings at its start, and those with what was SET but not SET LOCAL.
-    outside: Option<(SessionVariables, SessionVariables)>,
+    /// A query was run, so that its snapshot and level are chosen.
+    queried: bool,
+    savepoints: Vec<Savepoint>,
+    outside: Option<Outside>,
 }
+
+/// What a savepoint takes the session back to. The open transaction, once there
+/// is one, keeps its own list of the same names for rows and claims.
+struct Savepoint {
+    name: String,
+    variables: SessionVariables,
+    outside: Option<Outside>,
+    constraints_deferred: Option<bool>,
+}
+
+/// The settings at a block's start, and those with what was SET but not SET LOCAL.
+type Outside = (SessionVariables, SessionVariables);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
@@ -39,9 +51,17 @@ impl Block {
         self.failed
     }
 
+    /// What was written since the innermost savepoint is given up at once,
+    /// claims included: a failed block keeps nobody waiting.
     pub(super) fn fail(&mut self) {
-        if self.kind != Kind::None {
-            self.failed = true;
+        if self.kind == Kind::None {
+            return;
+        }
+        self.failed = true;
+        if let Some(mut transaction) = self.transaction.take()
+            && transaction.fail_to_savepoint()
+        {
+            self.transaction = Some(transaction);
         }
     }
 
@@ -80,6 +100,12 @@ impl Block {
         self.transaction.as_mut()
     }
 
+    /// What SET default_transaction_… does later is not for this block.
+    fn fix_modes(&mut self, variables: &SessionVariables) {
+        self.modes.isolation = Some(self.isolation(variables));
+        self.modes.read_only = Some(self.is_read_only(variables));
+    }
+
     pub(super) fn isolation(&self, variables: &SessionVariables) -> Isolation {
         self.modes
             .isolation
@@ -113,6 +139,7 @@ impl Session {
         if self.block.kind == Kind::None {
             self.block.kind = Kind::Implicit;
             self.block.time = Some(self.transaction_time());
+            self.block.fix_modes(&self.variables);
         }
     }
 
@@ -137,7 +164,11 @@ impl Session {
 
     /// Makes the open transaction that a statement in a block needs.
     pub(super) fn enter_transaction(&mut self, statement: &Statement) -> Result<()> {
-        if !self.block.is_open() || self.block.transaction.is_some() {
+        if !self.block.is_open() {
+            return Ok(());
+        }
+        self.block.queried |= !matches!(statement, Statement::Transaction(_));
+        if self.block.transaction.is_some() {
             return Ok(());
         }
         let isolation = self.block.isolation(&self.variables);
@@ -149,8 +180,8 @@ impl Session {
         let id = self.dispatch.next_transaction();
         let mut transaction = OpenTransaction::new(self.cluster.clone(), id, isolation, read_only);
         transaction.constraints_deferred = self.block.constraints_deferred;
-        for name in self.block.early_savepoints.drain(..) {
-            transaction.savepoint(name);
+        for savepoint in &self.block.savepoints {
+            transaction.savepoint(savepoint.name.clone());
         }
         self.block.transaction = Some(transaction);
         Ok(())
@@ -196,6 +227,7 @@ impl Session {
             .time
             .get_or_insert(self.dispatch.runtime().unix_micros() - super::EPOCH_MICROS);
         self.apply_modes(modes);
+        self.block.fix_modes(&self.variables);
         Ok(done("BEGIN"))
     }
 
@@ -206,6 +238,7 @@ impl Session {
         own.deferrable = modes.deferrable.or(own.deferrable);
         if let Some(transaction) = &mut self.block.transaction {
             transaction.read_only = own.read_only.unwrap_or(transaction.read_only);
+            transaction.isolation = own.isolation.unwrap_or(transaction.isolation);
         }
     }
 
@@ -284,43 +317,51 @@ impl Session {
 
     fn savepoint(&mut self, name: &str) -> Result<Reply> {
         self.need_explicit("SAVEPOINT")?;
-        match &mut self.block.transaction {
-            Some(transaction) => transaction.savepoint(name.to_owned()),
-            None => self.block.early_savepoints.push(name.to_owned()),
+        if let Some(transaction) = &mut self.block.transaction {
+            transaction.savepoint(name.to_owned());
         }
+        let savepoint = Savepoint {
+            name: name.to_owned(),
+            variables: self.variables.clone(),
+            outside: self.block.outside.clone(),
+            constraints_deferred: self.block.constraints_deferred,
+        };
+        self.block.savepoints.push(savepoint);
         Ok(done("SAVEPOINT"))
     }
 
     fn release(&mut self, name: &str) -> Result<Reply> {
         self.need_explicit("RELEASE SAVEPOINT")?;
-        match &mut self.block.transaction {
-            Some(transaction) => transaction.release_savepoint(name)?,
-            None => {
-                let place = self.early_savepoint(name)?;
-                self.block.early_savepoints.truncate(place);
-            }
+        let place = self.savepoint_place(name)?;
+        if let Some(transaction) = &mut self.block.transaction {
+            transaction.release_savepoint(name)?;
         }
+        self.block.savepoints.truncate(place);
         Ok(done("RELEASE"))
     }
 
     fn rollback_to(&mut self, name: &str) -> Result<Reply> {
         self.need_explicit("ROLLBACK TO SAVEPOINT")?;
-        match &mut self.block.transaction {
-            Some(transaction) => transaction.rollback_to(name)?,
-            None => {
-                let place = self.early_savepoint(name)?;
-                self.block.early_savepoints.truncate(place + 1);
-            }
+        let place = self.savepoint_place(name)?;
+        if let Some(transaction) = &mut self.block.transaction {
+            transaction.rollback_to(name)?;
+            transaction.constraints_deferred = self.block.savepoints[place].constraints_deferred;
         }
+        self.block.savepoints.truncate(place + 1);
+        let savepoint = &self.block.savepoints[place];
+        self.block.constraints_deferred = savepoint.constraints_deferred;
+        self.block.outside = savepoint.outside.clone();
+        self.variables = savepoint.variables.clone();
+        self.settings_changed();
         self.block.failed = false;
         Ok(done("ROLLBACK"))
     }
 
-    fn early_savepoint(&self, name: &str) -> Result<usize> {
+    fn savepoint_place(&self, name: &str) -> Result<usize> {
         self.block
-            .early_savepoints
+            .savepoints
             .iter()
-            .rposition(|own| own == name)
+            .rposition(|own| own.name == name)
             .ok_or_else(|| {
                 let message = format!("savepoint \"{name}\" does not exist");
                 Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, message)
@@ -336,27 +377,65 @@ impl Session {
         }
     }
 
-    fn set_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
+    pub(super) fn set_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
         if !self.block.is_open() {
             let message = "SET TRANSACTION can only be used in transaction blocks";
             self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
             return Ok(done("SET"));
         }
-        let begun = self
-            .block
-            .transaction
-            .as_ref()
-            .is_some_and(|open| open.snapshot_index().is_some() || !open.written.is_empty());
-        if begun
-            && modes
-                .isolation
-                .is_some_and(|new| new != self.block.isolation(&self.variables))
-        {
-            let message = "SET TRANSACTION ISOLATION LEVEL must be called before any query";
-            return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        let refused = |message| Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
+        let isolation = self.block.isolation(&self.variables);
+        if modes.isolation.is_some_and(|new| new != isolation) {
+            if self.block.queried {
+                return refused("SET TRANSACTION ISOLATION LEVEL must be called before any query");
+            }
+            if !self.block.savepoints.is_empty() {
+                return refused(
+                    "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction",
+                );
+            }
+        }
+        if modes.read_only == Some(false) && self.block.is_read_only(&self.variables) {
+            if !self.block.savepoints.is_empty() {
+                return refused(
+                    "cannot set transaction read-write mode inside a read-only transaction",
+                );
+            }
+            if self.block.queried {
+                return refused("transaction read-write mode must be set before any query");
+            }
         }
         self.apply_modes(modes);
         Ok(done("SET"))
+    }
+
+    /// SET of the variables that stand for the transaction's own modes.
+    pub(super) fn set_mode(&mut self, name: &str, value: Option<&str>) -> Result<Reply> {
+        let mut modes = TransactionModes::default();
+        let value = value.unwrap_or_default().to_ascii_lowercase();
+        let wrong = || {
+            let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        };
+        if name == "transaction_isolation" {
+            modes.isolation = Some(match value.as_str() {
+                "read committed" | "read uncommitted" => Isolation::ReadCommitted,
+                "repeatable read" => Isolation::RepeatableRead,
+                "serializable" => Isolation::Serializable,
+                _ => return Err(wrong()),
+            });
+        } else {
+            modes.read_only = Some(match value.as_str() {
+                "on" | "true" | "yes" | "1" => true,
+                "off" | "false" | "no" | "0" => false,
+                _ => return Err(wrong()),
+            });
+        }
+        match self.block.is_open() {
+            true => self.set_modes(modes),
+            // The statement's own transaction ends with it.
+            false => Ok(done("SET")),
+        }
     }
 
     fn set_session_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
@@ -412,11 +491,7 @@ impl Session {
     }
 
     /// Takes back SET LOCAL at the end of a block, and every SET when it is rolled back.
-    fn restore_settings(
-        &mut self,
-        outside: Option<(SessionVariables, SessionVariables)>,
-        committed: bool,
-    ) {
+    fn restore_settings(&mut self, outside: Option<Outside>, committed: bool) {
         if let Some((before, kept)) = outside {
             self.variables = if committed { kept } else { before };
             self.settings_changed();

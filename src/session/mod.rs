@@ -6,12 +6,13 @@
 mod block;
 mod copy;
 mod cursor;
+mod definitions;
 mod utility;
 pub mod variables;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,6 +22,7 @@ use crate::catalog::schema::Schema;
 use crate::catalog::{Cluster, User};
 use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
+use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::read::{Refused, cancelled};
 use crate::dispatch::sequence::{Drawn, SessionSequences};
 use crate::dispatch::transaction::Patience;
@@ -30,6 +32,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
+use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
 use crate::plan::statement::{Copy, Statement};
 use crate::types::id::Index;
@@ -69,6 +72,8 @@ pub struct Session {
     cancel: Arc<Mutex<CancellationToken>>,
     /// The last entry that this session knows of, for `session` reads.
     seen: Index,
+    /// Shows the session to others while it lives.
+    present: Option<Present>,
 }
 
 type PlanKey = (String, Vec<Option<u32>>);
@@ -164,7 +169,37 @@ impl Session {
             reports_due: true,
             cancel: Arc::default(),
             seen: Index(0),
+            present: None,
         })
+    }
+
+    /// Lists the session under the number that its client was told.
+    pub fn appear(&mut self, process: i32) {
+        self.variables.fix("pyql.backend_pid", &process.to_string());
+        self.shared_variables = None;
+        let presence = Presence {
+            user: Arc::from(self.user.name.as_str()),
+            database: self.database.clone(),
+            application: Mutex::new(self.application()),
+            active: AtomicBool::new(false),
+            in_transaction: AtomicBool::new(false),
+        };
+        self.present = Some(self.dispatch.presences().enter(process, presence));
+    }
+
+    fn application(&self) -> String {
+        self.variables.get("application_name").unwrap_or_default()
+    }
+
+    fn show_activity(&self, active: bool) {
+        if let Some(present) = &self.present {
+            let in_transaction = self.status() != TransactionStatus::Idle;
+            present.presence.active.store(active, Ordering::Relaxed);
+            present
+                .presence
+                .in_transaction
+                .store(in_transaction, Ordering::Relaxed);
+        }
     }
 
     /// Splits a simple-query string into its statements, each with its text.
@@ -229,11 +264,6 @@ impl Session {
         }
     }
 
-    /// Where names of objects are looked up: the cluster's own and the system's.
-    pub fn schemas(&self) -> Result<[Arc<Schema>; 2]> {
-        Ok([self.schema()?, self.dispatch.system().schema().clone()])
-    }
-
     /// The data cluster's definition.
     pub fn definition(&self) -> Result<Arc<Cluster>> {
         self.cluster.definition()
@@ -257,6 +287,7 @@ impl Session {
             database: self.database.clone(),
             schema: schema.clone(),
             system: self.dispatch.system().schema().clone(),
+            users: self.dispatch.catalog().users.clone(),
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
@@ -266,6 +297,19 @@ impl Session {
             })),
             variables,
         })
+    }
+
+    /// What knows the names that values of these types hold as numbers, if there are such.
+    pub fn naming(
+        &mut self,
+        types: &mut (dyn Iterator<Item = &Type> + '_),
+    ) -> Result<Option<Arc<Context>>> {
+        let mut types = types;
+        if !Iterator::any(&mut types, prints_names) {
+            return Ok(None);
+        }
+        let schema = self.schema()?;
+        Ok(Some(self.context(&schema, &Arc::default())))
     }
 
     /// The schema has not moved since this plan was made; else plan again.
@@ -292,6 +336,7 @@ impl Session {
             ));
         }
         self.new_token();
+        self.show_activity(true);
         let limit = self.variables.duration("statement_timeout");
         let parameters: Arc<[Value]> = parameters.into();
         let reply = match limit {
@@ -301,6 +346,7 @@ impl Session {
         if reply.is_err() {
             self.fail();
         }
+        self.show_activity(false);
         reply
     }
 
@@ -342,10 +388,10 @@ impl Session {
                 self.utility(statement, &plan.parameters, parameters).await
             }
             Statement::Admin(statement) => self.admin(statement).await,
-            Statement::Maintenance { tag: "VACUUM" } if self.in_block() => Err(Error::new(
-                SqlState(*b"25001"),
-                "VACUUM cannot run inside a transaction block",
-            )),
+            Statement::Maintenance { tag: "VACUUM" } if self.in_block() => {
+                let message = "VACUUM cannot run inside a transaction block";
+                Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message))
+            }
             Statement::Maintenance { tag } => Ok(done(*tag)),
             Statement::Nothing { tag, notice } => {
                 if let Some(message) = notice {
@@ -422,7 +468,7 @@ impl Session {
             parameters,
             context,
             schema,
-            level: self.level()?,
+            level: self.level().await?,
             isolation: self.block.isolation(&self.variables),
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
@@ -438,6 +484,7 @@ impl Session {
         let ran = dispatch
             .run(&cluster, &call, self.block.open_transaction())
             .await?;
+        self.seen = self.seen.max(self.cluster.replicas.stable());
         if let Statement::Schema(statement) = &plan.statement {
             for message in &statement.notices {
                 self.notice(message.clone());
@@ -446,11 +493,15 @@ impl Session {
         Ok(reply_of(plan, ran))
     }
 
-    fn level(&self) -> Result<Level> {
+    async fn level(&self) -> Result<Level> {
         Ok(match self.variables.consistency() {
             "any" => Level::Any,
             "session" => Level::Session(self.seen),
-            "quorum" => Level::Quorum(self.cluster.replicas.stable()),
+            "quorum" => {
+                // Whatever was acknowledged before now is applied by all in sync.
+                self.dispatch.prove_leadership().await?;
+                Level::Quorum(self.cluster.replicas.stable())
+            }
             _ => Level::Strong,
         })
     }
@@ -510,6 +561,9 @@ impl Session {
             self.settings = Arc::new(settings);
             // Constants were read by the old settings.
             self.plans.clear();
+        }
+        if let Some(present) = &self.present {
+            *present.presence.application.lock() = self.application();
         }
         self.shared_variables = None;
         self.reports_due = true;

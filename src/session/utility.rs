@@ -6,6 +6,7 @@ use super::{Prepared, Reply, Session, Tag, done};
 use crate::catalog::UserKind;
 use crate::dispatch::claim::{ClaimKey, Contended, Mode};
 use crate::dispatch::evaluate::Evaluator;
+use crate::dispatch::transaction::Basis;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
@@ -88,9 +89,7 @@ impl Session {
             lower.as_str(),
             "transaction_isolation" | "transaction_read_only"
         ) {
-            return Err(Error::unsupported(format!(
-                "SET {lower} (use SET TRANSACTION)"
-            )));
+            return self.set_mode(&lower, value);
         }
         let before = self.variables.clone();
         self.variables.set(name, value)?;
@@ -228,7 +227,7 @@ impl Session {
                 let patience = evaluator.patience.clone();
                 evaluator
                     .transaction
-                    .claim(key, mode, None, contended, &patience)
+                    .claim(key, mode, Basis::Fresh, contended, &patience)
                     .await?;
             }
             Ok(())

@@ -5,21 +5,30 @@
 //! query goes through the same planner and dialect as one over a replica; the
 //! relations it names are filled for it, nothing else. Never a canned answer.
 
+mod information_schema;
+mod object;
+mod pg_catalog;
+mod pg_type;
 mod pyql;
 mod relation;
+mod value;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::catalog::schema::{Namespace, Schema};
-use crate::catalog::{Catalog, Cluster, User};
+use crate::catalog::schema::{Schema, Table};
+use crate::catalog::{Catalog, Cluster, User, UserKind};
 use crate::engine::sqlite::dialect::{self, Overlaid};
 use crate::engine::sqlite::execution::Execution;
 use crate::engine::sqlite::query::{self, Failure};
 use crate::engine::sqlite::values;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::bind::{self, Binding};
 use crate::plan::context::Context;
+use crate::plan::function::names;
 use crate::plan::query::Query;
-use crate::types::id::{Index, ReplicaId};
+use crate::plan::visit;
+use crate::types::id::{ColumnId, Index, ReplicaId};
 use crate::types::{Row, Value};
 use relation::Relation;
 
@@ -31,6 +40,7 @@ pub struct View {
     pub schema: Arc<Schema>,
     pub system: Arc<Schema>,
     pub user: Arc<User>,
+    pub context: Arc<Context>,
     pub replicas: Vec<ReplicaView>,
     pub sessions: Vec<SessionView>,
     /// Name, value, description.
@@ -38,6 +48,52 @@ pub struct View {
     /// Open transactions: id, isolation, rows written.
     pub claims: usize,
     pub applied: Index,
+}
+
+impl View {
+    /// The data clusters that the user owns or shares; for an admin all of them.
+    fn clusters(&self) -> impl Iterator<Item = &Cluster> {
+        let user = &self.user;
+        let clusters = self.catalog.clusters.values().map(|cluster| &**cluster);
+        clusters.filter(|cluster| {
+            user.kind == UserKind::Admin
+                || cluster.owner == user.id
+                || cluster.access.contains(&user.id)
+        })
+    }
+
+    /// The role that owns what is in the session's data cluster.
+    fn owner(&self) -> u32 {
+        self.cluster.owner.oid()
+    }
+
+    fn role_name(&self, oid: u32) -> String {
+        let name = names::role_name(oid, &self.catalog.users);
+        name.map_or_else(|| format!("unknown (OID={oid})"), str::to_owned)
+    }
+
+    /// The columns that an expression over a table names, in the table's order.
+    fn mentioned(&self, table: &Table, expression: &str) -> Vec<ColumnId> {
+        let context = &self.context;
+        let binding = Binding {
+            schema: &self.schema,
+            system: &self.system,
+            context,
+        };
+        let table = Arc::new(table.clone());
+        let Ok((expression, _)) = bind::table_expression(expression, &table, &binding) else {
+            return Vec::new();
+        };
+        let mut places = BTreeSet::new();
+        visit::columns(&expression, &mut |_, place| {
+            places.insert(place);
+        });
+        places
+            .iter()
+            .filter_map(|place| table.columns.get(*place))
+            .map(|c| c.id)
+            .collect()
+    }
 }
 
 /// One replica as `pyql.replicas` shows it.
@@ -68,7 +124,6 @@ pub struct SessionView {
 /// The system's relations.
 pub struct System {
     schema: Arc<Schema>,
-    relations: Vec<Relation>,
 }
 
 impl Default for System {
@@ -79,15 +134,14 @@ impl Default for System {
 
 impl System {
     pub fn new() -> System {
-        let relations = relation::all();
         let mut schema = Schema::default();
-        for relation in &relations {
-            let table = relation.table();
-            schema.tables.insert(table.id, Arc::new(table));
+        for relation in relation::all() {
+            schema
+                .tables
+                .insert(relation.table.id, Arc::new(relation.table.clone()));
         }
         System {
             schema: Arc::new(schema),
-            relations,
         }
     }
 
@@ -107,8 +161,11 @@ impl System {
         let connection = rusqlite::Connection::open_in_memory().map_err(failed)?;
         query::prepare_connection(&connection).map_err(failed)?;
         for id in dialect::tables(query) {
-            if let Some(relation) = self.relations.iter().find(|relation| relation.id() == id) {
-                fill(&connection, relation, (relation.rows)(view)).map_err(failed)?;
+            if let Some(relation) = relation::all()
+                .iter()
+                .find(|relation| relation.table.id == id)
+            {
+                fill(&connection, relation, relation.rows(view)).map_err(failed)?;
             }
         }
         let rendered = Arc::new(dialect::render(query, &Overlaid::new())?);
@@ -137,8 +194,8 @@ fn fill(
     relation: &Relation,
     rows: Vec<Row>,
 ) -> rusqlite::Result<()> {
-    let table = relation.table();
-    let name = dialect::stored_name(&table);
+    let table = &relation.table;
+    let name = dialect::stored_name(table);
     let columns = table.columns.iter().map(|column| {
         let collation = values::collation(&column.ty).map(|name| format!(" COLLATE {name}"));
         format!(
@@ -155,9 +212,4 @@ fn fill(
         insert.execute(rusqlite::params_from_iter(row.iter().map(values::encode)))?;
     }
     Ok(())
-}
-
-/// Names are looked up in the catalogs first, then in `public`.
-pub fn is_visible(namespace: Namespace) -> bool {
-    matches!(namespace, Namespace::PgCatalog | Namespace::Public)
 }

@@ -1,19 +1,16 @@
 //! Schema `pyql`: the group, its data clusters and replicas, as they are now.
 
 use super::View;
-use super::relation::Relation;
+use super::relation::{Relation, Rows};
+use super::value::{int, optional};
 use crate::catalog::UserKind;
 use crate::catalog::schema::Namespace;
 use crate::types::{Row, Type, Value};
 
 /// The relations of schema `pyql`.
-pub fn relations() -> Vec<Relation> {
-    let relation = |oid, name, columns, rows| Relation {
-        oid,
-        namespace: Namespace::Pyql,
-        name,
-        columns,
-        rows,
+pub(crate) fn relations() -> Vec<Relation> {
+    let relation = |oid, name, columns: Vec<(&str, Type)>, source| {
+        Relation::new(oid, Namespace::Pyql, name, &columns, source)
     };
     vec![
         relation(
@@ -24,7 +21,7 @@ pub fn relations() -> Vec<Relation> {
                 ("name", Type::Text),
                 ("address", Type::Text),
             ],
-            nodes,
+            |view| Rows::new(&[], nodes(view)),
         ),
         relation(
             9002,
@@ -37,7 +34,7 @@ pub fn relations() -> Vec<Relation> {
                 ("replicas", Type::Int8),
                 ("in_sync", Type::Int8),
             ],
-            clusters,
+            |view| Rows::new(&[], clusters(view)),
         ),
         relation(
             9003,
@@ -54,7 +51,7 @@ pub fn relations() -> Vec<Relation> {
                 ("phase", Type::Text),
                 ("reason", Type::Text),
             ],
-            replicas,
+            |view| Rows::new(&[], replicas(view)),
         ),
         relation(
             9004,
@@ -65,17 +62,9 @@ pub fn relations() -> Vec<Relation> {
                 ("email", Type::Text),
                 ("kind", Type::Text),
             ],
-            users,
+            |view| Rows::new(&[], users(view)),
         ),
     ]
-}
-
-fn int(number: u64) -> Value {
-    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn optional(text: Option<&str>) -> Value {
-    text.map_or(Value::Null, Value::text)
 }
 
 fn nodes(view: &View) -> Vec<Row> {
@@ -93,15 +82,8 @@ fn nodes(view: &View) -> Vec<Row> {
 
 /// The data clusters that the user owns or shares; for an admin all of them.
 fn clusters(view: &View) -> Vec<Row> {
-    let user = &view.user;
-    let seen = |cluster: &&std::sync::Arc<crate::catalog::Cluster>| {
-        user.kind == UserKind::Admin
-            || cluster.owner == user.id
-            || cluster.access.contains(&user.id)
-    };
     let owner = |id| view.catalog.users.get(id).map(|user| user.name.clone());
-    let clusters = view.catalog.clusters.values().filter(seen);
-    clusters
+    view.clusters()
         .map(|cluster| {
             vec![
                 Value::Uuid(*cluster.id.0.as_bytes()),

@@ -45,9 +45,13 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         Type::Int2 => Value::Int(i64::from(i16::from_be_bytes(take(input)?))),
         Type::Int4 => Value::Int(i64::from(take_i32(input)?)),
         Type::Int8 => Value::Int(i64::from_be_bytes(take(input)?)),
-        Type::Oid | Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => {
-            Value::Int(i64::from(u32::from_be_bytes(take(input)?)))
-        }
+        Type::Oid
+        | Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => Value::Int(i64::from(u32::from_be_bytes(take(input)?))),
         Type::Float4 => float(f64::from(f32::from_be_bytes(take(input)?))),
         Type::Float8 => float(f64::from_be_bytes(take(input)?)),
         Type::Numeric(_) => Value::Numeric(receive_numeric(input)?),
@@ -91,16 +95,7 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
             json::validate(text)?;
             Value::Json(text.into())
         }
-        Type::Jsonb => {
-            let [version] = take(input)?;
-            if version != JSONB_VERSION {
-                return Err(Error::new(
-                    SqlState::INTERNAL_ERROR,
-                    format!("unsupported jsonb version number {version}"),
-                ));
-            }
-            Value::Jsonb(json::canonical(take_text(input)?)?)
-        }
+        Type::Jsonb => receive_jsonb(input)?,
         Type::Array(element) => Value::Array(receive_array(input, element)?.into()),
         Type::Int2Vector => Value::Array(receive_array(input, &Type::Int2)?.into()),
         Type::OidVector => Value::Array(receive_array(input, &Type::Oid)?.into()),
@@ -109,6 +104,17 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         }
         Type::Void => Value::text(take_text(input)?),
     })
+}
+
+fn receive_jsonb(input: &mut &[u8]) -> Result<Value> {
+    let [version] = take(input)?;
+    if version != JSONB_VERSION {
+        return Err(Error::new(
+            SqlState::INTERNAL_ERROR,
+            format!("unsupported jsonb version number {version}"),
+        ));
+    }
+    Ok(Value::Jsonb(json::canonical(take_text(input)?)?))
 }
 
 /// Appends a value in binary format; nothing for NULL.

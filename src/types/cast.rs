@@ -171,13 +171,17 @@ fn integer_to(value: i64, to: &Type) -> Result<Option<Value>> {
         Type::Float4 => Value::Float(f64::from(value as f32)),
         Type::Float8 => Value::Float(value as f64),
         Type::Numeric(_) => Value::Numeric(Numeric::from_i64(value)),
-        Type::Oid | Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => {
-            Value::Int(match value {
-                -0x8000_0000..0 => i64::from(value as i32 as u32),
-                0..=0xffff_ffff => value,
-                _ => return Err(out_of_range("OID")),
-            })
-        }
+        Type::Oid
+        | Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => Value::Int(match value {
+            -0x8000_0000..0 => i64::from(value as i32 as u32),
+            0..=0xffff_ffff => value,
+            _ => return Err(out_of_range("OID")),
+        }),
         _ => return Ok(None),
     }))
 }

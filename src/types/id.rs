@@ -55,6 +55,29 @@ pub struct ClusterId(pub Uuid);
 #[serde(transparent)]
 pub struct UserId(pub Uuid);
 
+impl ClusterId {
+    /// The number under which the catalogs show it, as a database.
+    pub fn oid(&self) -> u32 {
+        folded(self.0)
+    }
+}
+
+impl UserId {
+    /// The number under which the catalogs show it, as a role.
+    pub fn oid(&self) -> u32 {
+        folded(self.0)
+    }
+}
+
+/// A uuid in 31 bits, above the numbers of the system and of tables; two of a
+/// few thousand hardly ever meet.
+fn folded(uuid: Uuid) -> u32 {
+    const LEAST: u32 = 1 << 30;
+    let (high, low) = uuid.as_u64_pair();
+    let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    LEAST | (mixed >> 34) as u32
+}
+
 impl fmt::Display for ClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

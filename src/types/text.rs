@@ -57,7 +57,12 @@ pub fn input(text: &str, ty: &Type, io: Io<'_>) -> Result<Value> {
         }
         Type::Jsonb => json::canonical(text).map(Value::Jsonb),
         Type::Oid => input_oid(text, "oid"),
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => match text.trim() {
+        Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => match text.trim() {
             "-" => Ok(Value::Int(0)),
             number if number.bytes().all(|b| b.is_ascii_digit()) => input_oid(text, "oid"),
             _ => Err(Error::unsupported(format_args!("a name as {ty} here"))),

@@ -42,6 +42,9 @@ pub enum Type {
     Regtype,
     Regproc,
     Regnamespace,
+    /// A function with its argument types.
+    Regprocedure,
+    Regrole,
     Int2Vector,
     OidVector,
     Array(Box<Type>),
@@ -94,6 +97,8 @@ impl Type {
             Type::Uuid => 2950,
             Type::Jsonb => 3802,
             Type::Regnamespace => 4089,
+            Type::Regprocedure => 2202,
+            Type::Regrole => 4096,
             Type::Array(element) => element.array_oid(),
         }
     }
@@ -130,13 +135,15 @@ impl Type {
             Type::Uuid => 2951,
             Type::Jsonb => 3807,
             Type::Regnamespace => 4090,
+            Type::Regprocedure => 2207,
+            Type::Regrole => 4097,
             Type::Array(_) | Type::Unknown | Type::Void => 0,
         }
     }
 
     /// The type with this oid, without a modifier; `None` for what we lack.
     pub fn from_oid(oid: u32) -> Option<Type> {
-        const ALL: [Type; 31] = [
+        const ALL: [Type; 33] = [
             Type::Bool,
             Type::Bytea,
             Type::InternalChar,
@@ -168,6 +175,8 @@ impl Type {
             Type::Uuid,
             Type::Jsonb,
             Type::Regnamespace,
+            Type::Regprocedure,
+            Type::Regrole,
         ];
         ALL.iter().find(|ty| ty.oid() == oid).cloned().or_else(|| {
             ALL.iter()
@@ -199,6 +208,7 @@ impl Type {
             Type::Int2 => 2,
             Type::Int4 | Type::Float4 | Type::Date | Type::Oid => 4,
             Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace | Type::Void => 4,
+            Type::Regprocedure | Type::Regrole => 4,
             Type::Int8 | Type::Float8 | Type::Time(_) => 8,
             Type::Timestamp(_) | Type::Timestamptz(_) => 8,
             Type::Interval(_) | Type::Uuid => 16,
@@ -254,6 +264,19 @@ impl Type {
         )
     }
 
+    /// An oid that prints as the name of what it numbers.
+    pub fn is_reg(&self) -> bool {
+        matches!(
+            self,
+            Type::Regclass
+                | Type::Regtype
+                | Type::Regproc
+                | Type::Regnamespace
+                | Type::Regprocedure
+                | Type::Regrole
+        )
+    }
+
     pub fn is_integer(&self) -> bool {
         matches!(self, Type::Int2 | Type::Int4 | Type::Int8)
     }
@@ -298,6 +321,8 @@ impl Type {
             Type::Regtype => "regtype",
             Type::Regproc => "regproc",
             Type::Regnamespace => "regnamespace",
+            Type::Regprocedure => "regprocedure",
+            Type::Regrole => "regrole",
             Type::Int2Vector => "int2vector",
             Type::OidVector => "oidvector",
             Type::Record => "record",

@@ -30,6 +30,8 @@ pub(super) struct Gate {
     runtime: Runtime,
     incarnation: AtomicU64,
     lease: Mutex<Option<Lease>>,
+    /// Grants asked for up to here count no more.
+    revoked: Mutex<Stamp>,
     applied: watch::Sender<Index>,
     stable: watch::Sender<Index>,
     durable: AtomicU64,
@@ -61,6 +63,7 @@ impl Gate {
             runtime,
             incarnation,
             lease: Mutex::new(None),
+            revoked: Mutex::new(Stamp(0)),
             applied: watch::Sender::new(born),
             stable: watch::Sender::new(Index(0)),
             durable: AtomicU64::new(0),
@@ -154,6 +157,10 @@ impl Gate {
         }
         let until = Stamp(grant.asked.0.saturating_add(for_time));
         let mut lease = self.lease.lock();
+        // Asked for before the lease was given up: on its way at that time.
+        if grant.asked <= *self.revoked.lock() {
+            return;
+        }
         let later = lease.as_ref().is_none_or(|known| known.until < until);
         if later {
             *lease = Some(Lease {
@@ -161,6 +168,13 @@ impl Gate {
                 until,
             });
         }
+    }
+
+    /// Gives the lease up, with those that are on their way.
+    pub(super) fn revoke(&self) {
+        let mut lease = self.lease.lock();
+        *lease = None;
+        *self.revoked.lock() = self.now();
     }
 
     /// Syncs, and takes as durable what was applied before.

@@ -63,7 +63,10 @@ impl Keeper {
             suspect: None,
         };
         copy::remove_leftovers(&keeper.config.path).map_err(failed)?;
-        keeper.writer()?;
+        // A file that cannot be opened now is this replica's trouble, not the node's.
+        if let Err(fault) = keeper.writer() {
+            tracing::error!(%fault, path = %keeper.config.path.display(), "replica");
+        }
         Ok(keeper)
     }
 

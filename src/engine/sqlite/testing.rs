@@ -34,6 +34,7 @@ pub(in crate::engine::sqlite) fn context_of(schema: Arc<Schema>) -> Arc<Context>
         database: "d".into(),
         schema,
         system: Arc::new(Schema::empty()),
+        users: Arc::default(),
         random: Mutex::new(RandomState(1)),
         sequences: None,
         variables: Arc::new(NoVariables),

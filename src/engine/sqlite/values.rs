@@ -99,7 +99,12 @@ pub fn decode(stored: ValueRef<'_>, ty: &Type) -> Result<Value> {
 fn from_integer(i: i64, ty: &Type) -> Result<Value> {
     Ok(match ty {
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid => Value::Int(i),
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => Value::Int(i),
+        Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => Value::Int(i),
         Type::Bool => Value::Bool(i != 0),
         Type::Float4 | Type::Float8 => Value::Float(i as f64),
         Type::Numeric(_) => Value::Numeric(Numeric::from_i64(i)),
@@ -155,7 +160,7 @@ fn to_hex(value: &Value) -> String {
     out
 }
 
-/// Reads what [`encode`] made of an array or record; `None` for other text.
+/// Reads what [`encode()`] made of an array or record; `None` for other text.
 pub(super) fn from_hex(text: &str) -> Option<Value> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|d| d as u8);
     let mut bytes = Vec::with_capacity(text.len() / 2);

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::error::protocol_violation;
-use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::evaluate::cast::{is_reg, print_reg};
+use crate::plan::context::Context;
+use crate::plan::evaluate::cast;
 use crate::plan::query::OutputColumn;
 use crate::types::settings::Io;
 use crate::types::{Row, Type, Value, binary, text};
@@ -31,9 +31,9 @@ pub(super) enum Formats {
 pub(super) struct Encoder<'a> {
     pub(super) columns: &'a [OutputColumn],
     pub(super) formats: &'a Formats,
+    /// Knows the names of objects, where a column prints them.
+    pub(super) names: Option<Arc<Context>>,
     pub(super) io: Io<'a>,
-    /// For the names that `regclass` and its like are printed as.
-    pub(super) schemas: Option<[&'a Schema; 2]>,
     /// Reused for values that `types` prints.
     pub(super) scratch: &'a mut String,
 }
@@ -179,6 +179,11 @@ impl Encoder<'_> {
     }
 
     fn put_text(&mut self, out: &mut Vec<u8>, value: &Value, ty: &Type) {
+        let named = match &self.names {
+            Some(context) => cast::with_names(value, ty, context),
+            None => None,
+        };
+        let value = named.as_ref().unwrap_or(value);
         match (value, ty) {
             (Value::Int(number), Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid) => {
                 put_integer(out, *number);
@@ -186,10 +191,6 @@ impl Encoder<'_> {
             (Value::Text(text), Type::Text | Type::Varchar(_) | Type::Name | Type::Unknown) => {
                 out.extend_from_slice(text.as_bytes());
             }
-            (Value::Int(oid), ty) if is_reg(ty) => match self.schemas {
-                Some(schemas) => out.extend_from_slice(print_reg(*oid, ty, schemas).as_bytes()),
-                None => put_integer(out, *oid),
-            },
             (Value::Bool(truth), _) => out.push(if *truth { b't' } else { b'f' }),
             _ => {
                 self.scratch.clear();
@@ -264,11 +265,11 @@ mod tests {
         let mut encoder = Encoder {
             columns: &columns,
             formats: &formats,
+            names: None,
             io: Io {
                 settings: &settings,
                 transaction_time: 0,
             },
-            schemas: None,
             scratch: &mut scratch,
         };
         let mut out = Vec::new();

@@ -14,6 +14,8 @@ use super::prepared::{refuse_if_failed, refuse_if_full};
 use super::rows::RowSource;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
+use crate::plan::context::Context;
+use crate::plan::evaluate::cast;
 use crate::plan::statement::{Statement, TransactionStatement};
 use crate::session::{Reply, Tag, TransactionStatus};
 use crate::types::settings::Io;
@@ -79,7 +81,7 @@ impl Connection {
         Ok(())
     }
 
-    fn parameters(&self, message: &Bind<'_>, plan: &Plan) -> Result<Vec<Value>> {
+    fn parameters(&mut self, message: &Bind<'_>, plan: &Plan) -> Result<Vec<Value>> {
         let given = message.parameters.len();
         let formats =
             Formats::from_codes(message.parameter_formats.iter(), given, Counted::Parameters)?;
@@ -90,6 +92,7 @@ impl Connection {
                 message.statement
             )));
         }
+        let names = self.session.naming(&mut plan.parameters.iter())?;
         let io = Io {
             settings: self.session.settings(),
             transaction_time: self.session.transaction_time(),
@@ -99,7 +102,7 @@ impl Connection {
             .enumerate()
             .map(|(place, (bytes, ty))| match bytes {
                 None => Ok(Value::Null),
-                Some(bytes) => parameter(bytes, ty, formats.of(place), io)
+                Some(bytes) => parameter(bytes, ty, formats.of(place), io, names.as_deref())
                     .map_err(|error| of_parameter(error, message.portal, place, formats.of(place))),
             })
             .collect()
@@ -261,9 +264,22 @@ fn of_parameter(error: Error, portal: &str, place: usize, format: Format) -> Err
     })
 }
 
-fn parameter(bytes: &[u8], ty: &Type, format: Format, io: Io<'_>) -> Result<Value> {
-    match format {
-        Format::Binary => binary::receive(bytes, ty),
-        Format::Text => text_value(bytes, ty, io),
+fn parameter(
+    bytes: &[u8],
+    ty: &Type,
+    format: Format,
+    io: Io<'_>,
+    names: Option<&Context>,
+) -> Result<Value> {
+    match (format, names) {
+        (Format::Binary, _) => binary::receive(bytes, ty),
+        // The names of objects mean oids.
+        (Format::Text, Some(names)) if cast::is_reg(ty) => {
+            match text_value(bytes, &Type::Text, io)? {
+                Value::Text(name) => cast::read_reg(&name, ty, names).map(Value::Int),
+                other => Ok(other),
+            }
+        }
+        (Format::Text, _) => text_value(bytes, ty, io),
     }
 }

@@ -11,7 +11,6 @@ use super::wire::FLUSH_SIZE;
 use crate::endpoint::RowStream;
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::plan::evaluate::cast::is_reg;
 use crate::session::Tag;
 use crate::types::Row;
 use crate::types::settings::Io;
@@ -78,19 +77,17 @@ impl Connection {
         limit: Option<usize>,
     ) -> Result<Sent, Stop> {
         let settings = Arc::clone(self.session.settings());
-        let named = plan.columns.iter().any(|column| is_reg(&column.ty));
-        let schemas = match named {
-            true => Some(self.session.schemas()?),
-            false => None,
-        };
+        let names = self
+            .session
+            .naming(&mut plan.columns.iter().map(|column| &column.ty))?;
         let mut encoder = Encoder {
+            names,
             columns: &plan.columns,
             formats,
             io: Io {
                 settings: &settings,
                 transaction_time: self.session.transaction_time(),
             },
-            schemas: schemas.as_ref().map(|[own, system]| [&**own, &**system]),
             scratch: &mut self.scratch,
         };
         let limit = limit.map_or(u64::MAX, |limit| limit as u64);

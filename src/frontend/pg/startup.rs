@@ -150,6 +150,7 @@ async fn establish(
 impl Connection {
     /// Tells settings and cancel key, and that statements may come.
     async fn greet(&mut self) -> Result<(), Stop> {
+        self.session.appear(self.registration.process);
         self.put_reports();
         let key = BackendKeyData::new(
             self.registration.process,

@@ -117,7 +117,7 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// `first UNION [ALL] next`, where `next` may name the table itself.
+    /// `first UNION \[ALL\] next`, where `next` may name the table itself.
     fn recursive_query(
         &mut self,
         query: &Query,

@@ -146,6 +146,8 @@ pub(super) fn simple(word: &str) -> Option<Type> {
         "regtype" => Type::Regtype,
         "regproc" => Type::Regproc,
         "regnamespace" => Type::Regnamespace,
+        "regprocedure" => Type::Regprocedure,
+        "regrole" => Type::Regrole,
         "int2vector" => Type::Int2Vector,
         "oidvector" => Type::OidVector,
         "record" => Type::Record,

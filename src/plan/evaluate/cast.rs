@@ -1,13 +1,14 @@
 //! Casts at run time: the pure ones of `types`, and those of the reg types,
 //! which need to know the schema.
 
-use crate::catalog::schema::Schema;
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::plan::coerce;
 use crate::plan::context::Context;
 use crate::plan::function::Volatility;
 use crate::plan::function::names;
-use crate::types::{Type, Value};
+use crate::types::{Array, Type, Value};
 
 /// Casts a value; NULL stays NULL.
 pub fn cast(
@@ -27,10 +28,7 @@ pub fn cast(
 }
 
 pub(crate) fn is_reg(ty: &Type) -> bool {
-    matches!(
-        ty,
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace
-    )
+    ty.is_reg()
 }
 
 fn cast_reg(
@@ -43,7 +41,7 @@ fn cast_reg(
     match &value {
         Value::Text(text) if is_reg(to) => read_reg(text, to, context).map(Value::Int),
         Value::Int(oid) if is_reg(from) && to.is_string() => {
-            let text = Value::text(print_reg(*oid, from, context.schemas()));
+            let text = Value::text(print_reg(*oid, from, context));
             crate::types::cast::cast(&text, &Type::Text, to, explicit, context.io())
         }
         // Between numbers; both sides are integers.
@@ -69,21 +67,49 @@ pub fn read_reg(text: &str, ty: &Type, context: &Context) -> Result<i64> {
         }
         Type::Regtype => names::type_oid(text)?,
         Type::Regnamespace => names::schema_oid(text)?,
-        _ => match text.trim().parse() {
-            Ok(oid) => oid,
-            Err(_) => return Err(Error::unsupported("regproc by name")),
-        },
+        Type::Regprocedure => names::procedure_oid(text)?,
+        Type::Regrole => names::role_oid(text, &context.users)?,
+        _ => names::function_oid(text)?,
     };
     Ok(oid.into())
 }
 
 /// What a reg type prints for an oid; clients see it in place of the number.
-pub fn print_reg(oid: i64, ty: &Type, schemas: [&Schema; 2]) -> String {
+pub fn print_reg(oid: i64, ty: &Type, context: &Context) -> String {
     match ty {
-        Type::Regclass => names::relation_name(oid, schemas),
+        Type::Regclass => names::relation_name(oid, context),
         Type::Regtype => names::type_name_of(oid),
         Type::Regnamespace => names::schema_name(oid),
-        _ => oid.to_string(),
+        Type::Regprocedure => names::procedure_name(oid),
+        Type::Regrole => names::role_shown(oid, &context.users),
+        _ => names::function_name(oid),
+    }
+}
+
+/// Whether a type's values are printed by name, or hold such.
+pub fn prints_names(ty: &Type) -> bool {
+    match ty {
+        Type::Array(element) => is_reg(element),
+        ty => is_reg(ty),
+    }
+}
+
+/// A value of such a type with names in place of numbers, as text of
+/// the same shape; `None` for other values.
+pub fn with_names(value: &Value, ty: &Type, context: &Context) -> Option<Value> {
+    match (value, ty) {
+        (Value::Int(oid), ty) if is_reg(ty) => Some(Value::text(print_reg(*oid, ty, context))),
+        (Value::Array(array), Type::Array(element)) if is_reg(element) => {
+            let named = |value: &Value| with_names(value, element, context);
+            let values = array.values.iter();
+            let values = values.map(|value| named(value).unwrap_or(Value::Null));
+            Some(Value::Array(Arc::new(Array {
+                element: Type::Text,
+                dimensions: array.dimensions.clone(),
+                values: values.collect(),
+            })))
+        }
+        _ => None,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::arguments::{boolean, int, text};
 use super::definition::{Definition, scalar};
+use super::pretty::pretty;
 use super::string::quote_identifier;
-use super::{Call, names};
+use super::{Call, Function, FunctionRef, Parameter, Returns, names, oids, registry};
 use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Value;
@@ -13,7 +14,11 @@ use crate::types::id::{ColumnId, ObjectId};
 pub(super) const TABLES: &[&[Definition]] = &[&[
     scalar("pg_get_expr", "text oid -> text", |_, a| Ok(a[0].clone())).stable(),
     scalar("pg_get_expr", "text oid bool -> text", |_, a| {
-        Ok(a[0].clone())
+        let shown = text(&a[0])?;
+        Ok(match boolean(&a[2])? {
+            true => Value::text(pretty(shown)),
+            false => a[0].clone(),
+        })
     })
     .stable(),
     scalar("pg_get_indexdef", "oid -> text", index_definition).stable(),
@@ -49,22 +54,64 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
         Ok(Value::Null)
     })
     .stable(),
-    scalar("pg_get_function_result", "oid -> text", |_, _| {
-        Ok(Value::Null)
+    scalar("pg_get_function_result", "oid -> text", |_, a| {
+        Ok(function(&a[0])?.map_or(Value::Null, |f| Value::text(returned(&f))))
     })
     .stable(),
-    scalar("pg_get_function_arguments", "oid -> text", |_, _| {
-        Ok(Value::Null)
-    })
-    .stable(),
-    scalar(
-        "pg_get_function_identity_arguments",
-        "oid -> text",
-        |_, _| Ok(Value::Null),
-    )
-    .stable(),
+    scalar("pg_get_function_arguments", "oid -> text", taken).stable(),
+    scalar("pg_get_function_identity_arguments", "oid -> text", taken).stable(),
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
+
+/// One of our functions.
+fn function(oid: &Value) -> Result<Option<FunctionRef>> {
+    let oid = int(oid)?;
+    Ok(registry::all().find(|function| i64::from(oids::of(function)) == oid))
+}
+
+/// The types of a function's arguments.
+fn taken(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let Some(function) = function(&arguments[0])? else {
+        return Ok(Value::Null);
+    };
+    let last = function.arguments.len().saturating_sub(1);
+    let shown = function
+        .arguments
+        .iter()
+        .enumerate()
+        .map(|(place, parameter)| {
+            let shown = match parameter {
+                Parameter::Of(ty) => names::type_name(ty),
+                other => other.to_string(),
+            };
+            match function.variadic && place == last {
+                true => format!("VARIADIC {shown}[]"),
+                false => shown,
+            }
+        });
+    Ok(Value::text(shown.collect::<Vec<_>>().join(", ")))
+}
+
+/// The type that a function gives.
+fn returned(function: &Function) -> String {
+    let set = if function.is_set() { "SETOF " } else { "" };
+    match &function.result {
+        Returns::Of(ty) => format!("{set}{}", names::type_name(ty)),
+        Returns::Element => format!("{set}anyelement"),
+        Returns::Array => format!("{set}anyarray"),
+        Returns::Compatible => format!("{set}anycompatible"),
+        Returns::CompatibleArray => format!("{set}anycompatiblearray"),
+        Returns::Columns(columns) => {
+            let columns = columns.iter().map(|(name, ty)| format!("{name} {ty}"));
+            format!("TABLE({})", columns.collect::<Vec<_>>().join(", "))
+        }
+    }
+}
+
+/// `CREATE INDEX` for an index, a primary key's included.
+pub fn index(schemas: [&Schema; 2], id: ObjectId) -> Option<String> {
+    find_index(schemas, id.0.into()).map(|index| index.definition(false))
+}
 
 fn schemas<'a>(call: &Call<'a>) -> [&'a Schema; 2] {
     [&call.context.schema, &call.context.system]
@@ -90,9 +137,9 @@ fn names_of(table: &Table, ids: &[ColumnId]) -> String {
     names.join(", ")
 }
 
-fn find_index<'a>(call: &Call<'a>, oid: i64) -> Option<Shown<'a>> {
+fn find_index<'a>(schemas: [&'a Schema; 2], oid: i64) -> Option<Shown<'a>> {
     let id = ObjectId(u32::try_from(oid).ok()?);
-    let mut tables = schemas(call)
+    let mut tables = schemas
         .into_iter()
         .flat_map(|schema| schema.tables.values());
     tables.find_map(|table| {
@@ -165,7 +212,7 @@ fn is_call(text: &str) -> bool {
 }
 
 fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    let Some(index) = find_index(call, int(&arguments[0])?) else {
+    let Some(index) = find_index(schemas(call), int(&arguments[0])?) else {
         return Ok(Value::Null);
     };
     let column = match arguments.get(1) {
@@ -178,26 +225,40 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             .and_then(|place| index.columns.get(place));
         return Ok(Value::text(found.map_or("", |(key, _)| key.as_str())));
     }
-    let columns: Vec<String> = index
-        .columns
-        .iter()
-        .map(|(key, order)| format!("{key}{order}"))
-        .collect();
-    let mut out = format!(
-        "CREATE {}INDEX {} ON {}.{} USING btree ({})",
-        if index.unique { "UNIQUE " } else { "" },
-        quote_identifier(index.name),
-        names::namespace_name(index.table.namespace),
-        quote_identifier(&index.table.name),
-        columns.join(", ")
-    );
-    if index.nulls_not_distinct {
-        out.push_str(" NULLS NOT DISTINCT");
+    let is_pretty = arguments.get(2).map(boolean).transpose()?;
+    Ok(Value::text(index.definition(is_pretty.unwrap_or(false))))
+}
+
+impl Shown<'_> {
+    fn definition(&self, is_pretty: bool) -> String {
+        let columns: Vec<String> = self
+            .columns
+            .iter()
+            .map(|(key, order)| format!("{key}{order}"))
+            .collect();
+        let mut out = format!(
+            "CREATE {}INDEX {} ON {}{} USING btree ({})",
+            if self.unique { "UNIQUE " } else { "" },
+            quote_identifier(self.name),
+            match is_pretty && names::is_visible(self.table.namespace) {
+                true => String::new(),
+                false => format!("{}.", names::namespace_name(self.table.namespace)),
+            },
+            quote_identifier(&self.table.name),
+            columns.join(", ")
+        );
+        if self.nulls_not_distinct {
+            out.push_str(" NULLS NOT DISTINCT");
+        }
+        if let Some(predicate) = self.predicate {
+            out.push_str(" WHERE ");
+            out.push_str(&match is_pretty {
+                true => pretty(predicate),
+                false => in_parentheses(predicate),
+            });
+        }
+        out
     }
-    if let Some(predicate) = index.predicate {
-        out.push_str(&format!(" WHERE {}", in_parentheses(predicate)));
-    }
-    Ok(Value::text(out))
 }
 
 fn in_parentheses(text: &str) -> String {
@@ -209,10 +270,10 @@ fn in_parentheses(text: &str) -> String {
 
 fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let oid = int(&arguments[0])?;
-    let _ = arguments.get(1).map(boolean).transpose()?;
+    let is_pretty = arguments.get(1).map(boolean).transpose()?.unwrap_or(false);
     for schema in schemas(call) {
         for table in schema.tables.values() {
-            if let Some(text) = constraint_of(schema, table, oid) {
+            if let Some(text) = constraint_of(schema, table, oid, is_pretty) {
                 return Ok(Value::text(text));
             }
         }
@@ -223,7 +284,7 @@ fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> 
     ))
 }
 
-fn constraint_of(schema: &Schema, table: &Table, oid: i64) -> Option<String> {
+fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> Option<String> {
     let is = |id: &ObjectId| i64::from(id.0) == oid;
     if let PrimaryKey::Declared { id, columns, .. } = &table.key
         && is(id)
@@ -231,7 +292,11 @@ fn constraint_of(schema: &Schema, table: &Table, oid: i64) -> Option<String> {
         return Some(format!("PRIMARY KEY ({})", names_of(table, columns)));
     }
     if let Some(check) = table.checks.iter().find(|check| is(&check.id)) {
-        return Some(format!("CHECK ({})", in_parentheses(&check.expression)));
+        let shown = match is_pretty {
+            true => pretty(&check.expression),
+            false => in_parentheses(&check.expression),
+        };
+        return Some(format!("CHECK ({shown})"));
     }
     if let Some(key) = table.foreign_keys.iter().find(|key| is(&key.id)) {
         return Some(foreign_key(schema, table, key));

@@ -1,13 +1,19 @@
 //! Names and oids of relations, types and schemas: what regclass, regtype and
 //! regnamespace read and print.
 //!
-//! Not handled: functions and operators by oid (regproc prints its number).
+//! Not handled: operators by oid.
 
+use super::oids;
 use super::string::quote_identifier;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::User;
 use crate::catalog::schema::{Namespace, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::types::Type;
+use crate::types::id::UserId;
 
 /// `pg_namespace.oid` of the schemas; pyql's own lies below the users' oids.
 pub const fn namespace_oid(namespace: Namespace) -> u32 {
@@ -25,6 +31,28 @@ pub const fn namespace_name(namespace: Namespace) -> &'static str {
         Namespace::Public => "public",
         Namespace::InformationSchema => "information_schema",
         Namespace::Pyql => "pyql",
+    }
+}
+
+/// The role that owns the system's own relations.
+pub const SYSTEM_ROLE: u32 = 10;
+pub const SYSTEM_ROLE_NAME: &str = "pyql";
+
+/// Owns schema public, as in PostgreSQL.
+pub const DATABASE_OWNER_ROLE: u32 = 6171;
+pub const DATABASE_OWNER_NAME: &str = "pg_database_owner";
+
+/// The name of a role among these users.
+pub fn role_name(oid: u32, users: &BTreeMap<UserId, Arc<User>>) -> Option<&str> {
+    match oid {
+        SYSTEM_ROLE => Some(SYSTEM_ROLE_NAME),
+        DATABASE_OWNER_ROLE => Some(DATABASE_OWNER_NAME),
+        _ => {
+            let mut users = users.values();
+            users
+                .find(|user| user.id.oid() == oid)
+                .map(|user| user.name.as_str())
+        }
     }
 }
 
@@ -125,10 +153,11 @@ fn index_name(table: &Table, oid: u32) -> Option<&str> {
 }
 
 /// The relation's name as regclass prints it; its number if there is none.
-pub fn relation_name(oid: i64, schemas: [&Schema; 2]) -> String {
+pub fn relation_name(oid: i64, context: &Context) -> String {
     if oid == 0 {
         return "-".to_owned();
     }
+    let schemas = [&context.schema, &context.system];
     let found = u32::try_from(oid)
         .ok()
         .and_then(|oid| schemas.iter().find_map(|schema| relation_of(schema, oid)));
@@ -230,6 +259,122 @@ pub fn schema_name(oid: i64) -> String {
     let mut namespaces = NAMESPACES.into_iter();
     let found = namespaces.find(|namespace| i64::from(namespace_oid(*namespace)) == oid);
     found.map_or_else(|| oid.to_string(), |found| namespace_name(found).to_owned())
+}
+
+/// The function that regproc reads: there must be one of the name.
+pub fn function_oid(text: &str) -> Result<u32> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let parts = split_name(text)?;
+    let name = match parts.as_slice() {
+        [name] => name,
+        [schema, name] if schema == "pg_catalog" => name,
+        _ => return Err(unknown_function(text)),
+    };
+    match oids::named(name).as_slice() {
+        [oid] => Ok(*oid),
+        [] => Err(unknown_function(text)),
+        _ => Err(Error::new(
+            SqlState::AMBIGUOUS_FUNCTION,
+            format!("more than one function named \"{text}\""),
+        )),
+    }
+}
+
+/// The function that regprocedure reads: its name with the types it takes.
+pub fn procedure_oid(text: &str) -> Result<u32> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let call = text
+        .trim()
+        .strip_suffix(')')
+        .and_then(|text| text.split_once('('));
+    let Some((name, arguments)) = call else {
+        let message = "expected a left parenthesis";
+        return Err(Error::new(SqlState::INVALID_TEXT_REPRESENTATION, message));
+    };
+    let name = name.trim();
+    let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
+    let types = arguments
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty());
+    let plain = |name: &str| match type_named(name) {
+        // Pseudo-types are known to signatures only.
+        Some(ty) => ty.to_string(),
+        None => name.to_owned(),
+    };
+    let types: Vec<String> = types.map(plain).collect();
+    let signature = format!("{name}({})", types.join(","));
+    oids::with_signature(&signature).ok_or_else(|| unknown_function(text))
+}
+
+/// The function's name and types as regprocedure prints them.
+pub fn procedure_name(oid: i64) -> String {
+    let found = u32::try_from(oid).ok().and_then(oids::signature);
+    match found {
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+        Some(signature) => signature.to_owned(),
+    }
+}
+
+/// The role that regrole reads.
+pub fn role_oid(text: &str, users: &BTreeMap<UserId, Arc<User>>) -> Result<u32> {
+    if text == "-" {
+        return Ok(0);
+    }
+    if let Ok(oid) = text.trim().parse() {
+        return Ok(oid);
+    }
+    let name = split_name(text)?.join(".");
+    let user = users.values().find(|user| user.name == name);
+    match (name.as_str(), user) {
+        (_, Some(user)) => Ok(user.id.oid()),
+        (SYSTEM_ROLE_NAME, None) => Ok(SYSTEM_ROLE),
+        (DATABASE_OWNER_NAME, None) => Ok(DATABASE_OWNER_ROLE),
+        _ => Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!("role \"{name}\" does not exist"),
+        )),
+    }
+}
+
+/// The role's name as regrole prints it; its number if there is none.
+pub fn role_shown(oid: i64, users: &BTreeMap<UserId, Arc<User>>) -> String {
+    let found = u32::try_from(oid)
+        .ok()
+        .and_then(|oid| role_name(oid, users));
+    match found {
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+        Some(name) => quote_identifier(name),
+    }
+}
+
+fn unknown_function(text: &str) -> Error {
+    Error::new(
+        SqlState::UNDEFINED_FUNCTION,
+        format!("function \"{text}\" does not exist"),
+    )
+}
+
+/// The function's name as regproc prints it; its number if there is none.
+pub fn function_name(oid: i64) -> String {
+    let found = u32::try_from(oid).ok().and_then(oids::name);
+    match found {
+        None if oid == 0 => "-".to_owned(),
+        None => oid.to_string(),
+        Some(name) => quote_identifier(name),
+    }
 }
 
 /// The type that regtype reads: SQL's name or the catalog's, with `[]`.

@@ -100,6 +100,8 @@ fn ty(word: &str) -> Result<Type, String> {
         "regtype" => Type::Regtype,
         "regproc" => Type::Regproc,
         "regnamespace" => Type::Regnamespace,
+        "regprocedure" => Type::Regprocedure,
+        "regrole" => Type::Regrole,
         "int2vector" => Type::Int2Vector,
         "oidvector" => Type::OidVector,
         "record" => Type::Record,

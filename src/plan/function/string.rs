@@ -174,7 +174,7 @@ pub(super) fn as_text(call: &Call<'_>, arguments: &[Value], place: usize) -> Res
 pub(super) fn print(call: &Call<'_>, value: &Value, ty: &Type, out: &mut String) {
     match value {
         Value::Int(oid) if cast::is_reg(ty) => {
-            out.push_str(&cast::print_reg(*oid, ty, call.context.schemas()));
+            out.push_str(&cast::print_reg(*oid, ty, call.context));
         }
         value => text_io::output(value, ty, call.io(), out),
     }

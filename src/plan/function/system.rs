@@ -79,16 +79,13 @@ const SESSION: &[Definition] = &[
     .stable(),
     scalar("pg_my_temp_schema", "-> oid", |_, _| Ok(Value::Int(0))).stable(),
     scalar("pg_get_userbyid", "oid -> name", |call, a| {
-        Ok(Value::text(match int(&a[0])? {
-            OWNER => call.context.user.to_string(),
-            oid => format!("unknown (OID={oid})"),
-        }))
+        let oid = int(&a[0])?;
+        let found = u32::try_from(oid).ok();
+        let name = found.and_then(|oid| names::role_name(oid, &call.context.users));
+        Ok(name.map_or_else(|| Value::text(format!("unknown (OID={oid})")), Value::text))
     })
     .stable(),
 ];
-
-/// The oid under which the catalogs show whoever is asking.
-const OWNER: i64 = 10;
 
 const TYPES: &[Definition] = &[
     scalar("pg_typeof", "any -> regtype", |call, _| {
@@ -183,6 +180,8 @@ const VISIBLE: &[Definition] = &[
     scalar("pg_statistics_obj_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_ts_config_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_ts_dict_is_visible", "oid -> bool", yes).stable(),
+    scalar("pg_ts_parser_is_visible", "oid -> bool", yes).stable(),
+    scalar("pg_ts_template_is_visible", "oid -> bool", yes).stable(),
     scalar("pg_is_other_temp_schema", "oid -> bool", |_, _| {
         Ok(Value::Bool(false))
     })
@@ -331,7 +330,7 @@ fn granted(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn table_is_visible(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let oid = int(&arguments[0])?;
-    let name = names::relation_name(oid, call.context.schemas());
+    let name = names::relation_name(oid, call.context);
     Ok(match name == oid.to_string() {
         true => Value::Null,
         false => Value::Bool(!name.contains('.') || name.starts_with('"')),

@@ -36,6 +36,7 @@ pub(crate) fn context() -> Context {
         database: "company".into(),
         schema: Arc::new(Schema::empty()),
         system: Arc::new(Schema::empty()),
+        users: Arc::default(),
         random: Mutex::new(RandomState(1)),
         sequences: None,
         variables: Arc::new(NoVariables),
@@ -197,7 +198,7 @@ fn show(value: &Value, ty: &Type, context: &Context) -> String {
         return (*value == Value::Bool(true)).to_string();
     }
     if let (Value::Int(oid), true) = (value, cast::is_reg(ty)) {
-        return cast::print_reg(*oid, ty, context.schemas());
+        return cast::print_reg(*oid, ty, context);
     }
     let mut out = String::new();
     text::output(value, ty, context.io(), &mut out);

@@ -314,7 +314,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// [NOT] DEFERRABLE [INITIALLY DEFERRED | IMMEDIATE].
+    /// \[NOT\] DEFERRABLE \[INITIALLY DEFERRED | IMMEDIATE\].
     fn deferral(&mut self) -> Result<Option<(bool, bool)>> {
         let mut deferrable = None;
         let mut deferred = None;
@@ -495,7 +495,7 @@ impl Parser<'_> {
         Ok(action)
     }
 
-    /// What follows CREATE [UNIQUE] INDEX.
+    /// What follows CREATE \[UNIQUE\] INDEX.
     pub(super) fn create_index(&mut self, unique: bool) -> Result<Statement> {
         self.take_keyword("concurrently");
         let if_not_exists = self.if_not_exists();

@@ -287,7 +287,7 @@ impl Parser<'_> {
         ))
     }
 
-    /// [NOT] BETWEEN, IN, LIKE, ILIKE, SIMILAR TO.
+    /// \[NOT\] BETWEEN, IN, LIKE, ILIKE, SIMILAR TO.
     fn matching(&mut self, left: Expr) -> Result<Expr> {
         let place = self.place();
         let negated = self.take_keyword("not");

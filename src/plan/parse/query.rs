@@ -493,7 +493,7 @@ impl Parser<'_> {
         }
     }
 
-    /// FETCH { FIRST | NEXT } [n] { ROW | ROWS } ONLY.
+    /// FETCH { FIRST | NEXT } \[n\] { ROW | ROWS } ONLY.
     fn fetch_first(&mut self) -> Result<Expr> {
         self.expect_keyword("fetch")?;
         if self.take_one_of(&["first", "next"]).is_none() {

@@ -155,6 +155,7 @@ fn planned(schema: &Arc<Schema>, translation: &Translation) -> Result<Plan> {
         database: "company".into(),
         schema: schema.clone(),
         system: Arc::new(Schema::default()),
+        users: Arc::default(),
         random: Mutex::new(RandomState(0)),
         sequences: None,
         variables: Arc::new(NoVariables),

@@ -104,6 +104,7 @@ pub(crate) fn constant_context(schema: &Arc<Schema>) -> Context {
         database: Arc::from(""),
         schema: Arc::clone(schema),
         system: Arc::new(Schema::default()),
+        users: Arc::default(),
         random: Mutex::new(RandomState(0)),
         sequences: None,
         variables: Arc::new(NoVariables),

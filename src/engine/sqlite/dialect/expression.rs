@@ -364,7 +364,12 @@ fn class(ty: &Type) -> Option<Class> {
     Some(match ty {
         Type::Bool => Class::Bool,
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Oid => Class::Integer,
-        Type::Regclass | Type::Regtype | Type::Regproc | Type::Regnamespace => Class::Integer,
+        Type::Regclass
+        | Type::Regtype
+        | Type::Regproc
+        | Type::Regnamespace
+        | Type::Regprocedure
+        | Type::Regrole => Class::Integer,
         Type::Float4 | Type::Float8 => Class::Float,
         Type::Numeric(_) => Class::Numeric,
         Type::Text | Type::Varchar(_) | Type::Char(_) => Class::Text,
@@ -417,9 +422,10 @@ fn native_cast(from: &Type, to: &Type) -> Option<NativeCast> {
         (T::Int2, T::Int2 | T::Int4 | T::Int8) => NativeCast::Same,
         (T::Int4, T::Int4 | T::Int8) | (T::Int8, T::Int8) => NativeCast::Same,
         (T::Oid, T::Oid | T::Int8) => NativeCast::Same,
-        (T::Regclass | T::Regtype | T::Regproc | T::Regnamespace, T::Oid | T::Int8) => {
-            NativeCast::Same
-        }
+        (
+            T::Regclass | T::Regtype | T::Regproc | T::Regnamespace | T::Regprocedure | T::Regrole,
+            T::Oid | T::Int8,
+        ) => NativeCast::Same,
         (T::Float4, T::Float4 | T::Float8) | (T::Float8, T::Float8) => NativeCast::Same,
         (T::Text | T::Varchar(_) | T::Char(_) | T::Name, T::Text | T::Varchar(None)) => {
             NativeCast::Same
