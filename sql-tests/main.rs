@@ -59,6 +59,14 @@ fn ends_cleanly_on_a_signal() {
     assert!(sandbox.terminate());
 }
 
+#[test]
+fn psycopg_works_unmodified() {
+    let sandbox = Sandbox::start();
+    if let Err(report) = psycopg::run(&sandbox) {
+        panic!("{report}");
+    }
+}
+
 /// Of the tests that draw by chance; one run may choose another.
 fn seed() -> u64 {
     let chosen = std::env::var("PYQL_TEST_SEED").ok();

@@ -649,7 +649,8 @@ pub enum AlterAction {
         if_exists: bool,
         cascade: bool,
     },
-    /// VALIDATE CONSTRAINT, OWNER TO, SET (…), CLUSTER ON: change no result.
+    ValidateConstraint(Name),
+    /// OWNER TO, SET (…), CLUSTER ON: change no result.
     Nothing,
 }
 

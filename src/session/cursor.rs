@@ -11,7 +11,7 @@ use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::statement::{FetchCount, Statement};
-use crate::types::Row;
+use crate::types::{Row, Type, Value};
 
 /// Cursors that a session may have open.
 const CURSORS_MAX: usize = 1000;
@@ -23,7 +23,13 @@ pub(super) struct Cursor {
 }
 
 impl Session {
-    pub(super) async fn declare(&mut self, name: &str, text: &str) -> Result<Reply> {
+    pub(super) async fn declare(
+        &mut self,
+        name: &str,
+        text: &str,
+        types: &[Type],
+        parameters: Arc<[Value]>,
+    ) -> Result<Reply> {
         if !self.in_block() {
             let message = "DECLARE CURSOR can only be used in transaction blocks";
             return Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
@@ -38,14 +44,15 @@ impl Session {
                 "too many open cursors",
             ));
         }
-        let plan = self.plan(text, &[])?;
+        let types: Vec<Option<Type>> = types.iter().cloned().map(Some).collect();
+        let plan = self.plan(text, &types)?;
         if !matches!(plan.statement, Statement::Query(_)) {
             return Err(Error::new(
                 SqlState::SYNTAX_ERROR,
                 "DECLARE CURSOR must be of a query",
             ));
         }
-        let reply = self.run(&plan, Arc::from([])).await?;
+        let reply = self.run(&plan, parameters).await?;
         let Reply::Rows { rows, .. } = reply else {
             return Err(Error::internal("a query gave no rows"));
         };

@@ -384,7 +384,9 @@ impl Session {
     async fn execute_plan(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
         match &plan.statement {
             Statement::Transaction(statement) => self.transaction(statement).await,
-            Statement::Session(statement) => self.utility(statement).await,
+            Statement::Session(statement) => {
+                self.utility(statement, &plan.parameters, parameters).await
+            }
             Statement::Admin(statement) => self.admin(statement).await,
             Statement::Maintenance { tag: "VACUUM" } if self.in_block() => {
                 let message = "VACUUM cannot run inside a transaction block";
@@ -399,6 +401,10 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
+            Statement::Query(query) => match utility::setting_call(query) {
+                Some((name, value, local)) => self.set_config(name, value, local),
+                None => self.run(plan, parameters).await,
+            },
             _ => self.run(plan, parameters).await,
         }
     }

@@ -12,6 +12,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::Binding;
 use crate::plan::evaluate::{NoScope, evaluate};
+use crate::plan::expression::ExpressionKind;
+use crate::plan::query::{Body, Query};
 use crate::plan::statement::{AdminStatement, SessionStatement, Statement, TransactionStatement};
 use crate::types::id::{TableId, UserId};
 use crate::types::{Type, Value};
@@ -20,7 +22,12 @@ use crate::types::{Type, Value};
 const PREPARED_MAX: usize = 10_000;
 
 impl Session {
-    pub(super) async fn utility(&mut self, statement: &SessionStatement) -> Result<Reply> {
+    pub(super) async fn utility(
+        &mut self,
+        statement: &SessionStatement,
+        types: &[Type],
+        parameters: Arc<[Value]>,
+    ) -> Result<Reply> {
         use SessionStatement as S;
         match statement {
             S::Set { name, value, local } => self.set(name, value.as_deref(), *local),
@@ -55,7 +62,7 @@ impl Session {
                         return Err(Error::unsupported(format!("a {what} cursor")));
                     }
                 }
-                Box::pin(self.declare(name, text)).await
+                Box::pin(self.declare(name, text, types, parameters)).await
             }
             S::Fetch {
                 name,
@@ -64,6 +71,16 @@ impl Session {
             } => self.fetch(name, *count, *move_only).await,
             S::Close(name) => self.close_cursor(name.as_deref()),
         }
+    }
+
+    /// set_config() as a whole statement.
+    pub(super) fn set_config(&mut self, name: &str, value: &str, local: bool) -> Result<Reply> {
+        self.set(name, Some(value), local)?;
+        let shown = Value::text(self.show(name)?);
+        Ok(Reply::Rows {
+            rows: RowStream::Ready(vec![vec![shown]]),
+            tag: Tag::Counted("SELECT"),
+        })
     }
 
     fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Reply> {
@@ -367,6 +384,39 @@ impl Session {
 fn not_prepared(name: &str) -> Error {
     let message = format!("prepared statement \"{name}\" does not exist");
     Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+}
+
+/// `SELECT set_config(name, value, local)` of constants, alone: SET as drivers send it.
+pub(super) fn setting_call(query: &Query) -> Option<(&str, &str, bool)> {
+    let Body::Select(select) = &query.body else {
+        return None;
+    };
+    let [target] = select.projection.as_slice() else {
+        return None;
+    };
+    let alone = select.from.is_empty() && select.filter.is_none() && query.with.is_empty();
+    let whole = query.limit.is_none() && query.offset.is_none();
+    let ExpressionKind::Call {
+        function,
+        arguments,
+    } = &target.kind
+    else {
+        return None;
+    };
+    if !(alone && whole && function.name == "set_config") {
+        return None;
+    }
+    match arguments.as_slice() {
+        [name, value, local] => match (&name.kind, &value.kind, &local.kind) {
+            (
+                ExpressionKind::Constant(Value::Text(name)),
+                ExpressionKind::Constant(Value::Text(value)),
+                ExpressionKind::Constant(Value::Bool(local)),
+            ) => Some((name, value, *local)),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn text_rows(rows: Vec<Vec<String>>, tag: &str) -> Reply {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::alter_constraint::has_constraint;
 use super::define::{Definer, TABLE_RELATION};
 use super::naming;
 use super::scope::Clause;
@@ -86,6 +87,7 @@ impl Definer<'_> {
                 if_exists,
                 cascade,
             } => self.drop_constraint(&table, name, *if_exists, *cascade),
+            AlterAction::ValidateConstraint(name) => has_constraint(&table, &name.text),
             AlterAction::Nothing => Ok(()),
         }
     }

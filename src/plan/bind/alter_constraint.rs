@@ -364,6 +364,20 @@ impl Definer<'_> {
     }
 }
 
+/// VALIDATE CONSTRAINT: all constraints hold for all rows, if they are there.
+pub(super) fn has_constraint(table: &Table, name: &str) -> Result<()> {
+    match constraint_id(table, name) {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            SqlState::UNDEFINED_OBJECT,
+            format!(
+                "constraint \"{name}\" of relation \"{}\" does not exist",
+                table.name
+            ),
+        )),
+    }
+}
+
 fn constraint_id(table: &Table, name: &str) -> Option<ObjectId> {
     if let PrimaryKey::Declared { id, name: key, .. } = &table.key
         && key == name

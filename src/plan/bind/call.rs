@@ -33,6 +33,9 @@ impl Binder<'_> {
             ));
         }
         if resolved.function.is_set() {
+            if resolved.result == Type::Record {
+                return self.unsupported("a set-returning function outside of FROM", place);
+            }
             self.note_set_call(place)?;
         }
         self.only_plain(call, &name, place)?;

@@ -247,6 +247,9 @@ impl Binder<'_> {
         if !rows {
             return Ok((self.expression(expr)?, name));
         }
+        if name == "unnest" && call.arguments.len() > 1 {
+            return self.unsupported("unnest of several arrays", expr.place);
+        }
         let arguments = self.expressions(&call.arguments)?;
         let resolved = self.resolve(&name, call, &arguments, expr.place)?;
         let mut bound = self.call(resolved, arguments, expr.place)?;

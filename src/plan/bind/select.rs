@@ -8,7 +8,6 @@ use crate::plan::query::{
     Body, Distinct, OutputColumn, Query as Bound, Select as BoundSelect, SortBy, SortKey,
 };
 use crate::plan::syntax::{self, Expr, Node, Place, Query, Select, SortItem, Target};
-use crate::plan::visit;
 use crate::types::Type;
 
 /// The most columns that a select list may have, as in PostgreSQL.
@@ -125,9 +124,6 @@ impl Binder<'_> {
                 continue;
             }
             let expression = self.expression(&target.expr)?;
-            if !sets_are_plain(&expression) {
-                return self.unsupported("a set-returning function in this expression", place);
-            }
             let name = match &target.alias {
                 Some(alias) => alias.text.clone(),
                 None => output::name_of(&target.expr),
@@ -443,18 +439,4 @@ pub(super) fn contains_aggregate(expression: &Expression) -> bool {
     crate::plan::visit::any(expression, &mut |part| {
         matches!(part.kind, ExpressionKind::Aggregate(_))
     })
-}
-
-/// Functions that yield rows stand only in calls and casts: nothing decides
-/// whether they run.
-fn sets_are_plain(expression: &Expression) -> bool {
-    let is_set = |e: &Expression| matches!(&e.kind, ExpressionKind::Call { function, .. } if function.is_set());
-    match &expression.kind {
-        ExpressionKind::Call { .. } | ExpressionKind::Cast { .. } => {
-            let mut plain = true;
-            visit::children(expression, &mut |child| plain &= sets_are_plain(child));
-            plain
-        }
-        _ => !visit::any(expression, &mut |e| is_set(e)),
-    }
 }

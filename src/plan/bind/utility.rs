@@ -8,6 +8,7 @@ use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::expression::Expression;
+use crate::plan::parse;
 use crate::plan::query::{Body, Distinct, Select};
 use crate::plan::query::{From, OutputColumn, Query as Bound};
 use crate::plan::statement::{
@@ -130,6 +131,9 @@ impl Binder<'_> {
     }
 
     pub(super) fn session(&mut self, statement: &SessionStatement) -> Outcome {
+        if let SessionStatement::Declare { text, .. } = statement {
+            self.take_parameters_of(text)?;
+        }
         let columns = match statement {
             SessionStatement::Show { name } => vec![column(&shown_name(name), Type::Text)],
             SessionStatement::ShowAll => ["name", "setting", "description"]
@@ -138,6 +142,19 @@ impl Binder<'_> {
             _ => Vec::new(),
         };
         Ok((PlannedStatement::Session(statement.clone()), columns))
+    }
+
+    /// DECLARE has the parameters of its query.
+    fn take_parameters_of(&mut self, text: &str) -> Result<()> {
+        let behind = self.text.find(text).unwrap_or_default();
+        let before = &self.text[..behind];
+        let parsed = parse::parse(text).map_err(|error| error.behind(before))?;
+        if let [query] = parsed.as_slice() {
+            let plan = super::plan(query, &self.binding, &self.parameters)
+                .map_err(|error| error.behind(before))?;
+            self.parameters = plan.parameters.into_iter().map(Some).collect();
+        }
+        Ok(())
     }
 
     pub(super) fn prepare(&mut self, name: &str, types: &[TypeName], text: &str) -> Outcome {

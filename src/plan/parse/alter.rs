@@ -56,8 +56,7 @@ impl Parser<'_> {
             }
             Some("validate") => {
                 self.expect_keywords(&["validate", "constraint"])?;
-                self.name()?;
-                Ok(AlterAction::Nothing)
+                Ok(AlterAction::ValidateConstraint(self.name()?))
             }
             Some("owner") => {
                 self.expect_keywords(&["owner", "to"])?;
