@@ -101,10 +101,4 @@ async fn the_last_replica_stays() {
 async fn models_are_what_is_there() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&property::models_are_what_is_there(data.path(), seed()).await);
-#[test]
-fn psycopg_works_unmodified() {
-    let sandbox = Sandbox::start();
-    if let Err(report) = psycopg::run(&sandbox) {
-        panic!("{report}");
-    }
 }
