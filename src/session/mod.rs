@@ -7,6 +7,7 @@ mod block;
 mod copy;
 mod cursor;
 mod definitions;
+mod limit;
 mod utility;
 pub mod variables;
 
@@ -348,37 +349,6 @@ impl Session {
         }
         self.show_activity(false);
         reply
-    }
-
-    /// Runs a plan and cancels it at the limit.
-    async fn execute_within(
-        &mut self,
-        limit: Duration,
-        plan: &Arc<Plan>,
-        parameters: Arc<[Value]>,
-    ) -> Result<Reply> {
-        let runtime = self.dispatch.runtime().clone();
-        let token = self.token();
-        let mut timed_out = false;
-        let running = Box::pin(self.execute_plan(plan, parameters));
-        tokio::pin!(running);
-        let reply = loop {
-            tokio::select! {
-                biased;
-                reply = &mut running => break reply,
-                () = runtime.sleep(limit), if !timed_out => {
-                    timed_out = true;
-                    token.cancel();
-                }
-            }
-        };
-        match reply {
-            Err(error) if timed_out && error.state() == SqlState::QUERY_CANCELED => {
-                let message = "canceling statement due to statement timeout";
-                Err(Error::new(SqlState::QUERY_CANCELED, message))
-            }
-            other => other,
-        }
     }
 
     async fn execute_plan(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
