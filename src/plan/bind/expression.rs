@@ -388,6 +388,13 @@ impl Binder<'_> {
         element: Option<Type>,
         place: Place,
     ) -> Result<Expression> {
+        let dimensions = dimensions(elements);
+        if dimensions > DIMENSIONS_MAX {
+            let message = format!(
+                "number of array dimensions ({dimensions}) exceeds the maximum allowed ({DIMENSIONS_MAX})"
+            );
+            return Err(self.error(SqlState::PROGRAM_LIMIT_EXCEEDED, place, message));
+        }
         let nested = elements
             .iter()
             .any(|item| matches!(item.node, Node::Array(_)));
@@ -487,4 +494,16 @@ fn truth_test(value: Option<bool>) -> &'static str {
         Some(false) => "IS FALSE",
         None => "IS UNKNOWN",
     }
+}
+
+/// An array's dimensions at most, as in PostgreSQL.
+const DIMENSIONS_MAX: usize = 6;
+
+/// How deep ARRAY constructors stand in each other.
+fn dimensions(elements: &[Expr]) -> usize {
+    let inner = elements.iter().map(|item| match &item.node {
+        Node::Array(items) => dimensions(items),
+        _ => 0,
+    });
+    1 + inner.max().unwrap_or(0)
 }
