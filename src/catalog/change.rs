@@ -107,3 +107,33 @@ pub enum SchemaChange {
     AlterSequence(Sequence),
     DropSequence(ObjectId),
 }
+
+impl SchemaChange {
+    /// The table that the step makes, changes or drops; `None` for a sequence's.
+    pub fn table(&self) -> Option<TableId> {
+        match self {
+            SchemaChange::CreateTable(table) => Some(table.id),
+            SchemaChange::DropTable(table)
+            | SchemaChange::RenameTable { table, .. }
+            | SchemaChange::RenameColumn { table, .. }
+            | SchemaChange::AddColumn { table, .. }
+            | SchemaChange::DropColumn { table, .. }
+            | SchemaChange::SetType { table, .. }
+            | SchemaChange::SetDefault { table, .. }
+            | SchemaChange::SetNotNull { table, .. }
+            | SchemaChange::SetIdentity { table, .. }
+            | SchemaChange::AddPrimaryKey { table, .. }
+            | SchemaChange::AddIndex { table, .. }
+            | SchemaChange::DropIndex { table, .. }
+            | SchemaChange::RenameIndex { table, .. }
+            | SchemaChange::AddForeignKey { table, .. }
+            | SchemaChange::AddCheck { table, .. }
+            | SchemaChange::DropConstraint { table, .. }
+            | SchemaChange::RenameConstraint { table, .. }
+            | SchemaChange::DropPrimaryKey { table, .. } => Some(*table),
+            SchemaChange::CreateSequence(_)
+            | SchemaChange::AlterSequence(_)
+            | SchemaChange::DropSequence(_) => None,
+        }
+    }
+}

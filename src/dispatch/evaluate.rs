@@ -258,15 +258,7 @@ impl Evaluator<'_> {
         let rules = self.rules(&update.table)?;
         self.note_reads();
         let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
-        let width = update.table.columns.len();
-        let mut seen = HashSet::new();
-        let mut found = Vec::with_capacity(rows.len());
-        for mut result in rows {
-            let rest = result.split_off(width);
-            if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
-                found.push((result, rest));
-            }
-        }
+        let found = each_once(&rules, rows);
         let mut changes = Vec::with_capacity(found.len());
         for (old, rest) in found {
             let new = self.updated(update, evaluation, &old, &rest)?;
@@ -323,15 +315,7 @@ impl Evaluator<'_> {
         let rules = self.rules(&delete.table)?;
         self.note_reads();
         let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
-        let width = delete.table.columns.len();
-        let mut seen = HashSet::new();
-        let mut found = Vec::with_capacity(rows.len());
-        for mut result in rows {
-            let rest = result.split_off(width);
-            if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
-                found.push((result, rest));
-            }
-        }
+        let found = each_once(&rules, rows);
         let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
         self.change_rows(&rules, pairs, Basis::Read(index)).await?;
         let mut done = Done {
@@ -541,6 +525,21 @@ fn lock_of(lock: &RowLock) -> (Mode, Contended) {
         LockWait::SkipLocked => Contended::Skip,
     };
     (mode, contended)
+}
+
+/// The rows of the target, each by the first match it has, and what the query
+/// yields beside it.
+fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
+    let width = rules.table.columns.len();
+    let mut seen = HashSet::new();
+    let mut found = Vec::with_capacity(rows.len());
+    for mut result in rows {
+        let rest = result.split_off(width);
+        if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
+            found.push((result, rest));
+        }
+    }
+    found
 }
 
 fn others(evaluation: &Evaluation, rest: &[Value]) -> Vec<((RelationId, usize), Value)> {

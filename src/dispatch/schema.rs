@@ -512,30 +512,6 @@ fn created(changes: &[SchemaChange]) -> impl Iterator<Item = &Table> {
 /// The existing tables that changes are about.
 pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
     let new: BTreeSet<TableId> = created(changes).map(|table| table.id).collect();
-    let table = |change: &SchemaChange| match change {
-        SchemaChange::CreateTable(_)
-        | SchemaChange::CreateSequence(_)
-        | SchemaChange::AlterSequence(_)
-        | SchemaChange::DropSequence(_) => None,
-        SchemaChange::DropTable(table)
-        | SchemaChange::RenameTable { table, .. }
-        | SchemaChange::RenameColumn { table, .. }
-        | SchemaChange::AddColumn { table, .. }
-        | SchemaChange::DropColumn { table, .. }
-        | SchemaChange::SetType { table, .. }
-        | SchemaChange::SetDefault { table, .. }
-        | SchemaChange::SetNotNull { table, .. }
-        | SchemaChange::SetIdentity { table, .. }
-        | SchemaChange::AddPrimaryKey { table, .. }
-        | SchemaChange::AddIndex { table, .. }
-        | SchemaChange::DropIndex { table, .. }
-        | SchemaChange::RenameIndex { table, .. }
-        | SchemaChange::AddForeignKey { table, .. }
-        | SchemaChange::AddCheck { table, .. }
-        | SchemaChange::DropConstraint { table, .. }
-        | SchemaChange::RenameConstraint { table, .. }
-        | SchemaChange::DropPrimaryKey { table, .. } => Some(*table),
-    };
     let referenced = |change: &SchemaChange| match change {
         SchemaChange::AddForeignKey { key, .. } => vec![key.parent],
         SchemaChange::CreateTable(table) => {
@@ -543,7 +519,7 @@ pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
         }
         _ => Vec::new(),
     };
-    let own = changes.iter().filter_map(table);
+    let own = changes.iter().filter_map(SchemaChange::table);
     let others = changes.iter().flat_map(referenced);
     own.chain(others)
         .filter(|table| !new.contains(table))

@@ -114,30 +114,7 @@ impl<'a> Definer<'a> {
 
     /// The tables that the steps change.
     fn touched(&self) -> Vec<TableId> {
-        let tables = self.changes.iter().filter_map(|change| match change {
-            SchemaChange::CreateTable(table) => Some(table.id),
-            SchemaChange::DropTable(table)
-            | SchemaChange::RenameTable { table, .. }
-            | SchemaChange::RenameColumn { table, .. }
-            | SchemaChange::AddColumn { table, .. }
-            | SchemaChange::DropColumn { table, .. }
-            | SchemaChange::SetType { table, .. }
-            | SchemaChange::SetDefault { table, .. }
-            | SchemaChange::SetNotNull { table, .. }
-            | SchemaChange::SetIdentity { table, .. }
-            | SchemaChange::AddPrimaryKey { table, .. }
-            | SchemaChange::AddIndex { table, .. }
-            | SchemaChange::DropIndex { table, .. }
-            | SchemaChange::RenameIndex { table, .. }
-            | SchemaChange::AddForeignKey { table, .. }
-            | SchemaChange::AddCheck { table, .. }
-            | SchemaChange::DropConstraint { table, .. }
-            | SchemaChange::RenameConstraint { table, .. }
-            | SchemaChange::DropPrimaryKey { table, .. } => Some(*table),
-            SchemaChange::CreateSequence(_)
-            | SchemaChange::AlterSequence(_)
-            | SchemaChange::DropSequence(_) => None,
-        });
+        let tables = self.changes.iter().filter_map(SchemaChange::table);
         tables.collect()
     }
 
