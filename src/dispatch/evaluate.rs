@@ -119,7 +119,7 @@ impl Evaluator<'_> {
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
         // What came before it waits is what it may see.
-        self.transaction.snapshot().await?;
+        self.transaction.snapshot(&self.schema).await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
             Mode::Update
@@ -155,8 +155,8 @@ impl Evaluator<'_> {
     }
 
     /// A question on the transaction's own view: its snapshot and its rows.
-    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question> {
-        let snapshot = self.transaction.snapshot().await?;
+    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question, Refused> {
+        let snapshot = self.transaction.snapshot(&self.schema).await?;
         let level = match &snapshot {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
@@ -346,7 +346,7 @@ impl Evaluator<'_> {
     /// Runs FOR UPDATE and its like: claims the rows it yields.
     pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let (asked, keys) = evaluation::of_locks(query)?;
-        self.transaction.snapshot().await?;
+        self.transaction.snapshot(&self.schema).await?;
         for key in &keys {
             self.claim_table(key.table.id, Mode::RowShare).await?;
         }

@@ -397,7 +397,7 @@ impl Dispatch {
                 return Err(Error::unsupported(RELAID).into());
             }
         }
-        let snapshot = transaction.snapshot().await?;
+        let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
         question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
         question.overlay = transaction.written.overlay();

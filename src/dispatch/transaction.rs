@@ -133,9 +133,9 @@ impl OpenTransaction {
         }
     }
 
-    /// The snapshot that all its statements read, opened by the first;
-    /// `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self) -> Result<Option<Held>> {
+    /// The snapshot that all its statements read, opened by the first with the
+    /// schema that this was planned against; `None` under READ COMMITTED.
+    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<Held>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -144,8 +144,8 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.cluster.definition()?.schema.clone();
-            let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
+            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer {
                 cluster: self.cluster.clone(),
                 held: held.clone(),
