@@ -316,7 +316,7 @@ impl Evaluator<'_> {
 
     async fn follow(
         &mut self,
-        reference: &Reference,
+        reference: &Arc<Reference>,
         action: Action,
         values: Vec<Value>,
         gained: Option<Vec<Value>>,
@@ -370,13 +370,13 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn is_deferred(&self, reference: &Reference) -> bool {
+    fn is_deferred(&self, reference: &Arc<Reference>) -> bool {
         let key = &reference.key;
         let asked = self.transaction.constraints_deferred;
         key.deferrable && asked.unwrap_or(key.initially_deferred)
     }
 
-    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+    fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, of_child: bool) {
         let deferred = self.is_deferred(&reference);
         let check = Deferred {
             reference,
@@ -391,7 +391,7 @@ impl Evaluator<'_> {
 
     /// Looks at the foreign keys that this statement touched.
     pub(super) async fn check_references(&mut self) -> Attempt<()> {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take();
         self.check_all(pending).await
     }
 
@@ -409,15 +409,14 @@ impl Evaluator<'_> {
     async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
         let mut seen = HashSet::new();
         for check in checks {
+            if !seen.insert(check.name()) {
+                continue;
+            }
             let Deferred {
                 reference,
                 values,
                 of_child,
             } = check;
-            let name = (reference.key.id, of_child, encode::encode_key(&values));
-            if !seen.insert(name) {
-                continue;
-            }
             let claim = reference.parent_claim(&values);
             if of_child {
                 // One that was put off has not claimed its parent yet.

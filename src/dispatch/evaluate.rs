@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Basis, Claim, OpenTransaction, Patience};
+use super::transaction::{Basis, Claim, OpenTransaction, Patience, Pending};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
@@ -44,7 +44,7 @@ pub struct Evaluator<'a> {
     /// The tables the statement reads, for SERIALIZABLE.
     pub reads: Vec<TableId>,
     /// Foreign keys to look at when the statement ends.
-    pub pending: Vec<super::transaction::Deferred>,
+    pub pending: Pending,
 }
 
 /// What a writing statement did.
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
                 return Ok(done);
             }
             self.transaction.return_to(&place);
-            self.pending.clear();
+            self.pending.take();
             match outcome {
                 Err(Interrupted::Refused(refused)) => return Err(refused),
                 _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
