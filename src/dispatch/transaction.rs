@@ -3,17 +3,18 @@
 //! No engine holds a transaction open for a client. Statements evaluate
 //! (`evaluate`), rows gather in [`Written`], and COMMIT logs them at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{ClaimKey, Claimed, Contended, Mode, Owner, Watch};
+use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
-use super::read::{self, Held, Refused};
+use super::read::{self, Refused};
 use super::rules::Reference;
-use super::write::{Content, ReadSet, Refusal};
+use super::sequence::OwnSequences;
+use super::write::{Content, Order, ReadSet, Refusal};
 use super::written::Written;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Schema;
@@ -21,14 +22,13 @@ use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
-use crate::types::Value;
-use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
+use crate::types::id::{Index, ObjectId, SchemaVersion, TableId};
 use crate::types::write::Outcome;
+use crate::types::{Value, encode};
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
     pub cluster: Arc<DataCluster>,
-    pub id: TransactionId,
     pub owner: Owner,
     pub isolation: Isolation,
     pub read_only: bool,
@@ -46,6 +46,8 @@ pub struct OpenTransaction {
     pub tables_read: BTreeSet<TableId>,
     /// It drew from a sequence.
     pub drew: bool,
+    /// The sequences that it has made or restarted.
+    pub sequences: Arc<OwnSequences>,
     snapshot: Option<Snapshot>,
     savepoints: Vec<Savepoint>,
     /// Its claims are let go of by whoever ends its submission.
@@ -55,13 +57,41 @@ pub struct OpenTransaction {
 /// A foreign key to check at the end: of a child's values, or of values a parent lost.
 #[derive(Clone)]
 pub struct Deferred {
-    pub reference: Reference,
+    pub reference: Arc<Reference>,
     pub values: Vec<Value>,
     pub of_child: bool,
 }
 
+/// Foreign keys to check at the end of a statement, each once.
+#[derive(Default)]
+pub struct Pending {
+    checks: Vec<Deferred>,
+    known: HashSet<(ObjectId, bool, Vec<u8>)>,
+}
+
+impl Deferred {
+    /// What tells it from other checks.
+    pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
+        let values = encode::encode_key(&self.values);
+        (self.reference.key.id, self.of_child, values)
+    }
+}
+
+impl Pending {
+    pub fn push(&mut self, check: Deferred) {
+        if self.known.insert(check.name()) {
+            self.checks.push(check);
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<Deferred> {
+        self.known.clear();
+        std::mem::take(&mut self.checks)
+    }
+}
+
 struct Snapshot {
-    held: Held,
+    held: read::Held,
     /// What its tables were then.
     schema: Arc<Schema>,
     /// Keeps changed keys remembered.
@@ -72,7 +102,7 @@ struct Snapshot {
 /// Closes a snapshot on its replica when the transaction is gone.
 struct Closer {
     cluster: Arc<DataCluster>,
-    held: Held,
+    held: read::Held,
 }
 
 impl Drop for Closer {
@@ -95,6 +125,7 @@ pub struct Place {
     written: usize,
     deferred: usize,
     changes: usize,
+    sequences: usize,
     schema: Option<Arc<Schema>>,
 }
 
@@ -109,14 +140,13 @@ pub struct Patience {
 impl OpenTransaction {
     pub fn new(
         cluster: Arc<DataCluster>,
-        id: TransactionId,
         isolation: Isolation,
         read_only: bool,
     ) -> OpenTransaction {
+        let owner = cluster.claims.new_owner();
         OpenTransaction {
             cluster,
-            id,
-            owner: Owner(id.number),
+            owner,
             isolation,
             read_only,
             schema: None,
@@ -127,15 +157,16 @@ impl OpenTransaction {
             constraints_deferred: None,
             tables_read: BTreeSet::new(),
             drew: false,
+            sequences: Arc::default(),
             snapshot: None,
             savepoints: Vec::new(),
             submitted: false,
         }
     }
 
-    /// The snapshot that all its statements read, opened by the first;
-    /// `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self) -> Result<Option<Held>> {
+    /// The snapshot that all its statements read, opened by the first with the
+    /// schema that this was planned against; `None` under READ COMMITTED.
+    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<read::Held>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -144,8 +175,8 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.cluster.definition()?.schema.clone();
-            let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
+            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer {
                 cluster: self.cluster.clone(),
                 held: held.clone(),
@@ -212,9 +243,9 @@ impl OpenTransaction {
             Basis::Read(index) => fixed.or(Some(index)),
             Basis::Snapshot => fixed,
         };
-        let stale = index.is_some_and(|index| claims.changed_since(key, index));
+        let stale = index.is_some_and(|index| claims.changed_since(key, mode, index));
         match (stale, fixed) {
-            (true, Some(_)) if mode != Mode::KeyShare => Err(concurrent_update()),
+            (true, Some(_)) => Err(concurrent_update()),
             (true, None) => Ok(Claim::Stale),
             _ => Ok(Claim::Held),
         }
@@ -223,7 +254,7 @@ impl OpenTransaction {
     /// Did the key change after the transaction's snapshot, if it has one?
     pub fn changed_since_snapshot(&self, key: ClaimKey) -> bool {
         let fixed = self.snapshot_index();
-        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, index))
+        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, Mode::Update, index))
     }
 
     pub fn savepoint(&mut self, name: String) {
@@ -240,6 +271,7 @@ impl OpenTransaction {
             written: self.written.mark(),
             deferred: self.deferred.len(),
             changes: self.changes.len(),
+            sequences: self.sequences.mark(),
             schema: self.schema.clone(),
         }
     }
@@ -249,6 +281,7 @@ impl OpenTransaction {
         self.written.undo_to(place.written);
         self.deferred.truncate(place.deferred);
         self.changes.truncate(place.changes);
+        self.sequences.undo_to(place.sequences);
         self.schema = place.schema.clone();
         if self.changes.is_empty() {
             self.base = None;
@@ -303,8 +336,9 @@ impl OpenTransaction {
     }
 
     /// Someone else lets go of its claims.
-    pub fn keep_claims(mut self) {
+    pub fn keep_claims(mut self) -> Owner {
         self.submitted = true;
+        self.owner
     }
 
     /// Logs what was written and waits until every in-sync replica has it.
@@ -313,7 +347,8 @@ impl OpenTransaction {
         let read = self.read_set();
         let written = std::mem::take(&mut self.written);
         let writes = written.into_writes();
-        if writes.is_empty() && self.changes.is_empty() && !self.drew {
+        let logged = !writes.is_empty() || !self.changes.is_empty();
+        if !logged && !self.drew && self.sequences.is_empty() {
             self.rollback();
             return Ok(None);
         }
@@ -322,11 +357,12 @@ impl OpenTransaction {
             None => self.cluster.definition()?.schema.clone(),
         };
         let changes = std::mem::take(&mut self.changes);
+        let id = self.cluster.ids.next();
         let content = match changes.is_empty() {
             true => Content::Writes(writes),
             false => Content::Schema(Box::new(SchemaEntry {
                 cluster: self.cluster.id,
-                id: self.id,
+                id,
                 before: schema.version,
                 changes,
                 writes,
@@ -335,7 +371,14 @@ impl OpenTransaction {
             })),
         };
         self.submitted = true;
-        let decided = submit(&self.cluster, self.id, self.owner, content, schema, read).await;
+        let order = Order {
+            id,
+            content,
+            schema,
+            read,
+            counters: self.sequences.moved(),
+        };
+        let decided = submit(&self.cluster, Held::Of(self.owner), order).await;
         self.snapshot = None;
         match decided {
             Ok((index, _)) => Ok(Some(index)),
@@ -357,7 +400,7 @@ impl OpenTransaction {
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
         if !self.submitted {
-            self.cluster.claims.release(self.owner, None);
+            self.cluster.claims.release(&Held::Of(self.owner), None);
         }
     }
 }
@@ -396,15 +439,11 @@ async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
     }
 }
 
-/// Submits writes whose claims `owner` holds, and lets go of them afterwards,
-/// even if the caller does not wait for the end.
+/// Submits writes whose claims are `held`, and lets go of them afterwards, even if the caller does not wait for the end.
 pub async fn submit(
     cluster: &Arc<DataCluster>,
-    id: TransactionId,
-    owner: Owner,
-    content: Content,
-    schema: Arc<Schema>,
-    read: Option<ReadSet>,
+    held: Held,
+    order: Order,
 ) -> Result<(Index, Outcome), Refusal> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let mut waiting = Waiting {
@@ -414,9 +453,9 @@ pub async fn submit(
     let submitted = {
         let cluster = cluster.clone();
         let future = async move {
-            let decided = cluster.sequencer.submit(id, content, schema, read).await;
+            let decided = cluster.sequencer.submit(order).await;
             let written = decided.as_ref().ok().map(|(index, _)| *index);
-            cluster.claims.release(owner, written);
+            cluster.claims.release(&held, written);
             let _ = sender.send(decided);
         };
         waiting.pending = Some(Box::pin(future));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::variables::SessionVariables;
 use super::{Reply, Session, TransactionStatus, done};
 use crate::catalog::schema::Schema;
+use crate::dispatch::sequence::OwnSequences;
 use crate::dispatch::transaction::OpenTransaction;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Isolation, Statement, TransactionModes, TransactionStatement};
@@ -90,6 +91,11 @@ impl Block {
         transaction.schema.clone()
     }
 
+    /// The sequences that the open transaction has made or restarted.
+    pub(super) fn sequences(&self) -> Option<Arc<OwnSequences>> {
+        self.transaction.as_ref().map(|open| open.sequences.clone())
+    }
+
     pub(super) fn changes_schema(&self) -> bool {
         self.transaction
             .as_ref()
@@ -163,7 +169,7 @@ impl Session {
     }
 
     /// Makes the open transaction that a statement in a block needs.
-    pub(super) fn enter_transaction(&mut self, statement: &Statement) -> Result<()> {
+    pub(super) fn enter_transaction(&mut self, statement: &Statement, locking: bool) -> Result<()> {
         if !self.block.is_open() {
             return Ok(());
         }
@@ -172,13 +178,12 @@ impl Session {
             return Ok(());
         }
         let isolation = self.block.isolation(&self.variables);
-        let reads = matches!(statement, Statement::Query(query) if query.locks.is_empty());
+        let reads = !locking && matches!(statement, Statement::Query(_));
         if reads && isolation == Isolation::ReadCommitted {
             return Ok(());
         }
         let read_only = self.block.is_read_only(&self.variables);
-        let id = self.dispatch.next_transaction();
-        let mut transaction = OpenTransaction::new(self.cluster.clone(), id, isolation, read_only);
+        let mut transaction = OpenTransaction::new(self.cluster.clone(), isolation, read_only);
         transaction.constraints_deferred = self.block.constraints_deferred;
         for savepoint in &self.block.savepoints {
             transaction.savepoint(savepoint.name.clone());
