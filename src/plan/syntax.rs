@@ -650,6 +650,11 @@ pub enum AlterAction {
         cascade: bool,
     },
     ValidateConstraint(Name),
+    /// DEFERRABLE and INITIALLY DEFERRED, as far as they are said.
+    AlterConstraint {
+        name: Name,
+        deferral: Option<(bool, bool)>,
+    },
     /// OWNER TO, SET (…), CLUSTER ON: change no result.
     Nothing,
 }

@@ -31,6 +31,16 @@ pub fn columns(expression: &Expression, visit: &mut dyn FnMut(RelationId, usize)
     }
 }
 
+/// How many expressions it is made of, those of its subqueries included.
+pub fn size(expression: &Expression) -> usize {
+    let mut count = 1;
+    children(expression, &mut |child| count += size(child));
+    if let Some(query) = subquery(expression) {
+        expressions(query, &mut |part| count += size(part));
+    }
+    count
+}
+
 /// Whether any part of it, subqueries left out, satisfies `test`.
 pub fn any(expression: &Expression, test: &mut dyn FnMut(&Expression) -> bool) -> bool {
     if test(expression) {

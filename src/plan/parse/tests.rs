@@ -153,7 +153,7 @@ fn depth_is_bounded() {
         // A flat list of conditions is not deep.
         assert!(parse(&deep("", "true", " OR true", 50_000)).is_ok());
     };
-    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let thread = std::thread::Builder::new().stack_size(crate::runtime::STACK_BYTES);
     thread.spawn(run).unwrap().join().unwrap();
 }
 
