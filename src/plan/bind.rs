@@ -9,6 +9,7 @@ mod alter_constraint;
 mod alter_identity;
 mod call;
 mod column;
+mod composite;
 mod constraint;
 mod define;
 mod drop;
@@ -34,6 +35,7 @@ mod update;
 mod utility;
 mod window;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::coerce::{self, Strength};
@@ -97,6 +99,8 @@ struct Binder<'a> {
     depth: usize,
     /// Expressions made so far by [`Binder::copy_of`].
     copies: usize,
+    /// The fields of columns that are records.
+    records: HashMap<(RelationId, usize), composite::Fields>,
 }
 
 impl<'a> Binder<'a> {
@@ -116,6 +120,7 @@ impl<'a> Binder<'a> {
             commons: Vec::new(),
             depth: 0,
             copies: 0,
+            records: HashMap::new(),
         }
     }
 

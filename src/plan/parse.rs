@@ -5,7 +5,7 @@
 //! no text can exhaust the stack.
 //!
 //! Not handled: constructs that answer 0A000 by name, such as MERGE, grouping
-//! sets, TABLESAMPLE, composite field selection and data-modifying WITH.
+//! sets, TABLESAMPLE and data-modifying WITH.
 
 mod alter;
 mod create;

@@ -134,6 +134,11 @@ pub enum Node {
         lower: Option<Box<Expr>>,
         upper: Option<Box<Expr>>,
     },
+    /// `(operand).field`, or all its fields: `(operand).*`.
+    Field {
+        operand: Box<Expr>,
+        field: Option<Name>,
+    },
     Collate {
         operand: Box<Expr>,
         collation: Path,
@@ -297,6 +302,8 @@ pub enum FromItem {
     },
     Function {
         call: Expr,
+        /// The other calls of ROWS FROM.
+        more: Vec<Expr>,
         alias: Option<Alias>,
         ordinality: bool,
         lateral: bool,

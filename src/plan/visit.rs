@@ -91,7 +91,10 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
     match from {
         From::Table { .. } | From::Common { .. } => {}
         From::Subquery { query, .. } => expressions(query, visit),
-        From::Function { call, .. } => visit(call),
+        From::Function { call, more, .. } => {
+            visit(call);
+            more.iter().for_each(visit);
+        }
         From::Join {
             left, right, on, ..
         } => {

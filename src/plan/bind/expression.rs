@@ -67,6 +67,13 @@ impl Binder<'_> {
                     ty: Type::Record,
                 })
             }
+            Node::Field {
+                operand,
+                field: Some(field),
+            } => self.field(operand, field),
+            Node::Field { field: None, .. } => {
+                self.unsupported("row expansion via \"*\" here", place)
+            }
             Node::Default => Err(self.error(
                 SqlState::SYNTAX_ERROR,
                 place,
