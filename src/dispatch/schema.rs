@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
@@ -18,6 +20,7 @@ use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::context::Context;
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::evaluation::{of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -241,10 +244,11 @@ impl Evaluator<'_> {
                 relation,
                 condition,
                 constraint,
+                not_valid,
             } => {
                 let table = self.table(*table)?;
-                self.check_holds(&table, *relation, condition, constraint)
-                    .await
+                let outcome = self.check_holds(&table, *relation, condition, constraint);
+                unless_not_valid(outcome.await, *not_valid)
             }
             SchemaCheck::Unique {
                 table,
@@ -257,17 +261,9 @@ impl Evaluator<'_> {
                 self.check_unique(&table, columns, *relation, filter.as_ref(), name)
                     .await
             }
-            SchemaCheck::ForeignKey {
-                table,
-                columns,
-                parent,
-                parent_columns,
-                constraint,
-            } => {
-                let child = self.table(*table)?;
-                let parent = self.table(*parent)?;
-                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint)
-                    .await
+            SchemaCheck::ForeignKey { not_valid, .. } => {
+                let outcome = self.check_foreign_key(check).await;
+                unless_not_valid(outcome, *not_valid)
             }
         }
     }
@@ -401,19 +397,24 @@ impl Evaluator<'_> {
     }
 
     /// Looks for a child without a parent by an outer join.
-    async fn check_foreign_key(
-        &mut self,
-        child: &Arc<Table>,
-        columns: &[usize],
-        parent: &Arc<Table>,
-        parent_columns: &[usize],
-        constraint: &str,
-    ) -> Result<(), Refused> {
+    async fn check_foreign_key(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
+        let SchemaCheck::ForeignKey {
+            table,
+            relation,
+            columns,
+            parent,
+            parent_columns,
+            constraint,
+            ..
+        } = check
+        else {
+            return Ok(());
+        };
+        let (child, parent) = (&self.table(*table)?, &self.table(*parent)?);
         let mut matches = Vec::with_capacity(columns.len());
         let mut conditions = Vec::with_capacity(columns.len() + 1);
         let mut shown = Vec::with_capacity(columns.len());
-        for (column, parent_column) in columns.iter().zip(parent_columns) {
-            let left = Expression::column(CHILD, *column, child.columns[*column].ty.clone());
+        for ((_, left), parent_column) in columns.iter().zip(parent_columns) {
             let right = Expression::column(
                 PARENT,
                 *parent_column,
@@ -426,7 +427,7 @@ impl Evaluator<'_> {
             matches.push(Expression {
                 kind: ExpressionKind::Call {
                     function: equal,
-                    arguments: vec![left, right],
+                    arguments: vec![left.clone(), right],
                 },
                 ty: Type::Bool,
             });
@@ -439,7 +440,7 @@ impl Evaluator<'_> {
         conditions.push(is_null(missing));
         let join = From::Join {
             kind: JoinKind::Left,
-            left: Box::new(table_item(child, CHILD)),
+            left: Box::new(table_item(child, *relation)),
             right: Box::new(table_item(parent, PARENT)),
             on: Some(and(matches)),
         };
@@ -448,10 +449,7 @@ impl Evaluator<'_> {
         let Some(row) = self.look(query).await?.into_iter().next() else {
             return Ok(());
         };
-        let names: Vec<&str> = columns
-            .iter()
-            .map(|place| child.columns[*place].name.as_str())
-            .collect();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let values = shown.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
             crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
@@ -479,6 +477,19 @@ fn contains_nulls(column: &str, table: &Table) -> Error {
         table.name
     );
     Error::new(SqlState::NOT_NULL_VIOLATION, message)
+        .table(&table.name)
+        .column(column)
+}
+
+/// NOT VALID would let rows stay that violate the constraint; that every row
+/// satisfies every constraint is relied on.
+fn unless_not_valid(outcome: Result<(), Refused>, not_valid: bool) -> Result<(), Refused> {
+    match outcome {
+        Err(Refused::Error(error)) if not_valid && error.state().class() == *b"23" => {
+            Err(Error::unsupported("NOT VALID over rows that violate the constraint").into())
+        }
+        outcome => outcome,
+    }
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {

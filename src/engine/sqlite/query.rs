@@ -162,7 +162,14 @@ fn failed(error: rusqlite::Error) -> Failure {
 
 /// What the refusal to prepare a statement means: SQLite has limits of its own.
 fn refused(error: rusqlite::Error) -> Failure {
-    const TOO_MUCH: [&str; 5] = ["too many", "too large", "too deep", "overflow", "at most"];
+    const TOO_MUCH: [&str; 6] = [
+        "too many",
+        "too large",
+        "too deep",
+        "overflow",
+        "at most",
+        "Recursion limit",
+    ];
     let text = match &error {
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         rusqlite::Error::SqliteFailure(code, Some(text)) if code.code == ErrorCode::Unknown => text,

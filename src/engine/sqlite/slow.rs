@@ -16,9 +16,6 @@ const MAX_QUEUE: usize = 256;
 /// A thread without work ends after this long.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// Deep expressions are evaluated by recursion.
-const STACK_BYTES: usize = 8 << 20;
-
 /// Ten steps down: the spike that chose it is in the design's measurements.
 const NICENESS: i32 = 10;
 
@@ -63,7 +60,7 @@ impl SlowThreads {
             let shared = self.shared.clone();
             let started = std::thread::Builder::new()
                 .name("slow-reads".to_owned())
-                .stack_size(STACK_BYTES)
+                .stack_size(crate::runtime::STACK_BYTES)
                 .spawn(move || shared.work());
             match started {
                 Ok(_) => state.threads += 1,

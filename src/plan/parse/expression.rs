@@ -364,7 +364,10 @@ impl Parser<'_> {
 
     /// A primary with its subscripts and casts.
     fn postfixed(&mut self) -> Result<Expr> {
+        let indirect =
+            self.is_mark("(") || matches!(self.token(0), Token::Parameter(_) | Token::String(_));
         let mut operand = self.primary()?;
+        let mut indirect = indirect && !matches!(operand.node, Node::String(_));
         loop {
             let place = self.place();
             if self.take_mark("::") {
@@ -380,8 +383,23 @@ impl Parser<'_> {
             } else if self.take_mark("[") {
                 operand = self.subscript(operand)?;
                 self.grow()?;
+            } else if indirect && self.take_mark(".") {
+                let operand_before = boxed(operand);
+                let field = match self.take_operator("*") {
+                    true => None,
+                    false => Some(self.label()?),
+                };
+                self.grow()?;
+                indirect = field.is_some();
+                operand = expr(
+                    operand_before.place,
+                    Node::Field {
+                        operand: operand_before,
+                        field,
+                    },
+                );
             } else if self.is_mark(".") {
-                return self.unsupported("selecting a field of a composite value");
+                return self.unexpected();
             } else {
                 return Ok(operand);
             }

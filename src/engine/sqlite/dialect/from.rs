@@ -73,15 +73,18 @@ impl Renderer<'_> {
             From::Function {
                 relation,
                 call,
+                more,
                 ordinality,
                 columns,
                 ..
             } => {
-                let calls = match self.side_by_side.remove(relation) {
-                    Some(calls) => calls,
-                    None => vec![call.clone()],
-                };
-                let rows = self.function_rows(calls, *ordinality, columns.len())?;
+                let packed = self.side_by_side.remove(relation);
+                let in_list = packed.is_some();
+                let calls = packed.unwrap_or_else(|| {
+                    let all = std::iter::once(call).chain(more);
+                    all.cloned().collect()
+                });
+                let rows = self.function_rows(calls, *ordinality, in_list, columns.len())?;
                 self.relations.insert(*relation, Relation::Derived);
                 format!("{rows} AS {}", alias(*relation))
             }
@@ -170,6 +173,7 @@ impl Renderer<'_> {
         &mut self,
         mut calls: Vec<Expression>,
         ordinality: bool,
+        packed: bool,
         columns: usize,
     ) -> Result<String> {
         let mut leaves = Leaves::default();
@@ -184,6 +188,7 @@ impl Renderer<'_> {
             calls,
             leaves: leaves.types,
             ordinality,
+            packed,
         });
         rows_call(number, &leaves.sql, columns)
     }

@@ -108,6 +108,8 @@ pub enum Source {
         calls: Vec<Expression>,
         leaves: Vec<Type>,
         ordinality: bool,
+        /// Each call is one column: several are one record.
+        packed: bool,
     },
     /// The elements of the array that is its argument; one NULL for NULL.
     Elements(Type),
