@@ -35,12 +35,12 @@ use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
 use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
-use crate::plan::statement::{Copy, Statement};
+use crate::plan::statement::{Copy, ExplainFormat, Statement};
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
 use block::Block;
-use cursor::Cursor;
+use cursor::{Budget, Cursor};
 use variables::SessionVariables;
 
 /// How often a statement is planned again because the schema moved.
@@ -66,6 +66,7 @@ pub struct Session {
     plans: HashMap<PlanKey, Arc<Plan>>,
     prepared: HashMap<String, Prepared>,
     cursors: HashMap<String, Cursor>,
+    cursor_budget: Budget,
     copying: Option<Copying>,
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
@@ -164,6 +165,7 @@ impl Session {
             plans: HashMap::new(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
+            cursor_budget: Budget::default(),
             copying: None,
             notices: Vec::new(),
             reported: HashMap::new(),
@@ -371,8 +373,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match utility::setting_call(query) {
-                Some((name, value, local)) => self.set_config(name, value, local),
+            Statement::Query(query) => match utility::config_targets(query) {
+                Some(targets) => self.set_configs(targets, &parameters),
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,
@@ -631,10 +633,16 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
             },
         },
         Ran::Lines(lines) => {
-            let rows = lines
-                .into_iter()
-                .map(|line| vec![Value::text(line)])
-                .collect();
+            let rows = match &plan.statement {
+                Statement::Explain {
+                    format: ExplainFormat::Json,
+                    ..
+                } => vec![vec![explained_as_json(&lines)]],
+                _ => lines
+                    .into_iter()
+                    .map(|line| vec![Value::text(line)])
+                    .collect(),
+            };
             Reply::Rows {
                 rows: RowStream::Ready(rows),
                 tag: Tag::Complete("EXPLAIN".to_owned()),
@@ -659,6 +667,13 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
             }
         }
     }
+}
+
+/// The route in the frame that readers of PostgreSQL's JSON expect.
+fn explained_as_json(lines: &[String]) -> Value {
+    let first = lines.first().map_or("", String::as_str);
+    let plan = serde_json::json!([{"Plan": {"Node Type": first, "Route": lines}}]);
+    Value::Json(format!("{plan:#}").into())
 }
 
 /// 57014 if the token was cancelled.

@@ -139,7 +139,7 @@ impl Connection {
                 self.prepared(name)?;
                 let plan = self.current_plan(name)?;
                 put_parameters(&mut self.wire.out, &plan);
-                let plan = self.session.described(&plan)?;
+                let plan = self.described(&plan)?;
                 // The formats come with Bind: text until then.
                 put_result(&mut self.wire.out, &plan, &Formats::TEXT);
             }
