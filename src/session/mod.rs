@@ -36,6 +36,7 @@ use crate::plan::context::{Context, RandomState};
 use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
 use crate::plan::statement::{Copy, ExplainFormat, Statement};
+use crate::runtime::Moment;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
@@ -68,6 +69,8 @@ pub struct Session {
     cursors: HashMap<String, Cursor>,
     cursor_budget: Budget,
     copying: Option<Copying>,
+    /// When the COPY that begins must have ended.
+    copy_deadline: Option<Moment>,
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
@@ -167,6 +170,7 @@ impl Session {
             cursors: HashMap::new(),
             cursor_budget: Budget::default(),
             copying: None,
+            copy_deadline: None,
             notices: Vec::new(),
             reported: HashMap::new(),
             reports_due: true,
