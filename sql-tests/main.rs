@@ -12,6 +12,7 @@ mod crash;
 mod heal;
 mod isolation;
 mod property;
+mod protocol;
 mod psycopg;
 mod replicas;
 mod rest;
@@ -57,6 +58,12 @@ async fn the_rest_contract() {
 fn ends_cleanly_on_a_signal() {
     let mut sandbox = Sandbox::start();
     assert!(sandbox.terminate());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_messages_do_no_harm() {
+    let sandbox = Sandbox::start();
+    report(&protocol::run(&sandbox, seed()).await);
 }
 
 #[test]

@@ -209,22 +209,22 @@ impl Session {
         }
     }
 
-    /// The plan whose columns an SQL-level FETCH or EXECUTE returns, for Describe.
+    /// The plan whose columns an SQL-level FETCH or EXECUTE returns, for
+    /// Describe; itself, without columns, while what it names is not there.
     pub fn described(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
         use SessionStatement as S;
-        match &plan.statement {
+        let named = match &plan.statement {
             Statement::Session(S::Fetch {
                 name,
                 move_only: false,
                 ..
-            }) => self
-                .cursors
-                .get(name)
-                .map(|cursor| cursor.plan.clone())
-                .ok_or_else(|| no_cursor(name)),
-            Statement::Session(S::Execute { name, .. }) => self.prepared_plan(name),
-            _ => Ok(plan.clone()),
-        }
+            }) => self.cursors.get(name).map(|cursor| cursor.plan.clone()),
+            Statement::Session(S::Execute { name, .. }) if self.prepared.contains_key(name) => {
+                Some(self.prepared_plan(name)?)
+            }
+            _ => None,
+        };
+        Ok(named.unwrap_or_else(|| plan.clone()))
     }
 }
 

@@ -325,13 +325,32 @@ impl Session {
             .is_ok_and(|schema| schema.version == plan.schema_version)
     }
 
-    /// How long the client may be silent now; past that it is told 25P03 and
-    /// the session closed. `None` outside a transaction.
+    /// The open transaction has changed the schema: plans are for it alone.
+    pub fn changes_schema(&self) -> bool {
+        self.block.changes_schema()
+    }
+
+    /// How long the client may be silent now; past that it gets [`Session::idle_error`].
     pub fn idle_limit(&self) -> Option<Duration> {
-        let open = self.status() != TransactionStatus::Idle;
-        self.variables
-            .duration("idle_in_transaction_session_timeout")
-            .filter(|_| open)
+        self.variables.duration(match self.status() {
+            TransactionStatus::Idle => "idle_session_timeout",
+            _ => "idle_in_transaction_session_timeout",
+        })
+    }
+
+    /// What ends the session of a client that was silent too long.
+    pub fn idle_error(&self) -> Error {
+        let (state, what) = match self.status() {
+            TransactionStatus::Idle => (SqlState::IDLE_SESSION_TIMEOUT, "idle-session"),
+            _ => (
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "idle-in-transaction",
+            ),
+        };
+        Error::new(
+            state,
+            format!("terminating connection due to {what} timeout"),
+        )
     }
 
     /// Runs a plan.

@@ -12,6 +12,7 @@ use super::error::Stop;
 use super::message::lone_string;
 use super::prepared::refuse_if_failed;
 use super::rows::RowSource;
+use crate::error::{Error, SqlState};
 use crate::plan::Plan;
 use crate::session::{Reply, Tag};
 
@@ -78,6 +79,11 @@ impl Connection {
     async fn statement(&mut self, sql: &str) -> Result<End, Stop> {
         let plan = self.plan(sql, &[])?;
         refuse_if_failed(&self.session, &plan)?;
+        if !plan.parameters.is_empty() {
+            // Nobody could give it a value.
+            let message = "there is no parameter $1";
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).into());
+        }
         let described = self.described(&plan)?;
         let formats = match self.session.fetches_binary(&plan) {
             true => Formats::All(Format::Binary),
