@@ -9,11 +9,11 @@
 
 mod cluster;
 mod crash;
+mod drivers;
 mod heal;
 mod isolation;
 mod property;
 mod protocol;
-mod psycopg;
 mod replicas;
 mod rest;
 mod scripts;
@@ -66,12 +66,14 @@ async fn damaged_messages_do_no_harm() {
     report(&protocol::run(&sandbox, seed()).await);
 }
 
+/// One test, so that the environment is made once.
 #[test]
-fn psycopg_works_unmodified() {
+fn python_drivers_work_unmodified() {
     let sandbox = Sandbox::start();
-    if let Err(report) = psycopg::run(&sandbox) {
-        panic!("{report}");
-    }
+    let scripts = ["test_psycopg.py", "test_asyncpg.py", "test_sqlalchemy.py"];
+    let failed = scripts.map(|script| drivers::run(&sandbox, script).err());
+    let failed: Vec<String> = failed.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// Of the tests that draw by chance; one run may choose another.
