@@ -28,6 +28,13 @@ pub(super) struct Sandbox {
     /// Copies of each data cluster.
     #[arg(long, env = "PYQL_REPLICAS", default_value_t = 3)]
     replicas: usize,
+    /// A certificate chain (PEM) for PostgreSQL clients that ask for TLS;
+    /// without it one is made that nobody vouches for.
+    #[arg(long, env = "PYQL_TLS_CERT", requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, env = "PYQL_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
 }
 
 impl Sandbox {
@@ -73,7 +80,7 @@ impl Sandbox {
             pg: address(&self.pg)?,
             http: address(&self.http)?,
             replicas: self.replicas,
-            tls: None,
+            tls: self.tls_cert.zip(self.tls_key),
         };
         let node = Node::start(&config, runtime).await?;
         sandbox::prepare(&node.dispatch).await?;

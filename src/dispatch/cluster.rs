@@ -31,7 +31,7 @@ pub struct DataCluster {
     pub ids: Arc<TransactionIds>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
-    rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+    rules: Mutex<(SchemaVersion, HashMap<TableId, CompiledRules>)>,
 }
 
 /// Numbers this process's transactions as they go to the log. One that is
@@ -59,6 +59,10 @@ impl TransactionIds {
         }
     }
 }
+
+/// With the schema that they were compiled for: what transactions make of one
+/// may have the same version and the same ids, one after the other.
+type CompiledRules = (Arc<Schema>, Arc<Rules>);
 
 impl DataCluster {
     pub fn new(
@@ -106,14 +110,16 @@ impl DataCluster {
             if cached.0 != schema.version {
                 *cached = (schema.version, HashMap::new());
             }
-            if let Some(rules) = cached.1.get(&table.id) {
+            if let Some((compiled, rules)) = cached.1.get(&table.id)
+                && Arc::ptr_eq(compiled, schema)
+            {
                 return Ok(rules.clone());
             }
         }
         let rules = Arc::new(Rules::compile(schema, table, context)?);
         let mut cached = self.rules.lock();
         if cached.0 == schema.version {
-            cached.1.insert(table.id, rules.clone());
+            cached.1.insert(table.id, (schema.clone(), rules.clone()));
         }
         Ok(rules)
     }
