@@ -15,10 +15,11 @@ use super::sequence::Counters;
 use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
-use crate::log::command::{Batch, Command, SchemaEntry};
+use crate::log::command::{Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::replica::{Decided, Replicas};
 use crate::runtime::{Moment, TaskSet};
 use crate::types::id::{ClusterId, Index, TableId, TransactionId};
+use crate::types::piece::Piece;
 use crate::types::write::{RowChange, Transaction, Write};
 
 /// Transactions waiting for the sequencer; past this submitting waits.
@@ -27,7 +28,7 @@ const QUEUE_MAX: usize = 4096;
 /// Transactions of one entry.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
 
-/// An entry's size, roughly; a larger transaction enters in parts.
+/// An entry's size, roughly; a larger transaction enters in pieces.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
@@ -243,7 +244,7 @@ impl Worker {
                         refused: submission.refused,
                     };
                     if size > ENTRY_BYTES_MAX {
-                        self.propose_in_parts(admitted).await;
+                        self.propose_in_pieces(admitted).await;
                     } else {
                         bytes += size;
                         entry.push(admitted);
@@ -344,48 +345,60 @@ impl Worker {
             transactions,
             counters: self.counters.take_moved(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         }
     }
 
-    /// Logs a large transaction as parts without effect and a last entry that names them.
-    async fn propose_in_parts(&mut self, admitted: Admitted) {
+    /// Logs a large transaction as pieces without effect and a last entry that names them.
+    async fn propose_in_pieces(&mut self, admitted: Admitted) {
         let Transaction { id, writes } = admitted.transaction;
+        let mut pieces = Vec::new();
         let tables: HashSet<TableId> = writes.iter().flat_map(tables_of).collect();
-        let mut parts = Vec::new();
-        let mut pieces = split(writes);
-        let last = pieces.pop().unwrap_or_default();
-        for piece in pieces {
-            let mut batch = self.batch(vec![Transaction { id, writes: piece }]);
-            batch.part = Some(id);
-            // A piece has no effect, so the last entry carries what moved.
-            self.counters.put_back(&std::mem::take(&mut batch.counters));
-            // No replica hears of a piece: it is not waited for.
-            let last_entry = self.last_entry;
-            let proposed = self.propose(Command::Batch(Arc::new(batch))).await;
-            self.last_entry = last_entry;
-            match proposed {
-                Ok(index) => parts.push(index),
+        let mut rest = split(writes);
+        let last = rest.pop().unwrap_or_default();
+        for writes in rest {
+            match piece(&self.log, self.cluster, id, &writes).await {
+                Ok(piece) => pieces.push(piece),
                 Err(error) => {
                     let _ = admitted.refused.send(error);
+                    abandon(&self.log, id).await;
                     return;
                 }
             }
         }
-        let mut batch = self.batch(vec![Transaction { id, writes: last }]);
-        batch.parts = parts;
+        let admitted = Admitted {
+            transaction: Transaction { id, writes: last },
+            refused: admitted.refused,
+        };
+        let pieced = Pieced { of: id, pieces };
+        self.propose_pieced(admitted, pieced, tables).await;
+    }
+
+    /// Logs the last entry of a large transaction.
+    async fn propose_pieced(
+        &mut self,
+        admitted: Admitted,
+        pieced: Pieced,
+        tables: HashSet<TableId>,
+    ) {
+        let (id, of) = (admitted.transaction.id, pieced.of);
+        self.replicas.metrics.logged(1);
+        let mut batch = self.batch(vec![admitted.transaction]);
+        batch.pieces = Some(pieced);
         let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
             Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                self.table_changes
+                    .extend(tables.into_iter().map(|table| (table, index)));
+                return;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = admitted.refused.send(error);
             }
         }
+        abandon(&self.log, of).await;
     }
 
     async fn propose_schema(
@@ -421,6 +434,35 @@ impl Worker {
         self.last_entry = proposed.index;
         self.dropped = proposed.answer.forgotten;
         Ok(proposed.index)
+    }
+}
+
+/// Logs writes of a large transaction that have no effect yet.
+pub async fn piece(
+    log: &Log,
+    cluster: ClusterId,
+    of: TransactionId,
+    writes: &[Write],
+) -> Result<Piece> {
+    let entry = PieceEntry {
+        cluster,
+        of,
+        bytes: crate::types::piece::pack(writes)?,
+    };
+    let proposed = log.propose(Command::Piece(Arc::new(entry))).await?;
+    proposed.answer.check()?;
+    Ok(Piece {
+        index: proposed.index,
+        changes: crate::types::piece::changes(writes),
+    })
+}
+
+/// Lets the log forget the pieces of a transaction that will not be completed.
+/// A leader that ends before it comes to that needs none: the next opening
+/// forgets them.
+pub async fn abandon(log: &Log, of: TransactionId) {
+    if let Err(error) = log.propose(Command::Abandon(of)).await {
+        tracing::debug!(%error, "pieces are not abandoned");
     }
 }
 
