@@ -11,6 +11,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -113,6 +114,7 @@ impl Mode {
 #[derive(Default)]
 pub struct Claims {
     state: Mutex<State>,
+    owners: AtomicU64,
 }
 
 #[derive(Default)]
@@ -173,6 +175,11 @@ enum Attempt {
 }
 
 impl Claims {
+    /// Someone who has claimed nothing yet.
+    pub fn new_owner(&self) -> Owner {
+        Owner(self.owners.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// Claims one key, waiting if need be; 40P01 when that would never end.
     /// Dropping the future gives up the place in the queue.
     pub async fn claim(

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -16,7 +17,7 @@ use crate::log::Log;
 use crate::plan::context::Context;
 use crate::replica::Replicas;
 use crate::runtime::{Runtime, TaskSet};
-use crate::types::id::{ClusterId, SchemaVersion, TableId};
+use crate::types::id::{Boot, ClusterId, NodeId, SchemaVersion, TableId, TransactionId};
 
 /// Everything the leader keeps for one data cluster.
 pub struct DataCluster {
@@ -27,9 +28,36 @@ pub struct DataCluster {
     pub sequencer: Sequencer,
     pub claims: Arc<Claims>,
     pub counters: Arc<Counters>,
+    pub ids: Arc<TransactionIds>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
     rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+}
+
+/// Numbers this process's transactions as they go to the log. One that is
+/// still open has no id: the log remembers ids by how many entries came since.
+pub struct TransactionIds {
+    node: NodeId,
+    boot: Boot,
+    next: AtomicU64,
+}
+
+impl TransactionIds {
+    pub fn new(node: NodeId, boot: Boot) -> TransactionIds {
+        TransactionIds {
+            node,
+            boot,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub fn next(&self) -> TransactionId {
+        TransactionId {
+            node: self.node,
+            boot: self.boot,
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 impl DataCluster {
@@ -38,6 +66,7 @@ impl DataCluster {
         log: &Arc<Log>,
         replicas: Arc<Replicas>,
         definition: &Cluster,
+        ids: Arc<TransactionIds>,
         tasks: TaskSet,
     ) -> Arc<DataCluster> {
         let counters = Arc::new(Counters::new(definition.counters.clone()));
@@ -52,6 +81,7 @@ impl DataCluster {
             sequencer,
             claims: Arc::default(),
             counters,
+            ids,
             tasks,
             rules: Mutex::default(),
         })

@@ -136,8 +136,8 @@ impl Evaluator<'_> {
         self.put_inserted(rules, row).await.map(Some)
     }
 
-    /// Changes (or, with `None`, deletes) rows as one statement: all old keys
-    /// go before new ones are looked up, so that rows may swap their keys.
+    /// Changes (or, with `None`, deletes) rows as one statement. Rows move one
+    /// after the other: a key that a later one of them still has is taken.
     pub(super) async fn change_rows(
         &mut self,
         rules: &Arc<Rules>,
@@ -158,37 +158,13 @@ impl Evaluator<'_> {
             let message = "foreign key actions follow each other too deeply";
             return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message).into());
         }
-        let mut new_keys: Vec<(usize, ClaimKey, Row)> = Vec::new();
+        let mut gained = Vec::with_capacity(changes.len());
         for (old, new) in &changes {
-            self.claim_change(rules, old, new.as_ref(), basis, &mut new_keys)
-                .await?;
+            gained.push(self.claim_change(rules, old, new.as_ref(), basis).await?);
         }
-        for (old, new) in &changes {
-            let key = rules.key_of(old);
-            let stays = new
-                .as_ref()
-                .filter(|new| same_values(&rules.key_of(new), &key));
-            self.transaction
-                .written
-                .put(rules, key, Some(old), stays.cloned())?;
+        for ((old, new), gained) in changes.iter().zip(gained) {
+            self.change_row(rules, old, new.as_ref(), gained).await?;
         }
-        for (old, new) in &changes {
-            if let Some(new) = new
-                && !same_values(&rules.key_of(new), &rules.key_of(old))
-            {
-                let key = rules.key_of(new);
-                let unique = &rules.uniques[0];
-                let claim = ClaimKey::of(rules.table.id, unique.id, &key);
-                let found = self.find_unique(rules, unique, claim, &key).await?;
-                if found.is_some() {
-                    return Err(rules.duplicate(unique, &key, &self.context).into());
-                }
-                self.transaction
-                    .written
-                    .put(rules, key, None, Some(new.clone()))?;
-            }
-        }
-        self.check_new_keys(rules, new_keys).await?;
         for (old, new) in &changes {
             if let Some(new) = new {
                 self.claim_parents(rules, Some(old), new).await?;
@@ -198,15 +174,48 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Claims what one row's change needs and collects the unique keys it gains.
+    /// Writes one row's change, whose keys are claimed; fails if another row
+    /// has a unique key that it gains.
+    async fn change_row(
+        &mut self,
+        rules: &Arc<Rules>,
+        old: &Row,
+        new: Option<&Row>,
+        gained: Vec<(usize, ClaimKey)>,
+    ) -> Attempt<()> {
+        let before = rules.key_of(old);
+        if let Some(new) = new {
+            for (place, claim) in gained {
+                let unique = &rules.uniques[place];
+                let values = rules.unique_values(unique, new)?.unwrap_or_default();
+                let found = self.find_unique(rules, unique, claim, &values).await?;
+                let other = |(row, _): &(Row, Basis)| !same_values(&rules.key_of(row), &before);
+                if found.as_ref().is_some_and(other) {
+                    return Err(rules.duplicate(unique, &values, &self.context).into());
+                }
+            }
+        }
+        let after = new.map(|new| rules.key_of(new));
+        let stays = after
+            .as_ref()
+            .is_some_and(|after| same_values(after, &before));
+        let in_place = new.filter(|_| stays).cloned();
+        let written = &mut self.transaction.written;
+        written.put(rules, before, Some(old), in_place)?;
+        if let (Some(key), Some(new), false) = (after, new, stays) {
+            written.put(rules, key, None, Some(new.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Claims what one row's change needs; the unique keys that it gains.
     async fn claim_change(
         &mut self,
         rules: &Arc<Rules>,
         old: &Row,
         new: Option<&Row>,
         basis: Basis,
-        new_keys: &mut Vec<(usize, ClaimKey, Row)>,
-    ) -> Attempt<()> {
+    ) -> Attempt<Vec<(usize, ClaimKey)>> {
         let before = rules.unique_claims(old)?;
         let after = new
             .map(|new| rules.unique_claims(new))
@@ -223,45 +232,19 @@ impl Evaluator<'_> {
             self.claim_key(*claim, mode, basis).await?;
         }
         if keys_stay {
-            return Ok(());
+            return Ok(Vec::new());
         }
         for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
             self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
         }
-        let gained = after.into_iter().filter(|claim| !before.contains(claim));
-        for (place, claim) in gained {
-            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
-            // Primary keys are looked up as their rows are put.
-            if let Some(new) = new.filter(|_| place != 0) {
-                new_keys.push((place, claim, new.clone()));
-            }
+        let gained: Vec<_> = after
+            .into_iter()
+            .filter(|claim| !before.contains(claim))
+            .collect();
+        for (_, claim) in &gained {
+            self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
         }
-        Ok(())
-    }
-
-    /// Fails if a gained unique key belongs to another row.
-    async fn check_new_keys(
-        &mut self,
-        rules: &Arc<Rules>,
-        new_keys: Vec<(usize, ClaimKey, Row)>,
-    ) -> Attempt<()> {
-        let mut seen = HashSet::new();
-        for (place, claim, row) in new_keys {
-            let unique = &rules.uniques[place];
-            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let written = &self.transaction.written;
-            let other = !seen.insert(claim)
-                || written.rows_with(rules.table.id, claim) > 1
-                || !self
-                    .committed(&rules.table, &unique.lookup, &values)
-                    .await?
-                    .1
-                    .is_empty();
-            if other {
-                return Err(rules.duplicate(unique, &values, &self.context).into());
-            }
-        }
-        Ok(())
+        Ok(gained)
     }
 
     /// Claims the parents that a row newly refers to and remembers to look for them.
@@ -333,7 +316,7 @@ impl Evaluator<'_> {
 
     async fn follow(
         &mut self,
-        reference: &Reference,
+        reference: &Arc<Reference>,
         action: Action,
         values: Vec<Value>,
         gained: Option<Vec<Value>>,
@@ -387,13 +370,13 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn is_deferred(&self, reference: &Reference) -> bool {
+    fn is_deferred(&self, reference: &Arc<Reference>) -> bool {
         let key = &reference.key;
         let asked = self.transaction.constraints_deferred;
         key.deferrable && asked.unwrap_or(key.initially_deferred)
     }
 
-    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
+    fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, of_child: bool) {
         let deferred = self.is_deferred(&reference);
         let check = Deferred {
             reference,
@@ -408,7 +391,7 @@ impl Evaluator<'_> {
 
     /// Looks at the foreign keys that this statement touched.
     pub(super) async fn check_references(&mut self) -> Attempt<()> {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take();
         self.check_all(pending).await
     }
 
@@ -426,15 +409,14 @@ impl Evaluator<'_> {
     async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
         let mut seen = HashSet::new();
         for check in checks {
+            if !seen.insert(check.name()) {
+                continue;
+            }
             let Deferred {
                 reference,
                 values,
                 of_child,
             } = check;
-            let name = (reference.key.id, of_child, encode::encode_key(&values));
-            if !seen.insert(name) {
-                continue;
-            }
             let claim = reference.parent_claim(&values);
             if of_child {
                 // One that was put off has not claimed its parent yet.

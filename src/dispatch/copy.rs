@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::claim::Mode;
 use super::evaluate::{Evaluator, Interrupted};
 use super::read::{self, Refused};
+use super::transaction::Pending;
 use crate::catalog::schema::Table;
 use crate::endpoint::Level;
 use crate::error::{Error, Result};
@@ -25,6 +26,8 @@ pub struct Copying {
     /// The table held no row when it was claimed.
     pub empty: Option<bool>,
     pub rows: u64,
+    /// Foreign keys to look at when it ends.
+    pub pending: Pending,
 }
 
 impl Evaluator<'_> {
@@ -34,6 +37,13 @@ impl Evaluator<'_> {
         copying: &mut Copying,
         rows: Vec<Row>,
     ) -> Result<(), Refused> {
+        std::mem::swap(&mut self.pending, &mut copying.pending);
+        let taken = self.take_rows(copying, rows).await;
+        std::mem::swap(&mut self.pending, &mut copying.pending);
+        taken
+    }
+
+    async fn take_rows(&mut self, copying: &mut Copying, rows: Vec<Row>) -> Result<(), Refused> {
         if copying.empty.is_none() {
             copying.empty = Some(self.claim_empty(&copying.table).await?);
         }
@@ -62,7 +72,8 @@ impl Evaluator<'_> {
     }
 
     /// Looks at the foreign keys of all rows.
-    pub async fn copy_end(&mut self) -> Result<(), Refused> {
+    pub async fn copy_end(&mut self, copying: &mut Copying) -> Result<(), Refused> {
+        self.pending = std::mem::take(&mut copying.pending);
         self.check_references()
             .await
             .map_err(|interrupted| match interrupted {

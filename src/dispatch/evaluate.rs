@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Basis, Claim, OpenTransaction, Patience};
+use super::transaction::{Basis, Claim, OpenTransaction, Patience, Pending};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
@@ -44,7 +44,7 @@ pub struct Evaluator<'a> {
     /// The tables the statement reads, for SERIALIZABLE.
     pub reads: Vec<TableId>,
     /// Foreign keys to look at when the statement ends.
-    pub pending: Vec<super::transaction::Deferred>,
+    pub pending: Pending,
 }
 
 /// What a writing statement did.
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
                 return Ok(done);
             }
             self.transaction.return_to(&place);
-            self.pending.clear();
+            self.pending.take();
             match outcome {
                 Err(Interrupted::Refused(refused)) => return Err(refused),
                 _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
@@ -119,7 +119,7 @@ impl Evaluator<'_> {
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
         // What came before it waits is what it may see.
-        self.transaction.snapshot().await?;
+        self.transaction.snapshot(&self.schema).await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
             Mode::Update
@@ -155,8 +155,8 @@ impl Evaluator<'_> {
     }
 
     /// A question on the transaction's own view: its snapshot and its rows.
-    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question> {
-        let snapshot = self.transaction.snapshot().await?;
+    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question, Refused> {
+        let snapshot = self.transaction.snapshot(&self.schema).await?;
         let level = match &snapshot {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
@@ -346,7 +346,7 @@ impl Evaluator<'_> {
     /// Runs FOR UPDATE and its like: claims the rows it yields.
     pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let (asked, keys) = evaluation::of_locks(query)?;
-        self.transaction.snapshot().await?;
+        self.transaction.snapshot(&self.schema).await?;
         for key in &keys {
             self.claim_table(key.table.id, Mode::RowShare).await?;
         }

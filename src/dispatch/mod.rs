@@ -22,13 +22,13 @@ pub mod written;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
 use crate::catalog::schema::Schema;
-use crate::catalog::{Catalog, Cluster, Place, Replica, User};
+use crate::catalog::{Catalog, Cluster, Counter, Place, Replica, User};
 use crate::endpoint::{Endpoint, Level, RowStream};
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
@@ -43,12 +43,13 @@ use crate::replica::Replicas;
 use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
 use crate::system::System;
-use crate::types::id::{Boot, ClusterId, NodeId, TransactionId};
+use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
-use cluster::DataCluster;
+use cluster::{DataCluster, TransactionIds};
 use evaluate::{Evaluator, Writing};
 use read::{Question, Refused};
-use transaction::{OpenTransaction, Patience};
+use sequence::OwnSequences;
+use transaction::{OpenTransaction, Patience, Pending};
 use write::Refusal;
 
 /// How long a clean end may take.
@@ -74,8 +75,7 @@ pub struct Dispatch {
     opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
     presences: Arc<presence::Presences>,
-    boot: Boot,
-    numbers: AtomicU64,
+    ids: Arc<TransactionIds>,
     tasks: TaskSet,
 }
 
@@ -105,6 +105,8 @@ pub struct Call<'a> {
     pub patience: Patience,
     /// Set when the statement moves a sequence.
     pub drew: Arc<AtomicBool>,
+    /// The sequences that its own transaction, if it has one, makes or restarts.
+    pub sequences: Option<Arc<OwnSequences>>,
     pub user: Arc<User>,
     /// The session's settings, for the system's relations: name, value, description.
     pub settings: Vec<(String, String, String)>,
@@ -122,6 +124,7 @@ impl Call<'_> {
             read_only: self.read_only,
             patience: self.patience.clone(),
             drew: self.drew.clone(),
+            sequences: self.sequences.clone(),
             user: self.user.clone(),
             settings: self.settings.clone(),
         }
@@ -177,8 +180,7 @@ impl Dispatch {
             opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
             presences: Arc::default(),
-            boot,
-            numbers: AtomicU64::new(1),
+            ids: Arc::new(TransactionIds::new(node, boot)),
             tasks,
         });
         dispatch.open_clusters().await?;
@@ -263,6 +265,7 @@ impl Dispatch {
             &self.log,
             replicas,
             definition,
+            self.ids.clone(),
             tasks,
         ))
     }
@@ -306,15 +309,6 @@ impl Dispatch {
             in_quorum,
             ready: in_quorum,
             checked,
-        }
-    }
-
-    pub fn next_transaction(&self) -> TransactionId {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        TransactionId {
-            node: self.node,
-            boot: self.boot,
-            number,
         }
     }
 
@@ -397,7 +391,7 @@ impl Dispatch {
                 return Err(Error::unsupported(RELAID).into());
             }
         }
-        let snapshot = transaction.snapshot().await?;
+        let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
         question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
         question.overlay = transaction.written.overlay();
@@ -414,9 +408,8 @@ impl Dispatch {
 
     /// Logs counters that moved without a write, so that their values stay given out.
     async fn keep_counters(&self, cluster: &Arc<DataCluster>) -> Result<()> {
-        let id = self.next_transaction();
         let mut transaction =
-            OpenTransaction::new(cluster.clone(), id, Isolation::ReadCommitted, false);
+            OpenTransaction::new(cluster.clone(), Isolation::ReadCommitted, false);
         transaction.drew = true;
         transaction.commit().await.map(|_| ())
     }
@@ -427,7 +420,6 @@ impl Dispatch {
         cluster: &Arc<DataCluster>,
         call: &Call<'_>,
     ) -> Result<Ran, Refused> {
-        let id = self.next_transaction();
         let caller = point::Caller {
             cluster,
             schema: &call.schema,
@@ -437,15 +429,20 @@ impl Dispatch {
         if !call.read_only
             && let Some(point) = caller.recognise(&call.plan.statement)?
         {
-            let done = point::run(&caller, id, point, &call.patience).await;
+            let drew = call.drew.load(Ordering::Relaxed);
+            let done = point::run(&caller, point, drew, &call.patience).await;
             let done = done.map_err(|refusal| match refusal {
                 Refusal::Replan => Refused::Replan,
                 Refusal::Error(error) => Refused::Error(error),
             })?;
-            return Ok(wrote(call, done.rows, done.returning));
+            if let Some(done) = done {
+                return Ok(wrote(call, done.rows, done.returning));
+            }
         }
-        let mut transaction =
-            OpenTransaction::new(cluster.clone(), id, call.isolation, call.read_only);
+        let mut transaction = OpenTransaction::new(cluster.clone(), call.isolation, call.read_only);
+        if let Some(own) = &call.sequences {
+            transaction.sequences = own.clone();
+        }
         let ran = match self.write(call, &mut transaction).await {
             Ok(ran) => ran,
             Err(refused) => {
@@ -533,7 +530,7 @@ impl Dispatch {
                 parameters: Arc::from([]),
                 patience: patience.clone(),
                 reads: Vec::new(),
-                pending: Vec::new(),
+                pending: Pending::default(),
             };
             if let Err(refused) = evaluator.check_deferred().await {
                 transaction.rollback();
@@ -555,7 +552,7 @@ fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evalu
         parameters: call.parameters.clone(),
         patience: call.patience.clone(),
         reads: call.plan.tables.clone(),
-        pending: Vec::new(),
+        pending: Pending::default(),
     }
 }
 
@@ -593,7 +590,8 @@ fn verb(statement: &Statement) -> &'static str {
     }
 }
 
-/// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again.
+/// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again, for
+/// others once the transaction is committed.
 fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::TableId]) {
     let owned = evaluator.schema.sequences.values().filter(|sequence| {
         sequence
@@ -601,10 +599,7 @@ fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::Tabl
             .is_some_and(|(table, _)| tables.contains(&table))
     });
     for sequence in owned {
-        evaluator
-            .transaction
-            .cluster
-            .counters
-            .set(sequence.id, sequence.start, false);
+        let counter = Counter::before_first(sequence);
+        evaluator.transaction.sequences.own(sequence.id, counter);
     }
 }

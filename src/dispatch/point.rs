@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use super::claim::{ClaimKey, Contended, Mode, Owner};
+use super::claim::{ClaimKey, Contended, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
 use super::rules::{KeyPart, Rules};
 use super::transaction::{self, Basis, OpenTransaction, Patience};
-use super::write::{Content, Refusal};
+use super::write::{Content, Order, Refusal};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::plan::context::Context;
@@ -21,7 +21,7 @@ use crate::plan::evaluate::{evaluate, is_evaluable};
 use crate::plan::pin;
 use crate::plan::point::{self, Point};
 use crate::plan::statement::{Insert, InsertSource, Isolation, Statement, Update};
-use crate::types::id::{ObjectId, TransactionId};
+use crate::types::id::ObjectId;
 use crate::types::write::{Assigned, Assignment, Write};
 use crate::types::{Row, Value};
 
@@ -262,35 +262,44 @@ fn concerns_key(rules: &Rules, place: usize) -> bool {
             .any(|child| child.parent_places.contains(&place))
 }
 
-/// Submits a point write and waits for its outcome.
+/// Submits a point write and waits for its outcome. `None`: it drew values
+/// (`drew`) from a sequence that whoever it must wait for may restart.
 pub async fn run(
     caller: &Caller<'_>,
-    id: TransactionId,
     point: PointWrite,
+    drew: bool,
     patience: &Patience,
-) -> Result<Done, Refusal> {
-    let owner = Owner(id.number);
+) -> Result<Option<Done>, Refusal> {
     let claims = &caller.cluster.claims;
+    let mut owner = claims.new_owner();
     if !claims.try_claim_all(owner, &point.claims) {
+        if drew {
+            return Ok(None);
+        }
         // Dropped early, it lets go of what it has claimed so far.
-        let waiter =
-            OpenTransaction::new(caller.cluster.clone(), id, Isolation::ReadCommitted, false);
+        let waiter = OpenTransaction::new(caller.cluster.clone(), Isolation::ReadCommitted, false);
+        owner = waiter.owner;
         for (key, mode) in &point.claims {
             let claimed = waiter.claim(*key, *mode, Basis::Fresh, Contended::Wait, patience);
             claimed.await.map_err(Refusal::Error)?;
         }
         waiter.keep_claims();
     }
-    let content = Content::Writes(vec![point.write]);
-    let schema = caller.schema.clone();
-    let decided = transaction::submit(caller.cluster, id, owner, content, schema, None).await?;
+    let order = Order {
+        id: caller.cluster.ids.next(),
+        content: Content::Writes(vec![point.write]),
+        schema: caller.schema.clone(),
+        read: None,
+        counters: Vec::new(),
+    };
+    let decided = transaction::submit(caller.cluster, owner, order).await?;
     let rows = decided
         .1
         .result
         .map(|applied| applied.rows.iter().sum())
         .unwrap_or_default();
-    Ok(Done {
+    Ok(Some(Done {
         rows,
         returning: point.returning,
-    })
+    }))
 }

@@ -29,8 +29,8 @@ pub struct Rules {
     /// The primary key first, as `ObjectId(0)`.
     pub uniques: Vec<Unique>,
     pub checks: Vec<CompiledCheck>,
-    pub parents: Vec<Reference>,
-    pub children: Vec<Reference>,
+    pub parents: Vec<Arc<Reference>>,
+    pub children: Vec<Arc<Reference>>,
     context: Arc<Context>,
 }
 
@@ -61,7 +61,6 @@ pub struct CompiledCheck {
 }
 
 /// A foreign key seen from one of its ends.
-#[derive(Clone)]
 pub struct Reference {
     pub key: ForeignKey,
     pub child: Arc<Table>,
@@ -360,7 +359,7 @@ fn missing(key: &ForeignKey) -> Error {
     Error::internal(format!("foreign key \"{}\" refers to no table", key.name))
 }
 
-fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Result<Reference> {
+fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Result<Arc<Reference>> {
     let place = |table: &Table, id| table.position(id).ok_or_else(|| missing(key));
     let child_places: Vec<usize> = key
         .columns
@@ -377,7 +376,7 @@ fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Resul
         .iter()
         .filter_map(|place| parent_places.iter().position(|other| other == place))
         .collect();
-    Ok(Reference {
+    Ok(Arc::new(Reference {
         key: key.clone(),
         child: child.clone(),
         parent: parent.clone(),
@@ -387,7 +386,7 @@ fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Resul
         parent_places,
         unique,
         unique_order,
-    })
+    }))
 }
 
 /// The unique key over exactly these columns, and its columns in its own order.

@@ -12,6 +12,7 @@ use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::transaction::Basis;
+use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
@@ -68,13 +69,23 @@ impl Evaluator<'_> {
             .changes
             .extend(statement.changes.iter().cloned());
         transaction.schema = Some(changed.clone());
+        for (id, sequence) in &changed.sequences {
+            if !self.schema.sequences.contains_key(id) {
+                transaction
+                    .sequences
+                    .own(*id, Counter::before_first(sequence));
+            }
+        }
         for table in created(&statement.changes) {
             // Nothing of it is on a replica: what is written is all there is.
             transaction.written.truncate(table.id);
         }
         for (sequence, next) in &statement.restarts {
-            transaction.cluster.counters.set(*sequence, *next, false);
-            transaction.drew = true;
+            let counter = Counter {
+                last_value: *next,
+                is_called: false,
+            };
+            transaction.sequences.own(*sequence, counter);
         }
         if !statement.column_fills.is_empty() {
             self.fill_columns(&statement.column_fills, &changed).await?;
@@ -114,9 +125,11 @@ impl Evaluator<'_> {
         select.grouped = true;
         let rows = self.look(of_select(select)).await?;
         if let Some([Value::Int(count @ 1..)]) = rows.first().map(Vec::as_slice) {
-            let counters = &self.transaction.cluster.counters;
-            counters.set(sequence.id, *count, true);
-            self.transaction.drew = true;
+            let counter = Counter {
+                last_value: *count,
+                is_called: true,
+            };
+            self.transaction.sequences.own(sequence.id, counter);
         }
         Ok(())
     }
@@ -146,10 +159,11 @@ impl Evaluator<'_> {
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
             let count = self.transaction.written.rows(table.id).count() as i64;
-            self.transaction
-                .cluster
-                .counters
-                .set(*sequence, count.max(1), count > 0);
+            let counter = Counter {
+                last_value: count.max(1),
+                is_called: count > 0,
+            };
+            self.transaction.sequences.own(*sequence, counter);
         }
         Ok(())
     }
@@ -177,6 +191,7 @@ impl Evaluator<'_> {
             .transaction
             .cluster
             .rules(changed, &new, &self.context)?;
+        let context = self.context.over(changed);
         for row in rows {
             let laid = new
                 .columns
@@ -189,10 +204,10 @@ impl Evaluator<'_> {
             let mut after = before.clone();
             for fill in fills {
                 if let Some(place) = new.position(fill.column) {
-                    after[place] = evaluate(&fill.value, &NoScope, &self.context)?;
+                    after[place] = evaluate(&fill.value, &NoScope, &context)?;
                 }
             }
-            rules.check(&after, &self.context)?;
+            rules.check(&after, &context)?;
             self.transaction.written.put(
                 &rules,
                 rules.key_of(&before),

@@ -3,7 +3,7 @@
 //! No engine holds a transaction open for a client. Statements evaluate
 //! (`evaluate`), rows gather in [`Written`], and COMMIT logs them at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use super::claim::{ClaimKey, Claimed, Contended, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::read::{self, Held, Refused};
 use super::rules::Reference;
-use super::write::{Content, ReadSet, Refusal};
+use super::sequence::OwnSequences;
+use super::write::{Content, Order, ReadSet, Refusal};
 use super::written::Written;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Schema;
@@ -21,14 +22,13 @@ use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
-use crate::types::Value;
-use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
+use crate::types::id::{Index, ObjectId, SchemaVersion, TableId};
 use crate::types::write::Outcome;
+use crate::types::{Value, encode};
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
     pub cluster: Arc<DataCluster>,
-    pub id: TransactionId,
     pub owner: Owner,
     pub isolation: Isolation,
     pub read_only: bool,
@@ -46,6 +46,8 @@ pub struct OpenTransaction {
     pub tables_read: BTreeSet<TableId>,
     /// It drew from a sequence.
     pub drew: bool,
+    /// The sequences that it has made or restarted.
+    pub sequences: Arc<OwnSequences>,
     snapshot: Option<Snapshot>,
     savepoints: Vec<Savepoint>,
     /// Its claims are let go of by whoever ends its submission.
@@ -55,9 +57,37 @@ pub struct OpenTransaction {
 /// A foreign key to check at the end: of a child's values, or of values a parent lost.
 #[derive(Clone)]
 pub struct Deferred {
-    pub reference: Reference,
+    pub reference: Arc<Reference>,
     pub values: Vec<Value>,
     pub of_child: bool,
+}
+
+/// Foreign keys to check at the end of a statement, each once.
+#[derive(Default)]
+pub struct Pending {
+    checks: Vec<Deferred>,
+    known: HashSet<(ObjectId, bool, Vec<u8>)>,
+}
+
+impl Deferred {
+    /// What tells it from other checks.
+    pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
+        let values = encode::encode_key(&self.values);
+        (self.reference.key.id, self.of_child, values)
+    }
+}
+
+impl Pending {
+    pub fn push(&mut self, check: Deferred) {
+        if self.known.insert(check.name()) {
+            self.checks.push(check);
+        }
+    }
+
+    pub fn take(&mut self) -> Vec<Deferred> {
+        self.known.clear();
+        std::mem::take(&mut self.checks)
+    }
 }
 
 struct Snapshot {
@@ -95,6 +125,7 @@ pub struct Place {
     written: usize,
     deferred: usize,
     changes: usize,
+    sequences: usize,
     schema: Option<Arc<Schema>>,
 }
 
@@ -109,14 +140,13 @@ pub struct Patience {
 impl OpenTransaction {
     pub fn new(
         cluster: Arc<DataCluster>,
-        id: TransactionId,
         isolation: Isolation,
         read_only: bool,
     ) -> OpenTransaction {
+        let owner = cluster.claims.new_owner();
         OpenTransaction {
             cluster,
-            id,
-            owner: Owner(id.number),
+            owner,
             isolation,
             read_only,
             schema: None,
@@ -127,15 +157,16 @@ impl OpenTransaction {
             constraints_deferred: None,
             tables_read: BTreeSet::new(),
             drew: false,
+            sequences: Arc::default(),
             snapshot: None,
             savepoints: Vec::new(),
             submitted: false,
         }
     }
 
-    /// The snapshot that all its statements read, opened by the first;
-    /// `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self) -> Result<Option<Held>> {
+    /// The snapshot that all its statements read, opened by the first with the
+    /// schema that this was planned against; `None` under READ COMMITTED.
+    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<Held>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -144,8 +175,8 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.cluster.definition()?.schema.clone();
-            let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
+            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer {
                 cluster: self.cluster.clone(),
                 held: held.clone(),
@@ -240,6 +271,7 @@ impl OpenTransaction {
             written: self.written.mark(),
             deferred: self.deferred.len(),
             changes: self.changes.len(),
+            sequences: self.sequences.mark(),
             schema: self.schema.clone(),
         }
     }
@@ -249,6 +281,7 @@ impl OpenTransaction {
         self.written.undo_to(place.written);
         self.deferred.truncate(place.deferred);
         self.changes.truncate(place.changes);
+        self.sequences.undo_to(place.sequences);
         self.schema = place.schema.clone();
         if self.changes.is_empty() {
             self.base = None;
@@ -313,7 +346,8 @@ impl OpenTransaction {
         let read = self.read_set();
         let written = std::mem::take(&mut self.written);
         let writes = written.into_writes();
-        if writes.is_empty() && self.changes.is_empty() && !self.drew {
+        let logged = !writes.is_empty() || !self.changes.is_empty();
+        if !logged && !self.drew && self.sequences.is_empty() {
             self.rollback();
             return Ok(None);
         }
@@ -322,11 +356,12 @@ impl OpenTransaction {
             None => self.cluster.definition()?.schema.clone(),
         };
         let changes = std::mem::take(&mut self.changes);
+        let id = self.cluster.ids.next();
         let content = match changes.is_empty() {
             true => Content::Writes(writes),
             false => Content::Schema(Box::new(SchemaEntry {
                 cluster: self.cluster.id,
-                id: self.id,
+                id,
                 before: schema.version,
                 changes,
                 writes,
@@ -335,7 +370,14 @@ impl OpenTransaction {
             })),
         };
         self.submitted = true;
-        let decided = submit(&self.cluster, self.id, self.owner, content, schema, read).await;
+        let order = Order {
+            id,
+            content,
+            schema,
+            read,
+            counters: self.sequences.moved(),
+        };
+        let decided = submit(&self.cluster, self.owner, order).await;
         self.snapshot = None;
         match decided {
             Ok((index, _)) => Ok(Some(index)),
@@ -400,11 +442,8 @@ async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
 /// even if the caller does not wait for the end.
 pub async fn submit(
     cluster: &Arc<DataCluster>,
-    id: TransactionId,
     owner: Owner,
-    content: Content,
-    schema: Arc<Schema>,
-    read: Option<ReadSet>,
+    order: Order,
 ) -> Result<(Index, Outcome), Refusal> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let mut waiting = Waiting {
@@ -414,7 +453,7 @@ pub async fn submit(
     let submitted = {
         let cluster = cluster.clone();
         let future = async move {
-            let decided = cluster.sequencer.submit(id, content, schema, read).await;
+            let decided = cluster.sequencer.submit(order).await;
             let written = decided.as_ref().ok().map(|(index, _)| *index);
             cluster.claims.release(owner, written);
             let _ = sender.send(decided);

@@ -12,13 +12,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::sequence::Counters;
+use crate::catalog::Counter;
 use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::{Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::replica::{Decided, Replicas};
 use crate::runtime::{Moment, TaskSet};
-use crate::types::id::{ClusterId, Index, TableId, TransactionId};
+use crate::types::id::{ClusterId, Index, ObjectId, TableId, TransactionId};
 use crate::types::piece::Piece;
 use crate::types::write::{RowChange, Transaction, Write};
 
@@ -36,16 +37,23 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 const UNAPPLIED_MAX: u64 = 1;
 
 /// A write on its way into the log.
-pub struct Submission {
+struct Submission {
+    order: Order,
+    /// Told when it did not enter the log.
+    refused: oneshot::Sender<Error>,
+    submitted: Moment,
+}
+
+/// What the sequencer is asked to log.
+pub struct Order {
     pub id: TransactionId,
     pub content: Content,
     /// The schema it was planned against.
     pub schema: Arc<Schema>,
     /// What a serializable transaction read, and on which snapshot.
     pub read: Option<ReadSet>,
-    /// Told when it did not enter the log.
-    refused: oneshot::Sender<Error>,
-    submitted: Moment,
+    /// Sequences that start anew with it.
+    pub counters: Vec<(ObjectId, Counter)>,
 }
 
 pub enum Content {
@@ -101,20 +109,12 @@ impl Sequencer {
     }
 
     /// Puts a write in order and waits until every in-sync replica has applied it.
-    pub async fn submit(
-        &self,
-        id: TransactionId,
-        content: Content,
-        schema: Arc<Schema>,
-        read: Option<ReadSet>,
-    ) -> Result<Decided, Refusal> {
+    pub async fn submit(&self, order: Order) -> Result<Decided, Refusal> {
+        let id = order.id;
         let decided = self.replicas.expect(id);
         let (refused, refusal) = oneshot::channel();
         let submission = Submission {
-            id,
-            content,
-            schema,
-            read,
+            order,
             refused,
             submitted: self.replicas.runtime.now(),
         };
@@ -153,14 +153,9 @@ fn outcome_unknown() -> Error {
     )
 }
 
-/// Its id comes from so long ago that the log would not know a repeat. It was
-/// proposed this once, so it has certainly done nothing.
+/// Its id comes from so long ago that the log would not know a repeat.
 fn too_old() -> Error {
-    Error::new(
-        SqlState::SERIALIZATION_FAILURE,
-        "could not commit because the transaction was open for too long",
-    )
-    .hint("The transaction might succeed if retried.")
+    outcome_unknown().detail("The log no longer remembers transactions of that age.")
 }
 
 struct Worker {
@@ -219,15 +214,17 @@ impl Worker {
                 .metrics
                 .queue
                 .record(now.since(submission.submitted));
-            if let Err(error) = self.admit(&submission, &entry) {
-                let _ = submission.refused.send(error);
+            let Submission { order, refused, .. } = submission;
+            if let Err(error) = self.admit(&order, &entry) {
+                let _ = refused.send(error);
                 continue;
             }
-            match submission.content {
+            self.counters.adopt(&order.counters);
+            match order.content {
                 Content::Schema(schema) => {
                     self.propose_batch(std::mem::take(&mut entry)).await;
                     bytes = 0;
-                    self.propose_schema(schema, submission.refused).await;
+                    self.propose_schema(schema, refused).await;
                 }
                 Content::Writes(writes) => {
                     let size = size_of(&writes);
@@ -236,12 +233,12 @@ impl Worker {
                         bytes = 0;
                     }
                     let transaction = Transaction {
-                        id: submission.id,
+                        id: order.id,
                         writes,
                     };
                     let admitted = Admitted {
                         transaction,
-                        refused: submission.refused,
+                        refused,
                     };
                     if size > ENTRY_BYTES_MAX {
                         self.propose_in_pieces(admitted).await;
@@ -256,7 +253,7 @@ impl Worker {
     }
 
     /// Checks what must hold at this place in the order.
-    fn admit(&self, submission: &Submission, before: &[Admitted]) -> Result<()> {
+    fn admit(&self, order: &Order, before: &[Admitted]) -> Result<()> {
         if self.replicas.is_stalled() {
             return Err(Error::unavailable(
                 "no replica of the data cluster can take writes",
@@ -268,19 +265,19 @@ impl Worker {
                 "the data cluster was dropped",
             ));
         };
-        if definition.schema.version != submission.schema.version {
-            let same = match &submission.content {
+        if definition.schema.version != order.schema.version {
+            let same = match &order.content {
                 Content::Schema(_) => false,
                 Content::Writes(writes) => writes
                     .iter()
                     .flat_map(tables_of)
-                    .all(|table| submission.schema.table(table) == definition.schema.table(table)),
+                    .all(|table| order.schema.table(table) == definition.schema.table(table)),
             };
             if !same {
                 return Err(Error::new(REPLAN, "the schema changed"));
             }
         }
-        let Some(read) = &submission.read else {
+        let Some(read) = &order.read else {
             return Ok(());
         };
         let changed = |table: &TableId| {

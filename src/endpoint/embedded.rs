@@ -31,7 +31,7 @@ use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Read
 use crate::engine::sqlite::{StorageError, copy, dialect, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
-use crate::types::id::{ClusterId, Incarnation, Index, TableId};
+use crate::types::id::{ClusterId, Incarnation, Index, SchemaVersion, TableId};
 use gate::Gate;
 use keeper::Keeper;
 
@@ -233,8 +233,7 @@ impl Endpoint for Embedded {
         if !held {
             self.gate.enter(level, incarnation).await?;
         }
-        let schema = Some(request.schema);
-        let admit = self.gate.admit(level, incarnation, schema, held);
+        let admit = self.gate.admit(level, incarnation, request.schema, held);
         let query = Arc::clone(&request.query);
         let read = ReadRequest {
             query: request.query,
@@ -260,9 +259,10 @@ impl Endpoint for Embedded {
         &self,
         level: Level,
         incarnation: Incarnation,
+        schema: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         self.gate.enter(level, incarnation).await?;
-        let admit = self.gate.admit(level, incarnation, None, false);
+        let admit = self.gate.admit(level, incarnation, schema, false);
         let (HeldId(id), snapshot) = self.reader.open_snapshot(&admit)?;
         Ok((SnapshotId(id), snapshot.applied))
     }

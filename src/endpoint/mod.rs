@@ -43,11 +43,12 @@ pub trait Endpoint: Send + Sync {
     /// Runs a query on one snapshot and streams its rows.
     async fn read(&self, request: Read) -> Result<Rows, ReadError>;
 
-    /// Holds a snapshot open for later reads of one transaction.
+    /// Holds a snapshot of this schema open for later reads of one transaction.
     async fn open_snapshot(
         &self,
         level: Level,
         incarnation: Incarnation,
+        schema: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError>;
 
     async fn close_snapshot(&self, snapshot: SnapshotId);

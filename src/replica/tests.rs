@@ -132,6 +132,7 @@ impl Endpoint for Fake {
         &self,
         _: Level,
         _: Incarnation,
+        _: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         Err(ReadError::NotNow("it holds no rows"))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::variables::SessionVariables;
 use super::{Reply, Session, TransactionStatus, done};
 use crate::catalog::schema::Schema;
+use crate::dispatch::sequence::OwnSequences;
 use crate::dispatch::transaction::OpenTransaction;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Isolation, Statement, TransactionModes, TransactionStatement};
@@ -88,6 +89,11 @@ impl Block {
             .as_ref()
             .filter(|open| !open.changes.is_empty())?;
         transaction.schema.clone()
+    }
+
+    /// The sequences that the open transaction has made or restarted.
+    pub(super) fn sequences(&self) -> Option<Arc<OwnSequences>> {
+        self.transaction.as_ref().map(|open| open.sequences.clone())
     }
 
     pub(super) fn changes_schema(&self) -> bool {
@@ -177,8 +183,7 @@ impl Session {
             return Ok(());
         }
         let read_only = self.block.is_read_only(&self.variables);
-        let id = self.dispatch.next_transaction();
-        let mut transaction = OpenTransaction::new(self.cluster.clone(), id, isolation, read_only);
+        let mut transaction = OpenTransaction::new(self.cluster.clone(), isolation, read_only);
         transaction.constraints_deferred = self.block.constraints_deferred;
         for savepoint in &self.block.savepoints {
             transaction.savepoint(savepoint.name.clone());

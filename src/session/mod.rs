@@ -25,7 +25,7 @@ use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::read::{Refused, cancelled};
-use crate::dispatch::sequence::{Drawn, SessionSequences};
+use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch, Ran};
 use crate::endpoint::{Level, RowStream};
@@ -272,6 +272,16 @@ impl Session {
 
     /// What expressions may know in a statement that begins now.
     fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+        let own = self.block.sequences();
+        self.context_with(schema, drew, own)
+    }
+
+    fn context_with(
+        &mut self,
+        schema: &Arc<Schema>,
+        drew: &Arc<AtomicBool>,
+        own: Option<Arc<OwnSequences>>,
+    ) -> Arc<Context> {
         let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
@@ -292,6 +302,7 @@ impl Session {
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
+                own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
                 moved: drew.clone(),
@@ -431,8 +442,16 @@ impl Session {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
-        let context = self.context(&schema, &drew);
         self.enter_transaction(&plan.statement)?;
+        let restarts = matches!(
+            plan.statement,
+            Statement::Schema(_) | Statement::Truncate { .. }
+        );
+        let sequences = match self.block.sequences() {
+            None if restarts => Some(Arc::default()),
+            own => own,
+        };
+        let context = self.context_with(&schema, &drew, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -443,6 +462,7 @@ impl Session {
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
             drew,
+            sequences,
             user: self.user.clone(),
             settings: match plan.system {
                 true => self.variables.all().into_iter().map(owned).collect(),

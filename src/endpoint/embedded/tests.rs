@@ -450,7 +450,7 @@ async fn reads_are_answered_from_one_snapshot_at_their_level() {
     assert_eq!(read(Level::Strong).await.unwrap(), [6]);
     let (held, index) = replica
         .embedded
-        .open_snapshot(Level::Strong, here.incarnation)
+        .open_snapshot(Level::Strong, here.incarnation, here.schema)
         .await
         .unwrap();
     assert_eq!(index, Index(6));
