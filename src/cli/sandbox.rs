@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::dispatch::bulk::TRANSACTION_BYTES;
 use crate::error::{Error, Result, SqlState};
 use crate::node::{Node, NodeConfig};
 use crate::runtime::Runtime;
@@ -28,6 +29,10 @@ pub(super) struct Sandbox {
     /// Copies of each data cluster.
     #[arg(long, env = "PYQL_REPLICAS", default_value_t = 3)]
     replicas: usize,
+    /// Bytes of written rows that an open transaction keeps in memory; one
+    /// that writes more claims whole tables and keeps its rows on disk.
+    #[arg(long, env = "PYQL_TRANSACTION_MEMORY", default_value_t = TRANSACTION_BYTES)]
+    transaction_memory: usize,
 }
 
 impl Sandbox {
@@ -73,6 +78,7 @@ impl Sandbox {
             pg: address(&self.pg)?,
             http: address(&self.http)?,
             replicas: self.replicas,
+            transaction_bytes: self.transaction_memory,
             tls: None,
         };
         let node = Node::start(&config, runtime).await?;

@@ -5,12 +5,13 @@
 //! order, what can only be checked there: the schema version and the tables
 //! that a serializable transaction has read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::bulk::Completed;
 use super::sequence::Counters;
 use crate::catalog::Counter;
 use crate::catalog::schema::Schema;
@@ -58,6 +59,8 @@ pub struct Order {
 
 pub enum Content {
     Writes(Vec<Write>),
+    /// What remains of a transaction whose pieces are in the log.
+    Pieced(Completed),
     Schema(Box<SchemaEntry>),
 }
 
@@ -217,6 +220,9 @@ impl Worker {
             let Submission { order, refused, .. } = submission;
             if let Err(error) = self.admit(&order, &entry) {
                 let _ = refused.send(error);
+                if let Content::Pieced(completed) = order.content {
+                    abandon(&self.log, completed.pieced.of).await;
+                }
                 continue;
             }
             self.counters.adopt(&order.counters);
@@ -225,6 +231,18 @@ impl Worker {
                     self.propose_batch(std::mem::take(&mut entry)).await;
                     bytes = 0;
                     self.propose_schema(schema, refused).await;
+                }
+                Content::Pieced(completed) => {
+                    let transaction = Transaction {
+                        id: order.id,
+                        writes: completed.last,
+                    };
+                    let admitted = Admitted {
+                        transaction,
+                        refused,
+                    };
+                    self.propose_pieced(admitted, completed.pieced, completed.tables)
+                        .await;
                 }
                 Content::Writes(writes) => {
                     let size = size_of(&writes);
@@ -266,12 +284,11 @@ impl Worker {
             ));
         };
         if definition.schema.version != order.schema.version {
+            let is_same = |table| order.schema.table(table) == definition.schema.table(table);
             let same = match &order.content {
                 Content::Schema(_) => false,
-                Content::Writes(writes) => writes
-                    .iter()
-                    .flat_map(tables_of)
-                    .all(|table| order.schema.table(table) == definition.schema.table(table)),
+                Content::Pieced(completed) => completed.tables.iter().copied().all(is_same),
+                Content::Writes(writes) => writes.iter().flat_map(tables_of).all(is_same),
             };
             if !same {
                 return Err(Error::new(REPLAN, "the schema changed"));
@@ -350,7 +367,7 @@ impl Worker {
     async fn propose_in_pieces(&mut self, admitted: Admitted) {
         let Transaction { id, writes } = admitted.transaction;
         let mut pieces = Vec::new();
-        let tables: HashSet<TableId> = writes.iter().flat_map(tables_of).collect();
+        let tables: BTreeSet<TableId> = writes.iter().flat_map(tables_of).collect();
         let mut rest = split(writes);
         let last = rest.pop().unwrap_or_default();
         for writes in rest {
@@ -376,7 +393,7 @@ impl Worker {
         &mut self,
         admitted: Admitted,
         pieced: Pieced,
-        tables: HashSet<TableId>,
+        tables: BTreeSet<TableId>,
     ) {
         let (id, of) = (admitted.transaction.id, pieced.of);
         self.replicas.metrics.logged(1);

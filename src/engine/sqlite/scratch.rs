@@ -45,7 +45,8 @@ const EXTENSION: &str = "scratch";
 /// The written rows of one transaction.
 pub struct Scratch {
     file: Arc<File>,
-    writer: Connection,
+    /// Only ever used by the transaction; the lock lets it be shared.
+    writer: Mutex<Connection>,
     /// A transaction of the writer is open: views do not see it yet.
     dirty: bool,
     tables: BTreeMap<TableId, Arc<Layout>>,
@@ -96,7 +97,7 @@ impl Scratch {
         setup.map_err(broken)?;
         Ok(Scratch {
             file,
-            writer,
+            writer: Mutex::new(writer),
             dirty: false,
             tables: BTreeMap::new(),
         })
@@ -125,6 +126,7 @@ impl Scratch {
         self.begin()?;
         let layout = Layout::new(table);
         self.writer
+            .lock()
             .execute_batch(&layout.create(searched))
             .map_err(broken)?;
         self.tables.insert(table.id, Arc::new(layout));
@@ -134,7 +136,8 @@ impl Scratch {
     /// The latest version of a key, if it was written at all.
     pub fn get(&self, table: TableId, key: &[Value]) -> Result<Option<Version>> {
         let layout = self.layout(table)?;
-        let mut statement = self.writer.prepare_cached(&layout.get).map_err(broken)?;
+        let writer = self.writer.lock();
+        let mut statement = writer.prepare_cached(&layout.get).map_err(broken)?;
         let mut rows = statement.query(params_from_iter(key.iter().map(values::encode)));
         let rows = rows.as_mut().map_err(|error| broken_ref(error))?;
         match rows.next().map_err(broken)? {
@@ -147,7 +150,8 @@ impl Scratch {
     pub fn add(&mut self, table: TableId, row: &Row, number: u64) -> Result<bool> {
         self.begin()?;
         let layout = self.layout(table)?;
-        let mut statement = self.writer.prepare_cached(&layout.insert).map_err(broken)?;
+        let writer = self.writer.lock();
+        let mut statement = writer.prepare_cached(&layout.insert).map_err(broken)?;
         layout.bind(&mut statement, row, number)?;
         Ok(statement.raw_execute().map_err(broken)? == 1)
     }
@@ -164,20 +168,18 @@ impl Scratch {
     ) -> Result<()> {
         self.begin()?;
         let layout = self.layout(table)?;
+        let writer = self.writer.lock();
         if previous {
             let number = SqlValue::Integer(number as i64);
             let parameters = key.iter().map(values::encode);
             let parameters = parameters.chain([ToSqlOutput::Owned(number)]);
-            let mut statement = self.writer.prepare_cached(&layout.supersede);
+            let mut statement = writer.prepare_cached(&layout.supersede);
             let statement = statement.as_mut().map_err(|error| broken_ref(error))?;
             statement
                 .execute(params_from_iter(parameters))
                 .map_err(broken)?;
         }
-        let mut statement = self
-            .writer
-            .prepare_cached(&layout.replace)
-            .map_err(broken)?;
+        let mut statement = writer.prepare_cached(&layout.replace).map_err(broken)?;
         match row {
             Some(row) => layout.bind(&mut statement, row, number)?,
             None => layout.bind_deleted(&mut statement, key, number)?,
@@ -192,7 +194,8 @@ impl Scratch {
         let layout = self.layout(table)?;
         let (latest, older) = (layout.latest(), layout.older());
         let columns = layout.columns();
-        self.writer
+        let writer = self.writer.lock();
+        writer
             .execute(
                 &format!(
                     "INSERT INTO {older} ({columns}, _pyql_live, _pyql_number, _pyql_over)
@@ -200,7 +203,7 @@ impl Scratch {
                 ),
                 [number as i64],
             )
-            .and_then(|_| self.writer.execute(&format!("DELETE FROM {latest}"), []))
+            .and_then(|_| writer.execute(&format!("DELETE FROM {latest}"), []))
             .map_err(broken)?;
         Ok(())
     }
@@ -212,6 +215,7 @@ impl Scratch {
             let (latest, older) = (layout.latest(), layout.older());
             let columns = layout.columns();
             self.writer
+                .lock()
                 .execute_batch(&format!(
                     "DELETE FROM {latest} WHERE _pyql_number > {number};
                      INSERT INTO {latest} ({columns}, _pyql_live, _pyql_number)
@@ -230,7 +234,8 @@ impl Scratch {
         let mut bytes = Vec::with_capacity(16);
         encode::encode_row(key, &mut bytes);
         let sql = "INSERT OR IGNORE INTO uniques (claim, place, key) VALUES (?1, ?2, ?3)";
-        let mut statement = self.writer.prepare_cached(sql).map_err(broken)?;
+        let writer = self.writer.lock();
+        let mut statement = writer.prepare_cached(sql).map_err(broken)?;
         statement
             .execute((&claim.to_be_bytes()[..], table.0, &bytes))
             .map_err(broken)?;
@@ -240,7 +245,8 @@ impl Scratch {
     /// The keys that were noted under a unique value; some have it no more.
     pub fn noted(&self, claim: u128, table: TableId) -> Result<Vec<Vec<Value>>> {
         let sql = "SELECT key FROM uniques WHERE claim = ?1 AND place = ?2";
-        let mut statement = self.writer.prepare_cached(sql).map_err(broken)?;
+        let writer = self.writer.lock();
+        let mut statement = writer.prepare_cached(sql).map_err(broken)?;
         let keys = statement.query_map((&claim.to_be_bytes()[..], table.0), |row| {
             row.get::<_, Vec<u8>>(0)
         });
@@ -252,7 +258,7 @@ impl Scratch {
     /// All live rows with these values at these places.
     pub fn rows_with(&self, table: TableId, equal: &[(usize, Value)]) -> Result<Vec<Row>> {
         let layout = self.layout(table)?;
-        layout.select(&self.writer, equal, None, u64::MAX, None)
+        layout.select(&self.writer.lock(), equal, None, u64::MAX, None)
     }
 
     pub fn count_rows(&self, table: TableId) -> Result<u64> {
@@ -260,6 +266,7 @@ impl Scratch {
         let sql = format!("SELECT count(*) FROM {} WHERE _pyql_live", layout.latest());
         let count: i64 = self
             .writer
+            .lock()
             .query_row(&sql, [], |row| row.get(0))
             .map_err(broken)?;
         Ok(count as u64)
@@ -278,14 +285,14 @@ impl Scratch {
     /// Lets go of what the writer's transaction holds in memory and in its log.
     pub fn commit(&mut self) -> Result<()> {
         if std::mem::take(&mut self.dirty) {
-            self.writer.execute_batch("COMMIT").map_err(broken)?;
+            self.writer.lock().execute_batch("COMMIT").map_err(broken)?;
         }
         Ok(())
     }
 
     fn begin(&mut self) -> Result<()> {
         if !self.dirty {
-            self.writer.execute_batch("BEGIN").map_err(broken)?;
+            self.writer.lock().execute_batch("BEGIN").map_err(broken)?;
             self.dirty = true;
         }
         Ok(())
@@ -567,4 +574,137 @@ fn failed(message: &str) -> Error {
         SqlState::IO_ERROR,
         format!("the transaction's rows cannot be kept: {error}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::schema::{Column, Namespace, PrimaryKey};
+    use crate::types::Type;
+    use crate::types::id::{ColumnId, ObjectId};
+
+    const T: TableId = TableId(7);
+
+    /// t(k numeric, n int, primary key (k))
+    fn table() -> Arc<Table> {
+        let column = |id, name: &str, ty| Column {
+            id: ColumnId(id),
+            name: name.to_owned(),
+            ty,
+            not_null: false,
+            default: None,
+            identity: None,
+            hidden: false,
+        };
+        Arc::new(Table {
+            id: T,
+            namespace: Namespace::Public,
+            name: "t".to_owned(),
+            next_column: 3,
+            columns: vec![
+                column(1, "k", Type::Numeric(None)),
+                column(2, "n", Type::Int4),
+            ],
+            key: PrimaryKey::Declared {
+                id: ObjectId(9),
+                name: "t_pkey".to_owned(),
+                columns: vec![ColumnId(1)],
+            },
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+        })
+    }
+
+    fn key(k: &str) -> Vec<Value> {
+        vec![Value::Numeric(k.parse().unwrap())]
+    }
+
+    fn row(k: &str, n: i64) -> Row {
+        vec![key(k)[0].clone(), Value::Int(n)]
+    }
+
+    fn seen(view: &Arc<dyn SpilledRows>) -> Vec<i64> {
+        let mut numbers = Vec::new();
+        let mut after: Option<Row> = None;
+        loop {
+            let rows = view.rows(T, &[], after.as_ref()).unwrap();
+            let Some(last) = rows.last() else {
+                return numbers;
+            };
+            after = Some(last.clone());
+            numbers.extend(rows.iter().map(|row| match row[1] {
+                Value::Int(n) => n,
+                _ => panic!("an integer"),
+            }));
+        }
+    }
+
+    #[test]
+    fn a_view_stays_and_a_return_takes_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut scratch = Scratch::create(directory.path(), "one").unwrap();
+        scratch.add_table(&table(), &[vec![1]]).unwrap();
+        assert!(scratch.add(T, &row("1", 10), 1).unwrap());
+        assert!(!scratch.add(T, &row("1.0", 11), 2).unwrap(), "1 is 1.0");
+        assert!(scratch.add(T, &row("2", 20), 2).unwrap());
+        let early = scratch.view(2).unwrap();
+        scratch
+            .put(T, &key("1"), Some(&row("1", 12)), 3, true)
+            .unwrap();
+        scratch.put(T, &key("2"), None, 4, true).unwrap();
+        scratch.put(T, &key("3"), None, 5, false).unwrap();
+        let late = scratch.view(5).unwrap();
+        assert_eq!(seen(&early), [10, 20]);
+        assert_eq!(seen(&late), [12]);
+        assert!(late.holds(T, &key("3.00")).unwrap());
+        assert!(!early.holds(T, &key("3")).unwrap());
+        assert!(early.holds(T, &key("2")).unwrap());
+        assert_eq!(late.rows(T, &[(1, Value::Int(12))], None).unwrap().len(), 1);
+        assert_eq!(late.rows(T, &[(1, Value::Int(10))], None).unwrap().len(), 0);
+        scratch.empty(T, 6).unwrap();
+        scratch.add(T, &row("4", 40), 7).unwrap();
+        assert_eq!(seen(&scratch.view(7).unwrap()), [40]);
+        assert_eq!(seen(&late), [12]);
+        scratch.return_to(6).unwrap();
+        assert_eq!(scratch.count_rows(T).unwrap(), 0);
+        scratch.return_to(3).unwrap();
+        assert_eq!(seen(&scratch.view(3).unwrap()), [12, 20]);
+        let again = scratch.get(T, &key("1")).unwrap();
+        assert_eq!(again.map(|version| version.number), Some(3));
+        scratch.return_to(0).unwrap();
+        assert_eq!(scratch.get(T, &key("1")).unwrap(), None);
+        drop((early, late));
+        drop(scratch);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_long_view_comes_in_the_order_of_its_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("old.scratch-wal"), "x").unwrap();
+        Scratch::clear(directory.path());
+        let mut scratch = Scratch::create(directory.path(), "one").unwrap();
+        scratch.add_table(&table(), &[]).unwrap();
+        for n in 0..1000_u64 {
+            let k = (n * 7 % 1000) as i64;
+            let added = scratch.add(T, &row(&k.to_string(), k), n + 1).unwrap();
+            assert!(added);
+        }
+        let view = scratch.view(1000).unwrap();
+        for n in 0..1000_u64 {
+            let k = n.to_string();
+            let number = 1001 + n;
+            scratch
+                .put(T, &key(&k), Some(&row(&k, 5000)), number, true)
+                .unwrap();
+            if n == 500 {
+                scratch.commit().unwrap();
+            }
+        }
+        assert_eq!(seen(&view), (0..1000).collect::<Vec<i64>>());
+        let after = scratch.view(1500).unwrap();
+        assert_eq!(seen(&after).iter().filter(|n| **n == 5000).count(), 500);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
+    }
 }
