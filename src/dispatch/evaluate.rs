@@ -10,29 +10,26 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Basis, Claim, OpenTransaction, Patience, Pending};
+use super::transaction::{Basis, OpenTransaction, Patience, Pending};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::evaluate::{Scope, evaluate, is_evaluable};
-use crate::plan::evaluation::{self, Evaluation, LockedKey};
+use crate::plan::evaluation::Evaluation;
 use crate::plan::expression::Expression;
-use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RelationId, RowLock};
+use crate::plan::query::{Body, OutputColumn, Query, RelationId};
 use crate::plan::statement::{
     Delete, Insert, InsertColumn, InsertSource, Isolation, Returning, Update,
 };
-use crate::types::id::{Index, ObjectId, TableId};
-use crate::types::{Row, Type, Value};
+use crate::types::id::{Index, TableId};
+use crate::types::{Row, Value};
 
 /// How often a statement is evaluated again before it claims its whole table.
 const ATTEMPTS_BEFORE_TABLE: usize = 20;
 
 /// How often at all.
-const ATTEMPTS_MAX: usize = 100;
-
-/// How many rows more a locking query reads at first when others hold some.
-const SKIPPED_MIN: usize = 32;
+pub(super) const ATTEMPTS_MAX: usize = 100;
 
 /// One statement at work in a transaction.
 pub struct Evaluator<'a> {
@@ -43,6 +40,8 @@ pub struct Evaluator<'a> {
     pub patience: Patience,
     /// The tables the statement reads, for SERIALIZABLE.
     pub reads: Vec<TableId>,
+    /// A query in it locks rows.
+    pub locking: bool,
     /// Foreign keys to look at when the statement ends.
     pub pending: Pending,
 }
@@ -122,7 +121,7 @@ impl Evaluator<'_> {
         self.transaction.snapshot(&self.schema).await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
-            Mode::Update
+            Mode::ForUpdate
         } else {
             Mode::Intent
         };
@@ -174,7 +173,10 @@ impl Evaluator<'_> {
         })
     }
 
-    async fn rows_of(&mut self, query: Arc<Query>) -> Result<(Index, Vec<Row>), Refused> {
+    pub(super) async fn rows_of(
+        &mut self,
+        query: Arc<Query>,
+    ) -> Result<(Index, Vec<Row>), Refused> {
         let question = self.question(query).await?;
         read::read_all(&self.transaction.cluster, &question).await
     }
@@ -184,9 +186,15 @@ impl Evaluator<'_> {
             InsertSource::Query { query, columns } => {
                 let query = with_of(insert, query);
                 self.note_reads();
-                match self.rows_unless_large(&query, true).await? {
-                    Some((_, results)) => self.inserted(results, columns)?,
-                    None => return self.insert_large(insert, &query, columns).await,
+                if query.locks.is_empty() {
+                    let query = self.settled(query).await?;
+                    match self.rows_unless_large(&query, true).await? {
+                        Some((_, results)) => self.inserted(results, columns)?,
+                        None => return self.insert_large(insert, &query, columns).await,
+                    }
+                } else {
+                    let results = self.rows_locked(query).await?;
+                    self.inserted(results, columns)?
                 }
             }
             InsertSource::Values(rows) => self.proposed(insert, rows).await?,
@@ -265,16 +273,17 @@ impl Evaluator<'_> {
             columns: columns.collect(),
             locks: Vec::new(),
         };
-        Ok(self.rows_of(Arc::new(query)).await?.1)
+        let query = self.settled(Arc::new(query)).await?;
+        Ok(self.rows_of(query).await?.1)
     }
 
     async fn update(&mut self, update: &Update, evaluation: &Evaluation) -> Attempt<Done> {
         let rules = self.rules(&update.table)?;
         self.note_reads();
+        let query = self.settled(evaluation.query.clone()).await?;
         let portions = self.may_update_in_portions(update, &rules);
-        let rows = self.rows_unless_large(&evaluation.query, portions).await?;
-        let Some((index, rows)) = rows else {
-            return self.update_large(update, evaluation, &rules).await;
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.update_large(update, evaluation, &query, &rules).await;
         };
         let mut done = Done::default();
         let found = each_once(&rules, rows);
@@ -346,10 +355,10 @@ impl Evaluator<'_> {
     async fn delete(&mut self, delete: &Delete, evaluation: &Evaluation) -> Attempt<Done> {
         let rules = self.rules(&delete.table)?;
         self.note_reads();
+        let query = self.settled(evaluation.query.clone()).await?;
         let portions = self.may_delete_in_portions(&rules);
-        let rows = self.rows_unless_large(&evaluation.query, portions).await?;
-        let Some((index, rows)) = rows else {
-            return self.delete_large(delete, evaluation, &rules).await;
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.delete_large(delete, evaluation, &query, &rules).await;
         };
         let mut done = Done::default();
         let found = each_once(&rules, rows);
@@ -393,102 +402,6 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Runs FOR UPDATE and its like: claims the rows it yields.
-    pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
-        let (asked, keys) = evaluation::of_locks(query)?;
-        self.transaction.snapshot(&self.schema).await?;
-        for key in &keys {
-            self.claim_table(key.table.id, Mode::RowShare).await?;
-        }
-        let window = self.window(query)?;
-        let mut extra = 0;
-        for _ in 0..ATTEMPTS_MAX {
-            let claims = self.transaction.cluster.claims.clone();
-            let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
-            let wanted = window.asked(extra);
-            let (index, rows) = self.rows_of(limited(&asked, wanted)).await?;
-            let all = wanted.is_none_or(|wanted| rows.len() < wanted);
-            let Some(kept) = self.claim_rows(query, &keys, index, rows, &window).await? else {
-                continue;
-            };
-            if all || window.is_full(&kept) {
-                return Ok(window.cut(kept));
-            }
-            // Others hold some of them: look further.
-            extra = (extra * 2).max(SKIPPED_MIN);
-        }
-        let message = "could not serialize access: the rows change too fast";
-        Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
-    }
-
-    /// Claims rows until the window is full; `None` when one of them changed
-    /// since it was read.
-    async fn claim_rows(
-        &mut self,
-        query: &Query,
-        keys: &[LockedKey],
-        index: Index,
-        rows: Vec<Row>,
-        window: &Window,
-    ) -> Result<Option<Vec<Row>>, Refused> {
-        let mut kept = Vec::with_capacity(rows.len());
-        for mut row in rows {
-            if window.is_full(&kept) {
-                break;
-            }
-            let mut keep = true;
-            for key in keys {
-                let values: Vec<Value> =
-                    key.places.iter().map(|place| row[*place].clone()).collect();
-                if values.iter().any(Value::is_null) {
-                    continue;
-                }
-                let (mode, contended) = lock_of(&query.locks[key.lock]);
-                let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
-                let basis = Basis::Read(index);
-                let held = self
-                    .transaction
-                    .claim(claim, mode, basis, contended, &self.patience);
-                match held.await? {
-                    Claim::Held => {}
-                    Claim::Stale => return Ok(None),
-                    Claim::Skipped => keep = false,
-                }
-            }
-            if keep {
-                row.truncate(query.columns.len());
-                kept.push(row);
-            }
-        }
-        Ok(Some(kept))
-    }
-
-    /// LIMIT and OFFSET of a locking query: they count rows that were locked.
-    fn window(&self, query: &Query) -> Result<Window> {
-        let count = |expression: &Option<Expression>, name: &str, state| -> Result<Option<usize>> {
-            let Some(expression) = expression else {
-                return Ok(None);
-            };
-            match evaluate(expression, &*self.parameters, &self.context)? {
-                Value::Null => Ok(None),
-                Value::Int(count) => usize::try_from(count)
-                    .map(Some)
-                    .map_err(|_| Error::new(state, format!("{name} must not be negative"))),
-                _ => Err(Error::internal(format!("{name} is no whole number"))),
-            }
-        };
-        let limit = count(&query.limit, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
-        let offset = count(
-            &query.offset,
-            "OFFSET",
-            SqlState::INVALID_ROW_COUNT_IN_OFFSET,
-        )?;
-        Ok(Window {
-            offset: offset.unwrap_or(0),
-            limit,
-        })
-    }
-
     /// Remembers what a serializable transaction has read.
     pub fn note_reads(&mut self) {
         if self.transaction.isolation == Isolation::Serializable {
@@ -526,41 +439,6 @@ impl Evaluator<'_> {
     }
 }
 
-/// Which of the locked rows a query gives.
-struct Window {
-    offset: usize,
-    limit: Option<usize>,
-}
-
-impl Window {
-    /// How many rows to read when `extra` of them may be skipped.
-    fn asked(&self, extra: usize) -> Option<usize> {
-        let limit = self.limit?;
-        Some(limit.saturating_add(self.offset).saturating_add(extra))
-    }
-
-    fn is_full(&self, kept: &[Row]) -> bool {
-        let limit = self.limit.map(|limit| limit.saturating_add(self.offset));
-        limit.is_some_and(|limit| kept.len() >= limit)
-    }
-
-    fn cut(&self, mut kept: Vec<Row>) -> Vec<Row> {
-        kept.drain(..self.offset.min(kept.len()));
-        kept
-    }
-}
-
-/// The query with this limit and no offset.
-fn limited(query: &Arc<Query>, limit: Option<usize>) -> Arc<Query> {
-    let mut query = Query::clone(query);
-    query.offset = None;
-    query.limit = limit.map(|limit| {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Expression::constant(Value::Int(limit), Type::Int8)
-    });
-    Arc::new(query)
-}
-
 /// The query of an INSERT … SELECT with the CTEs of both.
 fn with_of(insert: &Insert, query: &Query) -> Arc<Query> {
     let mut query = query.clone();
@@ -568,22 +446,6 @@ fn with_of(insert: &Insert, query: &Query) -> Arc<Query> {
     with.append(&mut query.with);
     query.with = with;
     Arc::new(query)
-}
-
-/// How a row lock claims.
-fn lock_of(lock: &RowLock) -> (Mode, Contended) {
-    let mode = match lock.strength {
-        LockStrength::KeyShare => Mode::KeyShare,
-        LockStrength::Share => Mode::Share,
-        LockStrength::NoKeyUpdate => Mode::NoKeyUpdate,
-        LockStrength::Update => Mode::Update,
-    };
-    let contended = match lock.wait {
-        LockWait::Wait => Contended::Wait,
-        LockWait::NoWait => Contended::Fail,
-        LockWait::SkipLocked => Contended::Skip,
-    };
-    (mode, contended)
 }
 
 /// The rows of the target, each by the first match it has, and what the query

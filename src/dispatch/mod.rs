@@ -9,6 +9,7 @@ mod constraint;
 pub mod copy;
 pub mod evaluate;
 pub mod explain;
+mod locking;
 pub mod point;
 pub mod presence;
 pub mod read;
@@ -334,12 +335,15 @@ impl Dispatch {
     ) -> Result<Ran, Refused> {
         match &call.plan.statement {
             Statement::Query(query) if call.plan.system => self.system_query(cluster, call, query),
-            Statement::Query(query) if query.locks.is_empty() => {
+            Statement::Query(query) if !call.plan.locking => {
                 self.query(cluster, call, query, transaction).await
             }
             Statement::Copy(copy) => match &copy.direction {
                 CopyDirection::Out { query } if call.plan.system => {
                     self.system_query(cluster, call, query)
+                }
+                CopyDirection::Out { .. } if call.plan.locking => {
+                    Err(Error::unsupported("COPY of a query that locks rows").into())
                 }
                 CopyDirection::Out { query } => self.query(cluster, call, query, transaction).await,
                 CopyDirection::In { .. } => {
@@ -486,7 +490,7 @@ impl Dispatch {
         let done = match &call.plan.statement {
             Statement::Query(query) => {
                 evaluator.note_reads();
-                let rows = evaluator.lock_rows(query).await?;
+                let rows = evaluator.rows_locked(Arc::new(Query::clone(query))).await?;
                 return Ok(Ran::Rows(RowStream::Ready(rows)));
             }
             Statement::Insert(insert) => evaluator.run(Writing::Insert(insert)).await?,
@@ -537,6 +541,7 @@ impl Dispatch {
                 parameters: Arc::from([]),
                 patience: patience.clone(),
                 reads: Vec::new(),
+                locking: false,
                 pending: Pending::default(),
             };
             if let Err(refused) = evaluator.check_deferred().await {
@@ -559,6 +564,7 @@ fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evalu
         parameters: call.parameters.clone(),
         patience: call.patience.clone(),
         reads: call.plan.tables.clone(),
+        locking: call.plan.locking,
         pending: Pending::default(),
     }
 }

@@ -139,10 +139,7 @@ impl Evaluator<'_> {
     }
 
     async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
-        let question = self.question(Arc::new(query.clone())).await?;
-        Ok(read::read_all(&self.transaction.cluster, &question)
-            .await?
-            .1)
+        self.rows_locked(Arc::new(query.clone())).await
     }
 
     /// CREATE TABLE AS: the rows get hidden keys and go in as written rows.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::bulk::Whole;
-use super::claim::{ClaimKey, Claimed, Contended, Mode, Owner, Watch};
+use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
-use super::read::{self, Held, Refused};
+use super::read::{self, Refused};
 use super::rules::Reference;
 use super::sequence::OwnSequences;
 use super::write::{Content, Order, ReadSet, Refusal};
@@ -105,7 +105,7 @@ impl Pending {
 }
 
 struct Snapshot {
-    held: Held,
+    held: read::Held,
     /// What its tables were then.
     schema: Arc<Schema>,
     /// Keeps changed keys remembered.
@@ -116,7 +116,7 @@ struct Snapshot {
 /// Closes a snapshot on its replica when the transaction is gone.
 struct Closer {
     cluster: Arc<DataCluster>,
-    held: Held,
+    held: read::Held,
 }
 
 impl Drop for Closer {
@@ -182,7 +182,7 @@ impl OpenTransaction {
 
     /// The snapshot that all its statements read, opened by the first with the
     /// schema that this was planned against; `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<Held>, Refused> {
+    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<read::Held>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -265,9 +265,9 @@ impl OpenTransaction {
             Basis::Read(index) => fixed.or(Some(index)),
             Basis::Snapshot => fixed,
         };
-        let stale = index.is_some_and(|index| claims.changed_since(key, index));
+        let stale = index.is_some_and(|index| claims.changed_since(key, mode, index));
         match (stale, fixed) {
-            (true, Some(_)) if mode != Mode::KeyShare => Err(concurrent_update()),
+            (true, Some(_)) => Err(concurrent_update()),
             (true, None) => Ok(Claim::Stale),
             _ => Ok(Claim::Held),
         }
@@ -276,7 +276,7 @@ impl OpenTransaction {
     /// Did the key change after the transaction's snapshot, if it has one?
     pub fn changed_since_snapshot(&self, key: ClaimKey) -> bool {
         let fixed = self.snapshot_index();
-        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, index))
+        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, Mode::Update, index))
     }
 
     pub fn savepoint(&mut self, name: String) {
@@ -361,8 +361,9 @@ impl OpenTransaction {
     }
 
     /// Someone else lets go of its claims.
-    pub fn keep_claims(mut self) {
+    pub fn keep_claims(mut self) -> Owner {
         self.submitted = true;
+        self.owner
     }
 
     /// Logs what was written and waits until every in-sync replica has it.
@@ -407,7 +408,7 @@ impl OpenTransaction {
             read,
             counters: self.sequences.moved(),
         };
-        let decided = submit(&self.cluster, self.owner, order).await;
+        let decided = submit(&self.cluster, Held::Of(self.owner), order).await;
         self.snapshot = None;
         match decided {
             Ok((index, _)) => Ok(Some(index)),
@@ -429,7 +430,7 @@ impl OpenTransaction {
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
         if !self.submitted {
-            self.cluster.claims.release(self.owner, None);
+            self.cluster.claims.release(&Held::Of(self.owner), None);
         }
     }
 }
@@ -468,11 +469,10 @@ async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
     }
 }
 
-/// Submits writes whose claims `owner` holds, and lets go of them afterwards,
-/// even if the caller does not wait for the end.
+/// Submits writes whose claims are `held`, and lets go of them afterwards, even if the caller does not wait for the end.
 pub async fn submit(
     cluster: &Arc<DataCluster>,
-    owner: Owner,
+    held: Held,
     order: Order,
 ) -> Result<(Index, Outcome), Refusal> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -485,7 +485,7 @@ pub async fn submit(
         let future = async move {
             let decided = cluster.sequencer.submit(order).await;
             let written = decided.as_ref().ok().map(|(index, _)| *index);
-            cluster.claims.release(owner, written);
+            cluster.claims.release(&held, written);
             let _ = sender.send(decided);
         };
         waiting.pending = Some(Box::pin(future));

@@ -169,7 +169,7 @@ impl Session {
     }
 
     /// Makes the open transaction that a statement in a block needs.
-    pub(super) fn enter_transaction(&mut self, statement: &Statement) -> Result<()> {
+    pub(super) fn enter_transaction(&mut self, statement: &Statement, locking: bool) -> Result<()> {
         if !self.block.is_open() {
             return Ok(());
         }
@@ -178,7 +178,7 @@ impl Session {
             return Ok(());
         }
         let isolation = self.block.isolation(&self.variables);
-        let reads = matches!(statement, Statement::Query(query) if query.locks.is_empty());
+        let reads = !locking && matches!(statement, Statement::Query(_));
         if reads && isolation == Isolation::ReadCommitted {
             return Ok(());
         }

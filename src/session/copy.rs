@@ -22,7 +22,7 @@ impl Session {
             return Err(Error::internal("COPY TO is a query"));
         };
         self.begin_implicit();
-        self.enter_transaction(&Statement::Copy(copy.clone()))?;
+        self.enter_transaction(&Statement::Copy(copy.clone()), false)?;
         if self.block.is_read_only(&self.variables) {
             let message = "cannot execute COPY FROM in a read-only transaction";
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
@@ -106,6 +106,7 @@ impl Session {
             parameters: Arc::from([]),
             patience,
             reads: Vec::new(),
+            locking: false,
             pending: Pending::default(),
         };
         act(&mut evaluator).await.map_err(Refused::into_error)

@@ -442,7 +442,7 @@ impl Session {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
-        self.enter_transaction(&plan.statement)?;
+        self.enter_transaction(&plan.statement, plan.locking)?;
         let restarts = matches!(
             plan.statement,
             Statement::Schema(_) | Statement::Truncate { .. }

@@ -214,8 +214,12 @@ impl Session {
             exclusive,
             no_wait,
         };
-        self.enter_transaction(&Statement::Transaction(lock))?;
-        let mode = if exclusive { Mode::Update } else { Mode::Share };
+        self.enter_transaction(&Statement::Transaction(lock), false)?;
+        let mode = if exclusive {
+            Mode::ForUpdate
+        } else {
+            Mode::Share
+        };
         let contended = if no_wait {
             Contended::Fail
         } else {

@@ -119,10 +119,11 @@ impl Evaluator<'_> {
         &mut self,
         update: &Update,
         evaluation: &Evaluation,
+        query: &Arc<Query>,
         rules: &Arc<Rules>,
     ) -> Attempt<Done> {
         self.claim_whole(update.table.id).await?;
-        let mut portions = self.portions(&evaluation.query).await?;
+        let mut portions = self.portions(query).await?;
         let mut seen = Seen::of(evaluation);
         let mut done = Done::default();
         loop {
@@ -140,10 +141,11 @@ impl Evaluator<'_> {
         &mut self,
         delete: &Delete,
         evaluation: &Evaluation,
+        query: &Arc<Query>,
         rules: &Arc<Rules>,
     ) -> Attempt<Done> {
         self.claim_whole(delete.table.id).await?;
-        let mut portions = self.portions(&evaluation.query).await?;
+        let mut portions = self.portions(query).await?;
         let mut seen = Seen::of(evaluation);
         let mut done = Done::default();
         loop {
