@@ -57,10 +57,7 @@ impl Evaluator<'_> {
                 true => self.add_row(&rules, row).await,
                 false => self.insert_row(&rules, row).await.map(|_| ()),
             };
-            inserted.map_err(|interrupted| match interrupted {
-                Interrupted::Refused(refused) => refused,
-                Interrupted::Stale => Error::internal("a key of a claimed table changed").into(),
-            })?;
+            inserted.map_err(settled)?;
             if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
                 return Err(read::cancelled().into());
             }
@@ -68,18 +65,13 @@ impl Evaluator<'_> {
         self.transaction
             .schema
             .get_or_insert_with(|| self.schema.clone());
-        Ok(())
+        self.make_room().await.map_err(settled)
     }
 
     /// Looks at the foreign keys of all rows.
     pub async fn copy_end(&mut self, copying: &mut Copying) -> Result<(), Refused> {
         self.pending = std::mem::take(&mut copying.pending);
-        self.check_references()
-            .await
-            .map_err(|interrupted| match interrupted {
-                Interrupted::Refused(refused) => refused,
-                Interrupted::Stale => Error::internal("a claimed key changed").into(),
-            })
+        self.check_references().await.map_err(settled)
     }
 
     fn complete(&self, copying: &Copying, values: Row) -> Result<Row> {
@@ -96,7 +88,7 @@ impl Evaluator<'_> {
     /// Claims an empty table as a whole, any other for writing rows.
     async fn claim_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
         if self.is_empty(table).await? {
-            self.claim_table(table.id, Mode::Update).await?;
+            self.claim_whole(table.id).await?;
             // It may have been filled before the claim was had.
             return self.is_empty(table).await;
         }
@@ -106,7 +98,7 @@ impl Evaluator<'_> {
 
     async fn is_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
         if self.transaction.written.is_truncated(table.id) {
-            return Ok(self.transaction.written.rows(table.id).next().is_none());
+            return Ok(self.transaction.written.count_rows(table.id)? == 0);
         }
         let relation = RelationId(0);
         let from = From::Table {
@@ -129,5 +121,13 @@ impl Evaluator<'_> {
             .version;
         let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
         Ok(rows.is_empty())
+    }
+}
+
+/// Nothing that a COPY looks at can change under it: it is all claimed.
+fn settled(interrupted: Interrupted) -> Refused {
+    match interrupted {
+        Interrupted::Refused(refused) => refused,
+        Interrupted::Stale => Error::internal("a claimed key changed").into(),
     }
 }

@@ -1,6 +1,7 @@
 //! Runs plans: reads on one replica, writes through the sequencer on all.
 
 pub mod admin;
+pub mod bulk;
 pub mod claim;
 pub mod cluster;
 mod compact;
@@ -31,6 +32,7 @@ use dashmap::DashMap;
 use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, Counter, Place, Replica, User};
 use crate::endpoint::{Endpoint, Level, RowStream};
+use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
@@ -77,6 +79,7 @@ pub struct Dispatch {
     system: Arc<System>,
     presences: Arc<presence::Presences>,
     ids: Arc<TransactionIds>,
+    space: Arc<bulk::Space>,
     tasks: TaskSet,
 }
 
@@ -152,7 +155,9 @@ impl Dispatch {
         node: NodeId,
         embedded_replicas: usize,
         open_endpoint: OpenEndpoint,
+        space: bulk::Space,
     ) -> Result<Arc<Dispatch>> {
+        Scratch::clear(&space.directory);
         let boot = log.boot();
         let opened = log.propose(Command::Opened { node, boot }).await?;
         let leadership = Leadership::new(runtime.clone());
@@ -182,6 +187,7 @@ impl Dispatch {
             system: Arc::new(System::new()),
             presences: Arc::default(),
             ids: Arc::new(TransactionIds::new(node, boot)),
+            space: Arc::new(space),
             tasks,
         });
         dispatch.open_clusters().await?;
@@ -267,6 +273,7 @@ impl Dispatch {
             replicas,
             definition,
             self.ids.clone(),
+            self.space.clone(),
             tasks,
         ))
     }
@@ -398,7 +405,7 @@ impl Dispatch {
         let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
         question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
-        question.overlay = transaction.written.overlay();
+        question.overlay = transaction.written.overlay()?;
         question.snapshot = snapshot;
         let rows = read::read(cluster, &question).await?;
         if transaction.isolation == Isolation::Serializable {

@@ -303,12 +303,13 @@ impl Reference {
 
     /// The claim on the parent's key of these values, given in the key's order.
     pub fn parent_claim(&self, values: &[Value]) -> ClaimKey {
-        let ordered: Vec<Value> = self
-            .unique_order
-            .iter()
-            .map(|place| values[*place].clone())
-            .collect();
-        ClaimKey::of(self.parent.id, self.unique, &ordered)
+        ClaimKey::of(self.parent.id, self.unique, &self.ordered(values))
+    }
+
+    /// The referenced values in the order of the parent's key.
+    pub fn ordered(&self, values: &[Value]) -> Vec<Value> {
+        let places = self.unique_order.iter();
+        places.map(|place| values[*place].clone()).collect()
     }
 
     /// 23503 for a child without a parent.

@@ -37,6 +37,10 @@ const PARENT: RelationId = RelationId(u32::MAX - 2);
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
+        if self.transaction.written.bulk().is_some() {
+            let what = "a schema change in a transaction that has written so many rows";
+            return Err(Error::unsupported(what).into());
+        }
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
@@ -158,7 +162,7 @@ impl Evaluator<'_> {
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
-            let count = self.transaction.written.rows(table.id).count() as i64;
+            let count = self.transaction.written.count_rows(table.id)? as i64;
             let counter = Counter {
                 last_value: count.max(1),
                 is_called: count > 0,
@@ -315,7 +319,7 @@ impl Evaluator<'_> {
                 .unwrap_or(&self.schema)
                 .version,
             level: Level::Evaluate(cluster.replicas.stable()),
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot: None,
             cancel: self.patience.cancel.clone(),
         };

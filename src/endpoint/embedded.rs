@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
-    SnapshotId, TableHash,
+    Applied, Apply, CopySource, Endpoint, Fault, Grant, Level, Position, Read, ReadError,
+    RowStream, Rows, SnapshotId, Stamp, TableHash,
 };
 use crate::catalog::EngineKind;
 use crate::engine::sqlite::checkpoint::Checkpointer;
@@ -192,6 +192,13 @@ impl Endpoint for Embedded {
 
     async fn explain(&self, query: &Query) -> crate::error::Result<String> {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
+    }
+
+    async fn renew(&self, grant: Option<Grant>) -> Result<Stamp, Fault> {
+        if let Some(grant) = grant {
+            self.gate.take_grant(&grant, self.gate.applied());
+        }
+        Ok(self.gate.now())
     }
 
     async fn revoke(&self) -> Result<(), Fault> {

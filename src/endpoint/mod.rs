@@ -22,6 +22,7 @@ use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
 pub use crate::types::overlay::{Overlay, OverlayRow, OverlayTable};
+use crate::types::piece::Pieces;
 use crate::types::write::Outcome;
 use crate::types::{Row, Value};
 
@@ -58,6 +59,13 @@ pub trait Endpoint: Send + Sync {
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// Takes a grant while a delivery is under way, and asks for the next one.
+    /// A replica at work on a long delivery still has every write that was
+    /// answered, so it may go on to answer reads.
+    async fn renew(&self, _grant: Option<Grant>) -> Result<Stamp, Fault> {
+        Err(Fault::Failed("renewing a lease is not offered".to_owned()))
+    }
 
     /// Gives up its lease now, so that nobody has to wait for its end.
     async fn revoke(&self) -> Result<(), Fault> {
@@ -118,8 +126,9 @@ pub struct Delivery {
 
 #[derive(Clone)]
 pub enum DeliveryContent {
-    /// With parts already joined into whole transactions.
     Batch(Arc<Batch>),
+    /// One large transaction: its pieces, then the writes of the batch.
+    Pieced(Arc<Batch>, Arc<dyn Pieces>),
     Schema(Arc<SchemaEntry>),
 }
 

@@ -63,8 +63,7 @@ fn batch(number: u64) -> Batch {
         }],
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     }
 }
 

@@ -252,8 +252,7 @@ impl Bench {
             transactions: vec![Transaction { id, writes }],
             counters: Vec::new(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         };
         let command = Command::Batch(Arc::new(batch));
         self.replicas

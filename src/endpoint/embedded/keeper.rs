@@ -296,6 +296,12 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
         DeliveryContent::Batch(batch) => Content::Transactions {
             schema: batch.schema,
             transactions: &batch.transactions,
+            pieces: None,
+        },
+        DeliveryContent::Pieced(batch, pieces) => Content::Transactions {
+            schema: batch.schema,
+            transactions: &batch.transactions,
+            pieces: Some(&**pieces),
         },
         DeliveryContent::Schema(entry) => Content::Schema {
             id: entry.id,

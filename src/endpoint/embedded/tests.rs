@@ -96,8 +96,7 @@ fn insert(index: u64) -> Delivery {
         }],
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     };
     Delivery {
         index: Index(index),

@@ -143,6 +143,7 @@ impl File {
         let outcomes = self.deliver(Content::Transactions {
             schema,
             transactions: &transactions,
+            pieces: None,
         });
         match &outcomes.unwrap()[0].result {
             Ok(_) => "ok".to_owned(),
