@@ -8,8 +8,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
@@ -20,7 +18,6 @@ use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::context::Context;
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::evaluation::{of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
