@@ -32,7 +32,13 @@ pub struct DataCluster {
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
     rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+    drafts: AtomicU64,
 }
+
+/// Versions from here on are those of schemas that a transaction has changed
+/// and not committed. Each is used once: what was made for one that was rolled
+/// back is not taken for a later one.
+const DRAFTS: u64 = 1 << 63;
 
 /// Numbers this process's transactions as they go to the log. One that is
 /// still open has no id: the log remembers ids by how many entries came since.
@@ -84,6 +90,7 @@ impl DataCluster {
             ids,
             tasks,
             rules: Mutex::default(),
+            drafts: AtomicU64::new(DRAFTS),
         })
     }
 
@@ -92,6 +99,11 @@ impl DataCluster {
         self.replicas
             .definition()
             .ok_or_else(|| Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"))
+    }
+
+    /// The version of a schema that only its transaction sees.
+    pub fn draft_version(&self) -> SchemaVersion {
+        SchemaVersion(self.drafts.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The compiled constraints of a table at a schema version.
