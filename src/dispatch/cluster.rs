@@ -33,8 +33,14 @@ pub struct DataCluster {
     pub space: Arc<Space>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
-    rules: Mutex<(SchemaVersion, HashMap<TableId, CompiledRules>)>,
+    rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+    drafts: AtomicU64,
 }
+
+/// Versions from here on are those of schemas that a transaction has changed
+/// and not committed. Each is used once: what was made for one that was rolled
+/// back is not taken for a later one.
+const DRAFTS: u64 = 1 << 63;
 
 /// Numbers this process's transactions as they go to the log. One that is
 /// still open has no id: the log remembers ids by how many entries came since.
@@ -62,10 +68,6 @@ impl TransactionIds {
     }
 }
 
-/// With the schema that they were compiled for: what transactions make of one
-/// may have the same version and the same ids, one after the other.
-type CompiledRules = (Arc<Schema>, Arc<Rules>);
-
 impl DataCluster {
     pub fn new(
         runtime: &Runtime,
@@ -92,6 +94,7 @@ impl DataCluster {
             space,
             tasks,
             rules: Mutex::default(),
+            drafts: AtomicU64::new(DRAFTS),
         })
     }
 
@@ -100,6 +103,11 @@ impl DataCluster {
         self.replicas
             .definition()
             .ok_or_else(|| Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"))
+    }
+
+    /// The version of a schema that only its transaction sees.
+    pub fn draft_version(&self) -> SchemaVersion {
+        SchemaVersion(self.drafts.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The compiled constraints of a table at a schema version.
@@ -114,16 +122,14 @@ impl DataCluster {
             if cached.0 != schema.version {
                 *cached = (schema.version, HashMap::new());
             }
-            if let Some((compiled, rules)) = cached.1.get(&table.id)
-                && Arc::ptr_eq(compiled, schema)
-            {
+            if let Some(rules) = cached.1.get(&table.id) {
                 return Ok(rules.clone());
             }
         }
         let rules = Arc::new(Rules::compile(schema, table, context)?);
         let mut cached = self.rules.lock();
         if cached.0 == schema.version {
-            cached.1.insert(table.id, (schema.clone(), rules.clone()));
+            cached.1.insert(table.id, rules.clone());
         }
         Ok(rules)
     }

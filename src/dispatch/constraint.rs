@@ -8,11 +8,13 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::deferral::Deferred;
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
 use super::schema;
-use super::transaction::{Basis, Claim, Deferred, concurrent_update};
+use super::transaction::{Basis, Claim, concurrent_update};
+use super::written::Known;
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
@@ -265,7 +267,7 @@ impl Evaluator<'_> {
             if before.is_some_and(|before| same_values(&before, &values)) {
                 continue;
             }
-            if !self.is_deferred(reference) {
+            if !self.transaction.deferral.is_deferred(&reference.key) {
                 let claim = reference.parent_claim(&values);
                 self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
                     .await?;
@@ -372,14 +374,8 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn is_deferred(&self, reference: &Arc<Reference>) -> bool {
-        let key = &reference.key;
-        let asked = self.transaction.constraints_deferred;
-        key.deferrable && asked.unwrap_or(key.initially_deferred)
-    }
-
     fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, of_child: bool) {
-        let deferred = self.is_deferred(&reference);
+        let deferred = self.transaction.deferral.is_deferred(&reference.key);
         let check = Deferred {
             reference,
             values,
@@ -397,10 +393,11 @@ impl Evaluator<'_> {
         self.check_all(pending).await
     }
 
-    /// Looks at the foreign keys that were put off until the end.
-    pub async fn check_deferred(&mut self) -> Result<(), read::Refused> {
+    /// Looks at the foreign keys that were put off until the end, or at some of them.
+    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
         // They stay: what made one hold may yet be taken back by ROLLBACK TO.
-        let deferred = self.transaction.deferred.clone();
+        let mut deferred = self.transaction.deferred.clone();
+        deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.reference.key.id)));
         match self.check_all(deferred).await {
             Ok(()) => Ok(()),
             Err(Interrupted::Refused(refused)) => Err(refused),

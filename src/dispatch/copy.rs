@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use super::claim::Mode;
+use super::deferral::Pending;
 use super::evaluate::{Evaluator, Interrupted};
 use super::read::{self, Refused};
-use super::transaction::Pending;
 use crate::catalog::schema::Table;
 use crate::endpoint::Level;
 use crate::error::{Error, Result};

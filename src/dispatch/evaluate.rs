@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::deferral::Pending;
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Basis, OpenTransaction, Patience, Pending};
+use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};

@@ -7,6 +7,7 @@ pub mod cluster;
 mod compact;
 mod constraint;
 pub mod copy;
+pub mod deferral;
 pub mod evaluate;
 pub mod explain;
 mod locking;
@@ -49,10 +50,11 @@ use crate::system::System;
 use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
 use cluster::{DataCluster, TransactionIds};
+use deferral::Pending;
 use evaluate::{Evaluator, Writing};
 use read::{Question, Refused};
 use sequence::OwnSequences;
-use transaction::{OpenTransaction, Patience, Pending};
+use transaction::{OpenTransaction, Patience};
 use write::Refusal;
 
 /// How long a clean end may take.
@@ -544,7 +546,7 @@ impl Dispatch {
                 locking: false,
                 pending: Pending::default(),
             };
-            if let Err(refused) = evaluator.check_deferred().await {
+            if let Err(refused) = evaluator.check_deferred(None).await {
                 transaction.rollback();
                 return Err(refused);
             }

@@ -65,7 +65,9 @@ impl Evaluator<'_> {
             Some(query) => Some(self.fill_rows(query).await?),
             None => None,
         };
-        let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        let mut changed = self.schema.apply(&statement.changes)?;
+        changed.version = self.transaction.cluster.draft_version();
+        let changed = Arc::new(changed);
         check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
@@ -74,7 +76,7 @@ impl Evaluator<'_> {
             .extend(statement.changes.iter().cloned());
         transaction.schema = Some(changed.clone());
         for (id, sequence) in &changed.sequences {
-            if !self.schema.sequences.contains_key(id) {
+            if !self.schema.sequences.contains_key(id) && !transaction.sequences.owns(*id) {
                 transaction
                     .sequences
                     .own(*id, Counter::before_first(sequence));

@@ -113,6 +113,10 @@ impl OwnSequences {
         self.layers.lock().push((sequence, counter));
     }
 
+    pub fn owns(&self, sequence: ObjectId) -> bool {
+        self.layers.lock().iter().any(|(id, _)| *id == sequence)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.layers.lock().is_empty()
     }

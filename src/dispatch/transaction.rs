@@ -3,7 +3,7 @@
 //! No engine holds a transaction open for a client. Statements evaluate
 //! (`evaluate`), rows gather in [`Written`], and COMMIT logs them at once.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::bulk::Whole;
 use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
+use super::deferral::{Deferral, Deferred};
 use super::read::{self, Refused};
-use super::rules::Reference;
 use super::sequence::OwnSequences;
 use super::write::{Content, Order, ReadSet, Refusal};
 use super::written::Written;
@@ -23,9 +23,8 @@ use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
-use crate::types::id::{Index, ObjectId, SchemaVersion, TableId};
+use crate::types::id::{Index, SchemaVersion, TableId};
 use crate::types::write::Outcome;
-use crate::types::{Value, encode};
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
@@ -41,8 +40,8 @@ pub struct OpenTransaction {
     pub written: Written,
     /// Foreign keys to look at when the transaction ends.
     pub deferred: Vec<Deferred>,
-    /// SET CONSTRAINTS: all deferrable keys, or by name.
-    pub constraints_deferred: Option<bool>,
+    /// What SET CONSTRAINTS has said.
+    pub deferral: Deferral,
     /// The tables a serializable transaction has read.
     pub tables_read: BTreeSet<TableId>,
     /// It drew from a sequence.
@@ -54,54 +53,6 @@ pub struct OpenTransaction {
     savepoints: Vec<Savepoint>,
     /// Its claims are let go of by whoever ends its submission.
     submitted: bool,
-}
-
-/// A foreign key to check at the end: of a child's values, or of values a parent lost.
-#[derive(Clone)]
-pub struct Deferred {
-    pub reference: Arc<Reference>,
-    pub values: Vec<Value>,
-    pub of_child: bool,
-}
-
-/// Foreign keys to check at the end of a statement, each once.
-#[derive(Default)]
-pub struct Pending {
-    checks: Vec<Deferred>,
-    known: HashSet<(ObjectId, bool, Vec<u8>)>,
-    /// How many there were when they were last looked at.
-    open: usize,
-}
-
-impl Deferred {
-    /// What tells it from other checks.
-    pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
-        let values = encode::encode_key(&self.values);
-        (self.reference.key.id, self.of_child, values)
-    }
-}
-
-impl Pending {
-    pub fn push(&mut self, check: Deferred) {
-        if self.known.insert(check.name()) {
-            self.checks.push(check);
-        }
-    }
-
-    /// Should those that hold be dropped?
-    pub fn is_due(&self, least: usize) -> bool {
-        self.checks.len() > least + 2 * self.open
-    }
-
-    /// All that hold were dropped.
-    pub fn looked_at(&mut self) {
-        self.open = self.checks.len();
-    }
-
-    pub fn take(&mut self) -> Vec<Deferred> {
-        self.known.clear();
-        std::mem::take(&mut self.checks)
-    }
 }
 
 struct Snapshot {
@@ -169,7 +120,7 @@ impl OpenTransaction {
             base: None,
             written: Written::default(),
             deferred: Vec::new(),
-            constraints_deferred: None,
+            deferral: Deferral::default(),
             tables_read: BTreeSet::new(),
             drew: false,
             sequences: Arc::default(),

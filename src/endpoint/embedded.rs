@@ -227,6 +227,10 @@ impl Endpoint for Embedded {
         self.ask(|reply| Job::Apply(Box::new(request), reply)).await
     }
 
+    fn stable_at(&self, stable: Index) {
+        self.gate.stable_at(stable);
+    }
+
     async fn read(&self, request: Read) -> Result<Rows, ReadError> {
         let (level, incarnation) = (request.level, request.incarnation);
         let held = request.snapshot.is_some();

@@ -40,6 +40,10 @@ pub trait Endpoint: Send + Sync {
     /// Applies entries in order. See [`Apply`].
     async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
 
+    /// Every in-sync replica has applied up to here: told at once to endpoints
+    /// in this process, so that no read waits for the next delivery to say so.
+    fn stable_at(&self, _stable: Index) {}
+
     /// Runs a query on one snapshot and streams its rows.
     async fn read(&self, request: Read) -> Result<Rows, ReadError>;
 

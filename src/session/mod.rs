@@ -4,6 +4,7 @@
 //! whether a plan came from SQL or from PYQL JSON.
 
 mod block;
+mod constraint;
 mod copy;
 mod cursor;
 mod definitions;

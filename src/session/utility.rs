@@ -282,15 +282,6 @@ impl Session {
         Ok(done("LOCK TABLE"))
     }
 
-    /// Looks at once at the foreign keys that were put off.
-    pub(super) async fn check_deferred_now(&mut self) -> Result<()> {
-        if self.block.open_transaction().is_none() {
-            return Ok(());
-        }
-        self.with_evaluator(async |evaluator: &mut Evaluator<'_>| evaluator.check_deferred().await)
-            .await
-    }
-
     pub(super) async fn admin(&mut self, statement: &AdminStatement) -> Result<Reply> {
         use AdminStatement as A;
         if self.in_block() {
