@@ -77,7 +77,15 @@ impl Evaluator<'_> {
         touched: &mut HashSet<Vec<u8>>,
     ) -> Attempt<Option<Row>> {
         rules.check(&row, &self.context)?;
-        for (place, claim) in rules.unique_claims(&row)? {
+        let arbiter = |place: usize| {
+            let object = rules.uniques[place].object;
+            let target = conflict.target.as_ref();
+            target.is_none_or(|target| target.contains(&object))
+        };
+        // A conflict with the target is not an error, whatever else is in the way.
+        let mut claims: Vec<_> = rules.unique_claims(&row)?.into_iter().collect();
+        claims.sort_by_key(|(place, _)| !arbiter(*place));
+        for (place, claim) in claims {
             let unique = &rules.uniques[place];
             self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
                 .await?;
@@ -86,11 +94,7 @@ impl Evaluator<'_> {
             else {
                 continue;
             };
-            let arbiter = conflict
-                .target
-                .as_ref()
-                .is_none_or(|target| target.contains(&unique.object));
-            if !arbiter {
+            if !arbiter(place) {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
             // What the transaction's snapshot does not show it may not act on.

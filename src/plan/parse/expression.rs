@@ -87,12 +87,8 @@ impl Parser<'_> {
             _ => self.climb(strength::OTHER + 1, kind)?,
         };
         Ok(match (symbol.as_str(), operand.node) {
-            ("-", Node::Integer(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Integer(format!("-{digits}")))
-            }
-            ("-", Node::Decimal(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Decimal(format!("-{digits}")))
-            }
+            ("-", Node::Integer(digits)) => expr(place, Node::Integer(negated(digits))),
+            ("-", Node::Decimal(digits)) => expr(place, Node::Decimal(negated(digits))),
             (_, node) => {
                 let right = boxed(expr(operand.place, node));
                 expr(
@@ -433,5 +429,13 @@ impl Parser<'_> {
         };
         self.expect_mark("]")?;
         Ok(expr(place, node))
+    }
+}
+
+/// A minus before a number becomes part of it; two cancel out.
+fn negated(digits: String) -> String {
+    match digits.strip_prefix('-') {
+        Some(positive) => positive.to_owned(),
+        None => format!("-{digits}"),
     }
 }
