@@ -194,6 +194,10 @@ impl Endpoint for Embedded {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
     }
 
+    fn stable_moved(&self, stable: Index) {
+        self.gate.stable_at(stable);
+    }
+
     async fn revoke(&self) -> Result<(), Fault> {
         self.gate.revoke();
         Ok(())

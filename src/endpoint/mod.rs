@@ -63,6 +63,10 @@ pub trait Endpoint: Send + Sync {
         Err(Fault::Failed("revoking a lease is not offered".to_owned()))
     }
 
+    /// The stable index has moved. An endpoint of this process hears it at once:
+    /// a read behind a write would wait for the next delivery to tell.
+    fn stable_moved(&self, _stable: Index) {}
+
     /// What kind of database it is.
     fn engine(&self) -> EngineKind;
 
