@@ -273,6 +273,7 @@ impl Replicas {
                 moves
             });
             if moved {
+                // Before the writes are answered: their clients may read at once.
                 let stable = self.stable();
                 let members = self.members.read();
                 members
