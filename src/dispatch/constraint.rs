@@ -45,13 +45,13 @@ impl Evaluator<'_> {
         self.put_inserted(rules, row).await
     }
 
-    /// Adds a row to a table that is claimed as a whole and was empty.
+    /// Adds a row whose unique keys are claimed, and none of them on a replica.
     pub(super) async fn add_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<()> {
         rules.check(&row, &self.context)?;
         self.claim_parents(rules, None, &row).await?;
-        match self.transaction.written.add(rules, &row)? {
+        match self.transaction.written.add(rules, row)? {
             None => Ok(()),
-            Some(place) => {
+            Some((place, row)) => {
                 let unique = &rules.uniques[place];
                 let values = rules.unique_values(unique, &row)?.unwrap_or_default();
                 Err(rules.duplicate(unique, &values, &self.context).into())
@@ -443,7 +443,7 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    async fn claim_key(
+    pub(super) async fn claim_key(
         &mut self,
         table: TableId,
         key: ClaimKey,
@@ -514,7 +514,7 @@ impl Evaluator<'_> {
 
     /// Committed rows as the replicas have them now, without those that the
     /// transaction has written over, and the index they were read at.
-    async fn committed(
+    pub(super) async fn committed(
         &mut self,
         table: &Arc<Table>,
         query: &Arc<Query>,

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use super::claim::Mode;
 use super::deferral::Pending;
-use super::evaluate::{Evaluator, Interrupted};
+use super::evaluate::{Attempt, Evaluator, Interrupted};
 use super::read::{self, Refused};
+use super::rules::{Rules, lookup_any};
+use super::transaction::Basis;
 use crate::catalog::schema::Table;
 use crate::endpoint::Level;
 use crate::error::{Error, Result};
@@ -16,7 +18,7 @@ use crate::plan::evaluate::evaluate;
 use crate::plan::evaluation::{of_select, plain};
 use crate::plan::expression::Expression;
 use crate::plan::query::{From, RelationId};
-use crate::types::{Row, Type, Value};
+use crate::types::{Array, Row, Type, Value};
 
 /// A COPY under way.
 pub struct Copying {
@@ -48,12 +50,14 @@ impl Evaluator<'_> {
             copying.empty = Some(self.claim_empty(&copying.table).await?);
         }
         let rules = self.rules(&copying.table)?;
+        let complete = rows.into_iter().map(|row| self.complete(copying, row));
+        let rows: Vec<Row> = complete.collect::<Result<_>>()?;
         let empty = copying.empty == Some(true);
-        for values in rows {
-            let row = self.complete(copying, values)?;
+        let new = empty || self.are_new(&rules, &rows).await.map_err(settled)?;
+        for row in rows {
             copying.rows += 1;
             let line = copying.rows;
-            let inserted = match empty {
+            let inserted = match new {
                 true => self.add_row(&rules, row).await,
                 false => self.insert_row(&rules, row).await.map(|_| ()),
             };
@@ -66,6 +70,34 @@ impl Evaluator<'_> {
             .schema
             .get_or_insert_with(|| self.schema.clone());
         self.make_room().await.map_err(settled)
+    }
+
+    /// Claims the unique keys of rows and looks them all up at once: `true` if
+    /// no replica has any. Otherwise, or if some key cannot be looked up so,
+    /// each row has to be looked at by itself.
+    async fn are_new(&mut self, rules: &Arc<Rules>, rows: &[Row]) -> Attempt<bool> {
+        let Some(places) = rules.single_places() else {
+            return Ok(false);
+        };
+        for row in rows {
+            for (_, claim) in rules.unique_claims(row)? {
+                let table = rules.table.id;
+                self.claim_key(table, claim, Mode::Update, Basis::Fresh)
+                    .await?;
+            }
+        }
+        for place in places {
+            let ty = rules.table.columns[place].ty.without_modifier();
+            let values = rows.iter().map(|row| row[place].clone());
+            let values = values.filter(|value| !value.is_null()).collect();
+            let array = Value::Array(Arc::new(Array::one_dimensional(ty, values)));
+            let query = lookup_any(&rules.table, place)?;
+            let found = self.committed(&rules.table, &query, &[array]).await?;
+            if !found.1.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Looks at the foreign keys of all rows.
@@ -125,7 +157,7 @@ impl Evaluator<'_> {
 }
 
 /// Nothing that a COPY looks at can change under it: it is all claimed.
-fn settled(interrupted: Interrupted) -> Refused {
+pub(super) fn settled(interrupted: Interrupted) -> Refused {
     match interrupted {
         Interrupted::Refused(refused) => refused,
         Interrupted::Stale => Error::internal("a claimed key changed").into(),

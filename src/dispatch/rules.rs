@@ -16,7 +16,7 @@ use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, Query, RelationId};
 use crate::types::id::ObjectId;
-use crate::types::{Row, Value, text};
+use crate::types::{Row, Type, Value, text};
 
 /// The relation under which lookups name the table's row.
 const LOOKUP: RelationId = RelationId(0);
@@ -212,6 +212,17 @@ impl Rules {
             }
         }
         Ok(claims)
+    }
+
+    /// The columns that are unique each by itself, if all unique keys are such.
+    pub fn single_places(&self) -> Option<Vec<usize>> {
+        let place = |unique: &Unique| match &unique.parts[..] {
+            [KeyPart::Column(place)] if unique.predicate.is_none() => {
+                (!unique.nulls_not_distinct).then_some(*place)
+            }
+            _ => None,
+        };
+        self.uniques.iter().map(place).collect()
     }
 
     /// The error of a row whose unique key another row has.
@@ -495,6 +506,32 @@ pub fn lookup(table: &Arc<Table>, places: &[usize]) -> Result<Arc<Query>> {
         .map(|place| Expression::column(LOOKUP, *place, table.columns[*place].ty.clone()))
         .collect();
     lookup_by(table, sides, None, false)
+}
+
+/// The rows of a table whose column is one of the array that is the parameter.
+pub fn lookup_any(table: &Arc<Table>, place: usize) -> Result<Arc<Query>> {
+    let column = Expression::column(LOOKUP, place, table.columns[place].ty.clone());
+    let ty = column.ty.without_modifier();
+    let array = Expression {
+        kind: ExpressionKind::Parameter(0),
+        ty: Type::Array(Box::new(ty.clone())),
+    };
+    let filter = Expression {
+        kind: ExpressionKind::AnyArray {
+            operand: Box::new(column),
+            array: Box::new(array),
+            operator: resolve::operator("=", &[ty.clone(), ty])?.function,
+            all: false,
+        },
+        ty: Type::Bool,
+    };
+    let from = From::Table {
+        relation: LOOKUP,
+        table: table.clone(),
+        alias: table.name.clone(),
+    };
+    let select = plain(whole_row(table, LOOKUP), vec![from], Some(filter));
+    Ok(Arc::new(of_select(select)))
 }
 
 fn lookup_by(

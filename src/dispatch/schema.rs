@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::copy::settled;
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::transaction::Basis;
@@ -159,6 +160,7 @@ impl Evaluator<'_> {
             self.transaction
                 .written
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
+            self.make_room().await.map_err(settled)?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
             let count = self.transaction.written.count_rows(table.id)? as i64;

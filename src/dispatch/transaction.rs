@@ -341,12 +341,15 @@ impl OpenTransaction {
         let content = match (changes.is_empty(), bulk) {
             (true, None) => Content::Writes(writes),
             (true, Some(completed)) => Content::Pieced(completed),
-            (false, _) => Content::Schema(Box::new(SchemaEntry {
+            (false, mut bulk) => Content::Schema(Box::new(SchemaEntry {
                 cluster: self.cluster.id,
                 id,
                 before: schema.version,
                 changes,
-                writes,
+                writes: bulk
+                    .as_mut()
+                    .map_or(writes, |it| std::mem::take(&mut it.last)),
+                pieces: bulk.map(|completed| completed.pieced),
                 counters: Vec::new(),
                 settled: None,
             })),

@@ -68,6 +68,17 @@ pub enum Content {
     Schema(Box<SchemaEntry>),
 }
 
+impl Content {
+    /// What its pieces have in common, if it has any.
+    fn pieces(&self) -> Option<TransactionId> {
+        match self {
+            Content::Writes(_) => None,
+            Content::Pieced(completed) => Some(completed.pieced.of),
+            Content::Schema(entry) => entry.pieces.as_ref().map(|pieced| pieced.of),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ReadSet {
     pub snapshot: Index,
@@ -227,8 +238,8 @@ impl Worker {
             let Submission { order, refused, .. } = submission;
             if let Err(error) = self.admit(&order, &entry) {
                 let _ = refused.send(error);
-                if let Content::Pieced(completed) = order.content {
-                    abandon(&self.log, completed.pieced.of).await;
+                if let Some(of) = order.content.pieces() {
+                    abandon(&self.log, of).await;
                 }
                 continue;
             }
@@ -431,16 +442,22 @@ impl Worker {
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
         let id = schema.id;
+        let of = schema.pieces.as_ref().map(|pieced| pieced.of);
         let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                let changed = tables.into_iter().map(|table| (table, index));
+                self.table_changes.extend(changed);
+                return;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = refused.send(error);
             }
+        }
+        if let Some(of) = of {
+            abandon(&self.log, of).await;
         }
     }
 

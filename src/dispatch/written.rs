@@ -155,26 +155,25 @@ impl Written {
             .filter_map(|row| row.row.as_ref())
     }
 
-    /// Adds a row to a table that was empty and is claimed. If a written row
-    /// has one of its unique keys, nothing is done and the place of that key
-    /// among the rules told.
-    pub fn add(&mut self, rules: &Arc<Rules>, row: &Row) -> Result<Option<usize>> {
-        for (place, claim) in rules.unique_claims(row)? {
-            let key = (place == 0).then(|| rules.key_of(row));
-            // The scratch file itself finds primary keys.
-            let looked_up = key.is_none() || self.bulk.is_none();
-            if looked_up
-                && self
-                    .row_with(rules.table.id, claim, key.as_deref())?
-                    .is_some()
-            {
-                return Ok(Some(place));
+    /// Adds a row none of whose unique keys is on a replica. If a written row
+    /// has one of them, nothing is done and the row given back with the place
+    /// of that key among the rules.
+    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<(usize, Row)>> {
+        // The scratch file itself finds primary keys.
+        if self.bulk.is_none() || rules.uniques.len() > 1 {
+            for (place, claim) in rules.unique_claims(&row)? {
+                let key = (place == 0).then(|| rules.key_of(&row));
+                let looked_up = key.is_none() || self.bulk.is_none();
+                let table = rules.table.id;
+                if looked_up && self.row_with(table, claim, key.as_deref())?.is_some() {
+                    return Ok(Some((place, row)));
+                }
             }
         }
         match &mut self.bulk {
-            Some(bulk) => Ok((!bulk.add(rules, row)?).then_some(0)),
+            Some(bulk) => Ok(bulk.add(rules, row)?.map(|row| (0, row))),
             None => {
-                self.put(rules, rules.key_of(row), None, Some(row.clone()))?;
+                self.put(rules, rules.key_of(&row), None, Some(row))?;
                 Ok(None)
             }
         }

@@ -134,6 +134,8 @@ pub enum DeliveryContent {
     /// One large transaction: its pieces, then the writes of the batch.
     Pieced(Arc<Batch>, Arc<dyn Pieces>),
     Schema(Arc<SchemaEntry>),
+    /// One that brings many rows: the pieces come before its writes.
+    PiecedSchema(Arc<SchemaEntry>, Arc<dyn Pieces>),
 }
 
 /// Lets a replica answer strong reads until `for_time` after the moment `asked`

@@ -134,6 +134,8 @@ pub struct SchemaEntry {
     /// Rows written with the change (filled columns, CREATE TABLE AS), laid
     /// out by the schema after it.
     pub writes: Vec<crate::types::write::Write>,
+    /// The pieces that come before these writes.
+    pub pieces: Option<Pieced>,
     pub counters: Vec<(ObjectId, Counter)>,
     pub settled: Option<Settled>,
 }

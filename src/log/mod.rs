@@ -32,7 +32,7 @@ use openraft::error::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Raft};
 use tokio::sync::watch;
 
-use self::command::{Answer, Batch, Command};
+use self::command::{Answer, Command, Pieced};
 use self::network::Network;
 use self::pieces::LogPieces;
 use self::raft::{Group, Proposal};
@@ -219,9 +219,9 @@ impl Log {
         Ok(delivered.collect())
     }
 
-    /// What comes before the writes of a batch that completes pieces.
-    pub fn pieces(&self, batch: &Batch) -> Option<Arc<dyn Pieces>> {
-        let pieced = batch.pieces.as_ref()?;
+    /// What comes before the writes of an entry that completes pieces.
+    pub fn pieces(&self, pieced: Option<&Pieced>) -> Option<Arc<dyn Pieces>> {
+        let pieced = pieced?;
         Some(LogPieces::of(self.machine.store(), pieced))
     }
 

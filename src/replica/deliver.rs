@@ -285,13 +285,16 @@ impl Replicas {
     fn content(&self, entry: &LogEntry) -> Option<DeliveryContent> {
         match entry.command.as_deref()? {
             Command::Batch(batch) if batch.cluster == self.cluster => {
-                Some(match self.log.pieces(batch) {
+                Some(match self.log.pieces(batch.pieces.as_ref()) {
                     None => DeliveryContent::Batch(batch.clone()),
                     Some(pieces) => DeliveryContent::Pieced(batch.clone(), pieces),
                 })
             }
             Command::Schema(schema) if schema.cluster == self.cluster => {
-                Some(DeliveryContent::Schema(schema.clone()))
+                Some(match self.log.pieces(schema.pieces.as_ref()) {
+                    None => DeliveryContent::Schema(schema.clone()),
+                    Some(pieces) => DeliveryContent::PiecedSchema(schema.clone(), pieces),
+                })
             }
             _ => None,
         }
@@ -383,7 +386,9 @@ impl Replicas {
                     let sent = batch.transactions.iter();
                     sent.filter(|t| !entry.skip.contains(&t.id)).count()
                 }
-                DeliveryContent::Schema(schema) => usize::from(!entry.skip.contains(&schema.id)),
+                DeliveryContent::Schema(schema) | DeliveryContent::PiecedSchema(schema, _) => {
+                    usize::from(!entry.skip.contains(&schema.id))
+                }
             };
             decidable.push((
                 entry.index,

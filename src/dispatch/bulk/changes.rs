@@ -49,13 +49,23 @@ impl Changes {
         before: Option<RowHash>,
         after: Option<Row>,
     ) {
+        let after = match (before, after) {
+            (None, Some(row)) => return self.add(table, row),
+            (_, after) => after,
+        };
         self.count += 1;
         self.bytes += CHANGE_OVERHEAD + size(&key) + after.as_ref().map_or(0, size);
-        match (before, after) {
-            (None, None) => self.nothing(),
-            (None, Some(row)) => self.insert(table, row),
-            (before, after) => self.change(table, RowChange { key, before, after }),
+        match before {
+            None => self.nothing(),
+            before => self.change(table, RowChange { key, before, after }),
         }
+    }
+
+    /// A row comes.
+    pub(super) fn add(&mut self, table: TableId, row: Row) {
+        self.count += 1;
+        self.bytes += CHANGE_OVERHEAD + size(&row);
+        self.insert(table, row);
     }
 
     pub(super) fn truncate(&mut self, table: TableId) {

@@ -308,6 +308,14 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            pieces: None,
+        },
+        DeliveryContent::PiecedSchema(entry, pieces) => Content::Schema {
+            id: entry.id,
+            before: entry.before,
+            changes: &entry.changes,
+            writes: &entry.writes,
+            pieces: Some(&**pieces),
         },
     };
     Entry {

@@ -294,6 +294,7 @@ impl Writer {
                 before,
                 changes,
                 writes,
+                pieces,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {
@@ -306,7 +307,7 @@ impl Writer {
                 };
                 let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
                 let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, writes);
+                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {

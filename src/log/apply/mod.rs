@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::recent::{Recent, Seen};
-use super::command::{Answer, Batch, Command, PieceEntry, SchemaEntry};
+use super::command::{Answer, Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, Settled};
 use crate::error::{Error, Result, SqlState};
@@ -143,11 +143,8 @@ impl Machine {
             return answer;
         }
         let skipped = [&answer.repeated[..], &answer.forgotten].concat();
-        if let (Some(pieced), true) = (&batch.pieces, skipped.is_empty()) {
-            if let Some(first) = pieced.pieces.iter().map(|piece| piece.index).min() {
-                self.completed.insert(index, first);
-            }
-            self.parts.remove(&pieced.of);
+        if skipped.is_empty() {
+            self.complete(index, batch.pieces.as_ref());
         }
         for id in ids.iter().filter(|id| !skipped.contains(id)) {
             self.recent.note(*id, index);
@@ -170,6 +167,16 @@ impl Machine {
         Ok(Answer::default())
     }
 
+    /// The pieces that this entry names are there for its deliverers; the
+    /// others of their transaction are not needed.
+    fn complete(&mut self, index: Index, pieced: Option<&Pieced>) {
+        let Some(pieced) = pieced else { return };
+        if let Some(first) = pieced.pieces.iter().map(|piece| piece.index).min() {
+            self.completed.insert(index, first);
+        }
+        self.parts.remove(&pieced.of);
+    }
+
     fn check_batch(&self, batch: &Batch, ids: &[TransactionId]) -> Result<()> {
         let cluster = self.cluster(batch.cluster)?;
         if cluster.schema.version != batch.schema {
@@ -188,11 +195,17 @@ impl Machine {
                 "an entry that completes pieces holds another transaction as well",
             ));
         };
-        let known = self.parts.get(&pieced.of).map_or(&[][..], |parts| parts);
         // Those of a repeat are gone because the transaction is there.
-        let repeat = self.recent.look(*id) != Seen::New;
+        match self.recent.look(*id) {
+            Seen::New => self.check_pieces(pieced),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_pieces(&self, pieced: &Pieced) -> Result<()> {
+        let known = self.parts.get(&pieced.of).map_or(&[][..], |parts| parts);
         let is_known = |piece: &Piece| known.binary_search(&piece.index).is_ok();
-        if repeat || pieced.pieces.iter().all(is_known) {
+        if pieced.pieces.iter().all(is_known) {
             return Ok(());
         }
         Err(Error::new(
@@ -214,6 +227,7 @@ impl Machine {
             }
             Ok(schema) => {
                 self.recent.note(entry.id, index);
+                self.complete(index, entry.pieces.as_ref());
                 if let Some(cluster) = self.cluster_mut(entry.cluster) {
                     cluster
                         .counters
@@ -232,6 +246,9 @@ impl Machine {
         let cluster = self.cluster(entry.cluster)?;
         if cluster.schema.version != entry.before {
             return Err(stale_schema());
+        }
+        if let Some(pieced) = &entry.pieces {
+            self.check_pieces(pieced)?;
         }
         cluster.schema.apply(&entry.changes)
     }

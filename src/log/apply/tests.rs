@@ -5,7 +5,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::{Counter, Place, ReplicaState, UserKind};
 use crate::log::codec;
-use crate::log::command::Pieced;
 use crate::types::id::{Incarnation, ObjectId, ReplicaId, SchemaVersion, UserId};
 
 const CLUSTER: ClusterId = ClusterId(uuid::Uuid::from_u128(100));
@@ -279,6 +278,7 @@ fn a_schema_change_fits_one_version_and_comes_once() {
             before: SchemaVersion(before),
             changes,
             writes: Vec::new(),
+            pieces: None,
             counters: Vec::new(),
             settled: None,
         }))

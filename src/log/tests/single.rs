@@ -160,7 +160,7 @@ fn pieces_are_read_one_by_one_as_far_as_they_count() {
         let command = Command::Batch(Arc::new(last.clone()));
         let done = log.propose(command).await.expect("it leads");
         done.answer.check().expect("all pieces are there");
-        let pieces = log.pieces(&last).expect("it has some");
+        let pieces = log.pieces(last.pieces.as_ref()).expect("it has some");
         let read = (0..pieces.count()).flat_map(|place| pieces.read(place).expect("it is there"));
         assert_eq!(read.collect::<Vec<_>>(), [0, 1, 2].map(truncate));
         log.shutdown().await;

@@ -72,6 +72,7 @@ pub enum Content<'a> {
         before: SchemaVersion,
         changes: &'a [SchemaChange],
         writes: &'a [Write],
+        pieces: Option<&'a dyn Pieces>,
     },
 }
 
@@ -262,9 +263,16 @@ fn one(
 pub(super) fn schema_writes(
     database: &Database,
     tables: &mut Tables,
+    pieces: Option<&dyn Pieces>,
     writes: &[Write],
 ) -> Result<Applied, StorageError> {
-    match Running::new(database, tables).all(writes) {
+    let whole = Whole {
+        pieces,
+        writes,
+        // The change of the schema is noted for all tables.
+        note: &mut |_| {},
+    };
+    match Running::new(database, tables).whole(whole) {
         Ok(applied) => Ok(applied),
         Err(Stop::Storage(message)) => Err(StorageError::Failed(message)),
         Err(Stop::Refused(failure)) => Err(StorageError::Failed(failure.message)),
@@ -334,12 +342,6 @@ impl<'a> Running<'a> {
             }
         }
         self.some(whole.writes, &mut rows)?;
-        self.end(rows)
-    }
-
-    fn all(mut self, writes: &[Write]) -> Done<Applied> {
-        let mut rows = Vec::with_capacity(writes.len());
-        self.some(writes, &mut rows)?;
         self.end(rows)
     }
 
