@@ -14,7 +14,6 @@ use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
 use super::schema;
 use super::transaction::{Basis, Claim, concurrent_update};
-use super::written::Known;
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
