@@ -8,19 +8,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use super::claim::{ClaimKey, Contended, Mode};
+use super::copy::settled;
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
-use super::sequence::SessionSequences;
 use super::transaction::Basis;
+use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::context::Context;
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::evaluation::{of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -37,6 +35,10 @@ const PARENT: RelationId = RelationId(u32::MAX - 2);
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
+        if self.transaction.written.bulk().is_some() {
+            let what = "a schema change in a transaction that has written so many rows";
+            return Err(Error::unsupported(what).into());
+        }
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
@@ -64,7 +66,9 @@ impl Evaluator<'_> {
             Some(query) => Some(self.fill_rows(query).await?),
             None => None,
         };
-        let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        let mut changed = self.schema.apply(&statement.changes)?;
+        changed.version = self.transaction.cluster.draft_version();
+        let changed = Arc::new(changed);
         check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
@@ -72,13 +76,23 @@ impl Evaluator<'_> {
             .changes
             .extend(statement.changes.iter().cloned());
         transaction.schema = Some(changed.clone());
+        for (id, sequence) in &changed.sequences {
+            if !self.schema.sequences.contains_key(id) && !transaction.sequences.owns(*id) {
+                transaction
+                    .sequences
+                    .own(*id, Counter::before_first(sequence));
+            }
+        }
         for table in created(&statement.changes) {
             // Nothing of it is on a replica: what is written is all there is.
             transaction.written.truncate(table.id);
         }
         for (sequence, next) in &statement.restarts {
-            transaction.cluster.counters.set(*sequence, *next, false);
-            transaction.drew = true;
+            let counter = Counter {
+                last_value: *next,
+                is_called: false,
+            };
+            transaction.sequences.own(*sequence, counter);
         }
         if !statement.column_fills.is_empty() {
             self.fill_columns(&statement.column_fills, &changed).await?;
@@ -118,18 +132,17 @@ impl Evaluator<'_> {
         select.grouped = true;
         let rows = self.look(of_select(select)).await?;
         if let Some([Value::Int(count @ 1..)]) = rows.first().map(Vec::as_slice) {
-            let counters = &self.transaction.cluster.counters;
-            counters.set(sequence.id, *count, true);
-            self.transaction.drew = true;
+            let counter = Counter {
+                last_value: *count,
+                is_called: true,
+            };
+            self.transaction.sequences.own(sequence.id, counter);
         }
         Ok(())
     }
 
     async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
-        let question = self.question(Arc::new(query.clone())).await?;
-        Ok(read::read_all(&self.transaction.cluster, &question)
-            .await?
-            .1)
+        self.rows_locked(Arc::new(query.clone())).await
     }
 
     /// CREATE TABLE AS: the rows get hidden keys and go in as written rows.
@@ -147,13 +160,15 @@ impl Evaluator<'_> {
             self.transaction
                 .written
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
+            self.make_room().await.map_err(settled)?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
-            let count = self.transaction.written.rows(table.id).count() as i64;
-            self.transaction
-                .cluster
-                .counters
-                .set(*sequence, count.max(1), count > 0);
+            let count = self.transaction.written.count_rows(table.id)? as i64;
+            let counter = Counter {
+                last_value: count.max(1),
+                is_called: count > 0,
+            };
+            self.transaction.sequences.own(*sequence, counter);
         }
         Ok(())
     }
@@ -181,7 +196,7 @@ impl Evaluator<'_> {
             .transaction
             .cluster
             .rules(changed, &new, &self.context)?;
-        let context = self.context_of(changed);
+        let context = self.context.over(changed);
         for row in rows {
             let laid = new
                 .columns
@@ -197,7 +212,7 @@ impl Evaluator<'_> {
                     after[place] = evaluate(&fill.value, &NoScope, &context)?;
                 }
             }
-            rules.check(&after, &self.context)?;
+            rules.check(&after, &context)?;
             self.transaction.written.put(
                 &rules,
                 rules.key_of(&before),
@@ -206,31 +221,6 @@ impl Evaluator<'_> {
             )?;
         }
         Ok(())
-    }
-
-    /// The statement's context over the changed schema: a default may draw from
-    /// a sequence that the statement makes.
-    fn context_of(&mut self, changed: &Arc<Schema>) -> Context {
-        let context = &self.context;
-        self.transaction.drew = true;
-        Context {
-            settings: context.settings.clone(),
-            transaction_time: context.transaction_time,
-            statement_time: context.statement_time,
-            user: context.user.clone(),
-            database: context.database.clone(),
-            schema: changed.clone(),
-            system: context.system.clone(),
-            users: context.users.clone(),
-            random: Mutex::new(*context.random.lock()),
-            sequences: Some(Arc::new(SessionSequences {
-                counters: self.transaction.cluster.counters.clone(),
-                drawn: Arc::default(),
-                schema: changed.clone(),
-                moved: Arc::default(),
-            })),
-            variables: context.variables.clone(),
-        }
     }
 
     async fn check_rows(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
@@ -330,7 +320,7 @@ impl Evaluator<'_> {
                 .unwrap_or(&self.schema)
                 .version,
             level: Level::Evaluate(cluster.replicas.stable()),
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot: None,
             cancel: self.patience.cancel.clone(),
         };

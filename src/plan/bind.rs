@@ -19,6 +19,7 @@ mod grouping;
 mod index;
 mod insert;
 mod literal;
+mod lock;
 mod naming;
 mod operator;
 mod output;
@@ -92,6 +93,8 @@ struct Binder<'a> {
     /// User tables named so far.
     tables: Vec<TableId>,
     system: bool,
+    /// A query in it locks rows.
+    locking: bool,
     /// One for each query around the point where we stand, outermost first.
     scopes: Vec<Scope>,
     /// The common tables in sight, innermost last.
@@ -116,6 +119,7 @@ impl<'a> Binder<'a> {
             next_common: 0,
             tables: Vec::new(),
             system: false,
+            locking: false,
             scopes: Vec::new(),
             commons: Vec::new(),
             depth: 0,
@@ -185,6 +189,7 @@ impl<'a> Binder<'a> {
             columns,
             tables: self.tables,
             system: self.system,
+            locking: self.locking,
             schema_version: self.binding.schema.version,
             text: Arc::from(""),
             derived: super::Derived::default(),

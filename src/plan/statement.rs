@@ -319,7 +319,8 @@ pub enum SessionStatement {
     Declare {
         name: String,
         text: String,
-        scroll: bool,
+        /// `None` is neither SCROLL nor NO SCROLL.
+        scroll: Option<bool>,
         hold: bool,
         binary: bool,
     },
@@ -332,10 +333,21 @@ pub enum SessionStatement {
     Close(Option<String>),
 }
 
+/// Where FETCH and MOVE go from the current row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchCount {
-    Forward(u64),
-    All,
+    /// So many rows onward, backward if negative; 0 is the current row again.
+    Rows(i64),
+    /// The row of this number, from the end if negative.
+    Absolute(i64),
+    /// The row so many behind the current one.
+    Relative(i64),
+}
+
+impl FetchCount {
+    /// More rows than any cursor has.
+    pub const ALL: FetchCount = FetchCount::Rows(i64::MAX);
+    pub const BACKWARD_ALL: FetchCount = FetchCount::Rows(-i64::MAX);
 }
 
 #[derive(Clone, Debug, PartialEq)]

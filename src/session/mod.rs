@@ -4,6 +4,7 @@
 //! whether a plan came from SQL or from PYQL JSON.
 
 mod block;
+mod constraint;
 mod copy;
 mod cursor;
 mod definitions;
@@ -25,7 +26,7 @@ use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::read::{Refused, cancelled};
-use crate::dispatch::sequence::{Drawn, SessionSequences};
+use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch, Ran};
 use crate::endpoint::{Level, RowStream};
@@ -35,12 +36,13 @@ use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
 use crate::plan::evaluate::cast::prints_names;
 use crate::plan::parse;
-use crate::plan::statement::{Copy, Statement};
+use crate::plan::statement::{Copy, ExplainFormat, Statement};
+use crate::runtime::Moment;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
 use block::Block;
-use cursor::Cursor;
+use cursor::{Budget, Cursor};
 use variables::SessionVariables;
 
 /// How often a statement is planned again because the schema moved.
@@ -66,7 +68,10 @@ pub struct Session {
     plans: HashMap<PlanKey, Arc<Plan>>,
     prepared: HashMap<String, Prepared>,
     cursors: HashMap<String, Cursor>,
+    cursor_budget: Budget,
     copying: Option<Copying>,
+    /// When the COPY that begins must have ended.
+    copy_deadline: Option<Moment>,
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
@@ -164,7 +169,9 @@ impl Session {
             plans: HashMap::new(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
+            cursor_budget: Budget::default(),
             copying: None,
+            copy_deadline: None,
             notices: Vec::new(),
             reported: HashMap::new(),
             reports_due: true,
@@ -272,6 +279,16 @@ impl Session {
 
     /// What expressions may know in a statement that begins now.
     fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+        let own = self.block.sequences();
+        self.context_with(schema, drew, own)
+    }
+
+    fn context_with(
+        &mut self,
+        schema: &Arc<Schema>,
+        drew: &Arc<AtomicBool>,
+        own: Option<Arc<OwnSequences>>,
+    ) -> Arc<Context> {
         let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
@@ -292,6 +309,7 @@ impl Session {
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
+                own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
                 moved: drew.clone(),
@@ -319,13 +337,32 @@ impl Session {
             .is_ok_and(|schema| schema.version == plan.schema_version)
     }
 
-    /// How long the client may be silent now; past that it is told 25P03 and
-    /// the session closed. `None` outside a transaction.
+    /// The open transaction has changed the schema: plans are for it alone.
+    pub fn changes_schema(&self) -> bool {
+        self.block.changes_schema()
+    }
+
+    /// How long the client may be silent now; past that it gets [`Session::idle_error`].
     pub fn idle_limit(&self) -> Option<Duration> {
-        let open = self.status() != TransactionStatus::Idle;
-        self.variables
-            .duration("idle_in_transaction_session_timeout")
-            .filter(|_| open)
+        self.variables.duration(match self.status() {
+            TransactionStatus::Idle => "idle_session_timeout",
+            _ => "idle_in_transaction_session_timeout",
+        })
+    }
+
+    /// What ends the session of a client that was silent too long.
+    pub fn idle_error(&self) -> Error {
+        let (state, what) = match self.status() {
+            TransactionStatus::Idle => (SqlState::IDLE_SESSION_TIMEOUT, "idle-session"),
+            _ => (
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "idle-in-transaction",
+            ),
+        };
+        Error::new(
+            state,
+            format!("terminating connection due to {what} timeout"),
+        )
     }
 
     /// Runs a plan.
@@ -371,8 +408,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match utility::setting_call(query) {
-                Some((name, value, local)) => self.set_config(name, value, local),
+            Statement::Query(query) => match utility::config_targets(query) {
+                Some(targets) => self.set_configs(targets, &parameters),
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,
@@ -431,8 +468,16 @@ impl Session {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
-        let context = self.context(&schema, &drew);
-        self.enter_transaction(&plan.statement)?;
+        self.enter_transaction(&plan.statement, plan.locking)?;
+        let restarts = matches!(
+            plan.statement,
+            Statement::Schema(_) | Statement::Truncate { .. }
+        );
+        let sequences = match self.block.sequences() {
+            None if restarts => Some(Arc::default()),
+            own => own,
+        };
+        let context = self.context_with(&schema, &drew, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -443,6 +488,7 @@ impl Session {
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
             drew,
+            sequences,
             user: self.user.clone(),
             settings: match plan.system {
                 true => self.variables.all().into_iter().map(owned).collect(),
@@ -631,10 +677,16 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
             },
         },
         Ran::Lines(lines) => {
-            let rows = lines
-                .into_iter()
-                .map(|line| vec![Value::text(line)])
-                .collect();
+            let rows = match &plan.statement {
+                Statement::Explain {
+                    format: ExplainFormat::Json,
+                    ..
+                } => vec![vec![explained_as_json(&lines)]],
+                _ => lines
+                    .into_iter()
+                    .map(|line| vec![Value::text(line)])
+                    .collect(),
+            };
             Reply::Rows {
                 rows: RowStream::Ready(rows),
                 tag: Tag::Complete("EXPLAIN".to_owned()),
@@ -659,6 +711,13 @@ fn reply_of(plan: &Plan, ran: Ran) -> Reply {
             }
         }
     }
+}
+
+/// The route in the frame that readers of PostgreSQL's JSON expect.
+fn explained_as_json(lines: &[String]) -> Value {
+    let first = lines.first().map_or("", String::as_str);
+    let plan = serde_json::json!([{"Plan": {"Node Type": first, "Route": lines}}]);
+    Value::Json(format!("{plan:#}").into())
 }
 
 /// 57014 if the token was cancelled.

@@ -1,5 +1,5 @@
-//! `pyql_rows`: the table-valued function behind functions in FROM, LATERAL,
-//! `= ANY (array)` and the rows that a transaction has written.
+//! `pyql_rows`: the table-valued function behind functions in FROM, LATERAL
+//! and `= ANY (array)`.
 //!
 //! Its first argument is the number of a [`Source`] of the running query.
 
@@ -227,12 +227,7 @@ fn rows(execution: &Execution, source: &Source, read: ReadArguments<'_>) -> Resu
                 _ => Vec::new(),
             }
         }
-        Source::Overlay { table, .. } => {
-            let overlay = execution.overlay.as_deref();
-            let written = overlay.and_then(|overlay| overlay.tables.get(table));
-            let rows = written.into_iter().flat_map(|table| table.rows.values());
-            rows.filter_map(|row| row.row.clone()).collect()
-        }
+        Source::Overlay { .. } => return Err(missing()),
     };
     Ok(Rows::Listed(rows))
 }

@@ -27,11 +27,15 @@ const STATEMENT_CACHE: usize = 512;
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 65_536;
 
+/// Pages of a new file. Small ones: a write logs whole pages, three replicas
+/// do so on one disk, and rows are usually short.
+const PAGE_BYTES: u32 = 2048;
+
 /// Steps of SQLite's machine, about 0.2 ms, between two counts of its work.
 const STEPS_PER_COUNT: i32 = 10_000;
 
 /// Pages in the write-ahead log at which the writer itself stops to move them.
-const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 16_384 };
+const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 32_768 };
 
 /// A replica's file, opened for writing.
 pub struct Writer {
@@ -229,15 +233,17 @@ impl Writer {
         };
         let mut schema = Arc::clone(&self.schema);
         let mut outcomes = Vec::new();
+        let mut changed = BTreeMap::new();
         for entry in entries {
-            let done = self.entry(entry, &mut schema, savepoints)?;
+            let done = self.entry(entry, &mut schema, &mut changed, savepoints)?;
             after.chain = apply::chain_after(after.chain, &done);
             position::store_outcomes(&self.database, entry.index, &done).map_err(Broken::Failed)?;
             outcomes.extend(done);
         }
+        position::forget_outcomes(&self.database, self.standing.applied, upto)
+            .map_err(Broken::Failed)?;
         after.schema = schema.version;
         position::store(&self.database, &after)?;
-        let mut changed = BTreeMap::new();
         entries
             .iter()
             .for_each(|entry| entry.note_tables(&mut changed));
@@ -271,22 +277,16 @@ impl Writer {
         &mut self,
         entry: &Entry<'_>,
         schema: &mut Arc<Schema>,
+        changed: &mut BTreeMap<TableId, Index>,
         savepoints: bool,
     ) -> Result<Vec<Outcome>, Broken> {
         match entry.content {
             Content::Transactions {
-                schema: version,
-                transactions,
+                schema: version, ..
             } => {
                 self.expect_version(version)?;
-                apply::transactions(
-                    &self.database,
-                    &mut self.tables,
-                    entry.index,
-                    transactions,
-                    entry.skip,
-                    savepoints,
-                )
+                let tables = &mut self.tables;
+                apply::transactions(&self.database, tables, entry, changed, savepoints)
             }
             Content::Schema { id, .. } if entry.skip.contains(&id) => Ok(Vec::new()),
             Content::Schema {
@@ -294,6 +294,7 @@ impl Writer {
                 before,
                 changes,
                 writes,
+                pieces,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {
@@ -306,7 +307,7 @@ impl Writer {
                 };
                 let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
                 let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, writes);
+                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {
@@ -404,6 +405,8 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     gather::register().map_err(StorageError::failed)?;
     let connection = Connection::open_with_flags_and_vfs(path, flags, gather::NAME)?;
+    // Of a file that is there already, it changes nothing.
+    connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
     prepare(&connection)?;
     connection.execute_batch(gather::PRAGMAS)?;
     connection.execute_batch(&format!(

@@ -36,6 +36,7 @@ impl Binder<'_> {
             columns,
             tables: self.tables.clone(),
             system: self.system,
+            locking: self.locking,
             schema_version: self.binding.schema.version,
             ..Plan::empty()
         };

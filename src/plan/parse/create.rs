@@ -536,7 +536,8 @@ impl Parser<'_> {
         let ordered = matches!(self.word(0), Some("asc" | "desc" | "nulls"));
         if !ordered && self.is_name() {
             let class = self.name_of(&[Class::Unreserved, Class::TypeOrFunction])?;
-            if !class.text.ends_with("_ops") || class.text.contains("pattern") {
+            // Collations are "C", under which text_pattern_ops and its kin are the default order.
+            if !class.text.ends_with("_ops") {
                 return self.unsupported("an operator class");
             }
         }

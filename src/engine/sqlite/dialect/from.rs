@@ -137,12 +137,14 @@ impl Renderer<'_> {
         let key_places = table.key_positions();
         let number = self.source(Source::Overlay {
             table: table.id,
-            key: key_places
-                .iter()
-                .map(|place| table.columns[*place].ty.clone())
-                .collect(),
+            types: table.columns.iter().map(|c| c.ty.clone()).collect(),
+            key: key_places.clone(),
         });
-        let rows = rows_call(number, &[], names.len())?;
+        let rows = match names.len() {
+            columns if columns <= NARROW_COLUMNS => format!("pyql_written({number})"),
+            columns if columns <= WIDE_COLUMNS => format!("pyql_written_wide({number})"),
+            _ => return Err(Error::unsupported("rows of so many columns")),
+        };
         let renamed: Vec<String> = names
             .iter()
             .enumerate()

@@ -115,8 +115,13 @@ pub enum Source {
     Elements(Type),
     /// The records of the array that is its argument, one column for each field.
     Records(Vec<Type>),
-    /// The rows of a table that the transaction wrote and did not delete.
-    Overlay { table: TableId, key: Vec<Type> },
+    /// What the transaction wrote of a table: the types of its columns and
+    /// the places of its key.
+    Overlay {
+        table: TableId,
+        types: Vec<Type>,
+        key: Vec<usize>,
+    },
 }
 
 /// Renders a query. `overlaid` names the tables with written rows.
