@@ -16,6 +16,7 @@ mod psycopg;
 mod replicas;
 mod rest;
 mod scripts;
+mod verify;
 
 use cluster::Sandbox;
 use scripts::Protocol;
@@ -89,6 +90,12 @@ async fn a_signal_loses_nothing() {
 async fn damage_is_repaired() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&heal::damage_is_repaired(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_damage_is_repaired() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&verify::silent_damage_is_repaired(data.path()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,17 +21,19 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
-    SnapshotId, TableHash,
+    Applied, Apply, CopySource, Endpoint, Fault, HashRequest, Level, Position, Read, ReadError,
+    RowStream, Rows, SnapshotId, TableHash,
 };
 use crate::catalog::EngineKind;
+use crate::engine::sqlite::background::Background;
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::dialect::Overlaid;
+use crate::engine::sqlite::hash::{Pinned, Waiting};
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
 use crate::engine::sqlite::{StorageError, copy, dialect, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
-use crate::types::id::{ClusterId, Incarnation, Index, TableId};
+use crate::types::id::{ClusterId, Incarnation, Index};
 use gate::Gate;
 use keeper::Keeper;
 
@@ -44,6 +46,9 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A writer that does not answer is looked at this often for signs of work.
 const WORK_LOOK: Duration = Duration::from_millis(20);
+
+/// A snapshot at a place in the log is waited for so long.
+const PIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Which replica this is.
 #[derive(Clone, Debug)]
@@ -63,6 +68,7 @@ pub struct Embedded {
     writer: Worker<Job>,
     checkpoints: Worker<()>,
     checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+    background: Background,
 }
 
 /// Everything that the writer's thread is asked for.
@@ -70,7 +76,16 @@ enum Job {
     Position(Reply<Position>),
     Apply(Box<Apply>, Reply<Applied>),
     Check(Reply<()>),
+    Pin(Box<Pin>, Reply<Pinned>),
     CopyIn(Box<CopySource>, Reply<Position>),
+}
+
+/// A snapshot to take at a place in the log.
+struct Pin {
+    incarnation: Incarnation,
+    from: Index,
+    at: Index,
+    waiting: Waiting,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, Fault>>;
@@ -116,6 +131,10 @@ impl Embedded {
             writer: writer.map_err(started)?,
             checkpoints: checkpoints.map_err(started)?,
             checkpointer,
+            background: match runtime.is_simulated() {
+                true => Background::inline(),
+                false => Background::threads(),
+            },
         };
         // The first job sets the worker's clock going.
         let _ = embedded.checkpoints.send(());
@@ -178,6 +197,14 @@ impl From<ReadFailure> for ReadError {
 
 fn failed(error: StorageError) -> Fault {
     Fault::Failed(error.to_string())
+}
+
+/// What cannot be read is not what was written.
+fn unreadable(error: StorageError) -> Fault {
+    match error {
+        StorageError::Unreadable(_) => Fault::Tampered(error.to_string()),
+        _ => failed(error),
+    }
 }
 
 #[async_trait]
@@ -286,15 +313,33 @@ impl Endpoint for Embedded {
         self.ask(|reply| Job::CopyIn(Box::new(source), reply)).await
     }
 
-    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault> {
+    async fn table_hash(&self, request: HashRequest) -> Result<TableHash, Fault> {
         let path = self.path.clone();
-        let sum = self.runtime.blocking(move || hash::table(&path, table));
-        let sum = sum.await.map_err(failed)?;
+        let waiting = self.background.run(move || Waiting::open(&path)).await;
+        let (from, at) = (request.from, request.at);
+        let pin = Pin {
+            incarnation: request.incarnation,
+            from,
+            at,
+            waiting: waiting.map_err(unreadable)?,
+        };
+        let pinned = self.ask(|reply| Job::Pin(Box::new(pin), reply));
+        let pinned = self.runtime.timeout(PIN_WAIT, pinned).await;
+        let late = |_| Fault::Failed(format!("it does not come to entry {at}"));
+        let pinned = pinned.map_err(late)??;
+        let (table, limit) = (request.table, request.limit);
+        let piece = hash::Piece {
+            table,
+            after: request.after,
+            limit,
+        };
+        let sum = self.background.run(move || pinned.sum(&piece)).await;
+        let sum = sum.map_err(unreadable)?;
         let sum = sum.ok_or_else(|| Fault::Failed(format!("no table {table}")))?;
         Ok(TableHash {
-            index: sum.index,
             rows: sum.rows,
             hash: sum.hash,
+            last: sum.last,
         })
     }
 

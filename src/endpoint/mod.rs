@@ -69,8 +69,10 @@ pub trait Endpoint: Send + Sync {
     /// What the engine would be asked for a query, as text.
     async fn explain(&self, query: &Query) -> Result<String>;
 
-    /// A hash over all rows of a table, the same on every engine, at one index.
-    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;
+    /// A hash over rows of a table, the same on every engine, at one place in
+    /// the log. [`Fault::NotThere`] when the replica has passed it,
+    /// [`Fault::Tampered`] when its rows cannot be read.
+    async fn table_hash(&self, request: HashRequest) -> Result<TableHash, Fault>;
 
     /// Looks for edits behind our back since the last batch; also done before each batch.
     async fn check(&self) -> Result<(), Fault>;
@@ -232,12 +234,29 @@ pub enum ReadError {
     Failed(String),
 }
 
+/// Rows of a table to hash, as they are at one place in the log.
+#[derive(Clone, Debug)]
+pub struct HashRequest {
+    pub incarnation: Incarnation,
+    pub table: TableId,
+    /// Behind the row of this key, in the key's order; `None`: from the first.
+    pub after: Option<Row>,
+    /// At most so many rows; fewer when they are large.
+    pub limit: u64,
+    /// The place: behind every entry up to `at`. A replica that stands between
+    /// `from` and `at` is there; nothing of its data cluster lies between.
+    pub from: Index,
+    pub at: Index,
+}
+
+/// The same on all replicas that hold the same rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableHash {
-    pub index: Index,
     pub rows: u64,
     /// The wrapping sum of all row hashes.
     pub hash: u128,
+    /// The key of the last row, if others may follow.
+    pub last: Option<Row>,
 }
 
 /// A copy of a whole replica, in chunk files on this machine.

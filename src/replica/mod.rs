@@ -11,6 +11,7 @@ mod floor;
 pub mod lease;
 pub mod repair;
 pub mod tally;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -8,13 +8,13 @@ use parking_lot::Mutex;
 use super::*;
 use crate::catalog::{EngineKind, Place, UserKind};
 use crate::endpoint::{
-    Applied, Apply, CopySource, DeliveryContent, Fault, Level, Read, ReadError, Rows, SnapshotId,
-    TableHash,
+    Applied, Apply, CopySource, DeliveryContent, Fault, HashRequest, Level, Read, ReadError, Rows,
+    SnapshotId, TableHash,
 };
 use crate::log::command::Batch;
 use crate::log::{LogConfig, no_transport};
 use crate::plan::query::Query;
-use crate::types::id::{Boot, NodeId, SchemaVersion, TableId, Term, UserId};
+use crate::types::id::{Boot, NodeId, SchemaVersion, Term, UserId};
 use crate::types::write::{Applied as Done, RowHash, Transaction, Write};
 use std::time::Duration;
 
@@ -172,7 +172,7 @@ impl Endpoint for Fake {
         Ok(String::new())
     }
 
-    async fn table_hash(&self, _: TableId) -> Result<TableHash, Fault> {
+    async fn table_hash(&self, _: HashRequest) -> Result<TableHash, Fault> {
         Err(Fault::Failed("it holds no rows".to_owned()))
     }
 

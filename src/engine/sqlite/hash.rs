@@ -1,45 +1,139 @@
-//! A hash over all rows of a table: the wrapping sum of the hashes of their
+//! A hash over rows of a table: the wrapping sum of the hashes of their
 //! canonical encodings, so that neither engine nor order matters.
+//!
+//! A large table is hashed a piece at a time, in the order of its key, each on
+//! a snapshot and a connection of its own: what a cache holds says nothing
+//! about the file, and no snapshot is held for long.
 
 use std::path::Path;
 
-use super::{StorageError, copy, position, stored_row};
-use crate::types::encode::row_hash;
-use crate::types::id::{Index, TableId};
+use rusqlite::{Connection, Rows, ToSql};
 
-/// A table's rows at one index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::{StorageError, copy, position, stored_row, values};
+use crate::catalog::schema::Table;
+use crate::types::encode::{encode_row, encoded_row_hash};
+use crate::types::id::{Index, TableId};
+use crate::types::{Row, Value};
+
+/// A piece ends once its rows take so many bytes in their canonical encoding.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// Rows of a table to hash.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    pub table: TableId,
+    /// Behind the row of this key; `None`: from the first.
+    pub after: Option<Vec<Value>>,
+    /// At most so many rows.
+    pub limit: u64,
+}
+
+/// What they add up to, at one index.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Sum {
     pub index: Index,
     pub rows: u64,
     pub hash: u128,
+    /// The key of the last row, if others may follow.
+    pub last: Option<Vec<Value>>,
 }
 
-/// Reads the whole table in one snapshot of its own; `None`: no such table.
-pub fn table(path: &Path, id: TableId) -> Result<Option<Sum>, StorageError> {
-    let connection = copy::open_source(path)?;
-    connection.execute_batch("BEGIN")?;
-    let index = position::applied(&connection)?;
-    let schema = position::load_schema(&connection)?;
-    let Some(table) = schema.table(id) else {
-        return Ok(None);
-    };
-    let mut sum = Sum {
-        index,
-        rows: 0,
-        hash: 0,
-    };
-    let sql = format!(
-        "SELECT {} FROM {}",
+/// A connection that will hold a snapshot.
+pub struct Waiting(Connection);
+
+/// One that holds it.
+pub struct Pinned {
+    connection: Connection,
+    index: Index,
+}
+
+impl Waiting {
+    pub fn open(path: &Path) -> Result<Waiting, StorageError> {
+        Ok(Waiting(copy::open_source(path)?))
+    }
+
+    /// Takes the snapshot; quick enough for the writer to wait for.
+    pub fn pin(self) -> Result<Pinned, StorageError> {
+        self.0.execute_batch("BEGIN")?;
+        let index = position::applied(&self.0)?;
+        Ok(Pinned {
+            connection: self.0,
+            index,
+        })
+    }
+}
+
+impl Pinned {
+    pub fn index(&self) -> Index {
+        self.index
+    }
+
+    /// Hashes a piece; `None`: there is no such table.
+    pub fn sum(&self, piece: &Piece) -> Result<Option<Sum>, StorageError> {
+        let schema = position::load_schema(&self.connection)?;
+        let Some(table) = schema.table(piece.table) else {
+            return Ok(None);
+        };
+        let limit = i64::try_from(piece.limit).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare(&select(table, piece))?;
+        let key = piece.after.iter().flatten().map(values::encode);
+        let mut bound: Vec<Box<dyn ToSql + '_>> = Vec::new();
+        bound.extend(key.map(|value| Box::new(value) as Box<dyn ToSql>));
+        bound.push(Box::new(limit));
+        let bound: Vec<&dyn ToSql> = bound.iter().map(|value| &**value).collect();
+        let rows = statement.query(bound.as_slice())?;
+        self.add_up(rows, table, piece.limit).map(Some)
+    }
+
+    fn add_up(&self, mut rows: Rows<'_>, table: &Table, limit: u64) -> Result<Sum, StorageError> {
+        let mut sum = Sum {
+            index: self.index,
+            rows: 0,
+            hash: 0,
+            last: None,
+        };
+        let mut bytes = 0;
+        let mut encoded = Vec::new();
+        while let Some(row) = rows.next()? {
+            let row = stored_row(row, table)
+                .map_err(|error| StorageError::Unreadable(error.to_string()))?;
+            sum.rows += 1;
+            encoded.clear();
+            encode_row(&row, &mut encoded);
+            sum.hash = sum.hash.wrapping_add(encoded_row_hash(&encoded).0);
+            bytes += encoded.len();
+            if sum.rows >= limit || bytes >= PIECE_BYTES {
+                sum.last = Some(key_of(table, &row));
+                break;
+            }
+        }
+        Ok(sum)
+    }
+}
+
+fn key_of(table: &Table, row: &Row) -> Vec<Value> {
+    let places = super::schema::key_columns(table).into_iter();
+    places
+        .filter_map(|id| table.columns.iter().position(|column| column.id == id))
+        .filter_map(|place| row.get(place).cloned())
+        .collect()
+}
+
+fn select(table: &Table, piece: &Piece) -> String {
+    let key = super::schema::key_columns(table);
+    let names = super::schema::names(table, &key);
+    let mut sql = format!(
+        "SELECT {} FROM {} NOT INDEXED",
         super::schema::all_names(table),
         super::quote(&table.name)
     );
-    let mut statement = connection.prepare(&sql)?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let row = stored_row(row, table).map_err(|e| StorageError::failed(e.to_string()))?;
-        sum.rows += 1;
-        sum.hash = sum.hash.wrapping_add(row_hash(&row).0);
+    if let Some(after) = &piece.after {
+        let marks = vec!["?"; after.len()].join(", ");
+        sql.push_str(&format!(" WHERE ({names}) > ({marks})"));
     }
-    Ok(Some(sum))
+    if !key.is_empty() {
+        sql.push_str(&format!(" ORDER BY {names}"));
+    }
+    sql.push_str(" LIMIT ?");
+    sql
 }

@@ -9,6 +9,7 @@
 //! indexes are the endpoint's.
 
 pub mod apply;
+pub mod background;
 pub mod checkpoint;
 pub mod collations;
 pub mod connections;
