@@ -400,13 +400,28 @@ impl Worker {
         let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                let changed = tables.into_iter().map(|table| (table, index));
+                self.table_changes.extend(changed);
+                // Should no replica be able to apply it, it is taken back:
+                // nothing may build on it before.
+                self.wait_until_applied(index).await;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = refused.send(error);
             }
+        }
+    }
+
+    async fn wait_until_applied(&self, index: Index) {
+        let mut stable = self.replicas.stable_watch();
+        let mut stalled = self.replicas.stalled_watch();
+        tokio::select! {
+            biased;
+            () = self.replicas.stopped().cancelled() => {}
+            _ = stable.wait_for(|stable| *stable >= index) => {}
+            _ = stalled.wait_for(|stalled| *stalled) => {}
         }
     }
 

@@ -115,6 +115,9 @@ pub struct Delivery {
     pub content: DeliveryContent,
     /// Transactions of this entry to skip: repeats and voids.
     pub skip: Vec<TransactionId>,
+    /// A schema change that was taken back: it only counts the version on,
+    /// twice.
+    pub taken_back: bool,
 }
 
 #[derive(Clone)]

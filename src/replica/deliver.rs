@@ -275,6 +275,7 @@ impl Replicas {
                         index: entry.index,
                         content,
                         skip: entry.skip,
+                        taken_back: entry.taken_back,
                     });
                 }
             }
@@ -480,6 +481,7 @@ impl Replicas {
             tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "the last replica in sync fails");
         }
         self.set_stalled(true);
+        self.give_up_waiting();
         member.update(|status| status.must_copy = false);
         self.runtime.sleep(STALLED_WAIT).await;
         true

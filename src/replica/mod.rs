@@ -7,7 +7,7 @@
 //! command in the log, never an error of a client.
 
 pub mod deliver;
-mod floor;
+pub(crate) mod floor;
 pub mod lease;
 pub mod repair;
 pub mod tally;
@@ -41,12 +41,18 @@ pub struct Replicas {
     pub(crate) metrics: Arc<Metrics>,
     members: RwLock<BTreeMap<ReplicaId, Arc<Member>>>,
     tally: Mutex<Tally>,
-    waiters: Mutex<HashMap<TransactionId, oneshot::Sender<Decided>>>,
+    waiters: Mutex<HashMap<TransactionId, Waiter>>,
     stable: watch::Sender<Index>,
     settled: Mutex<Option<Settled>>,
     /// The last in-sync replica fails: no new write may enter the log.
     stalled: watch::Sender<bool>,
     tasks: TaskSet,
+}
+
+/// Who waits for what becomes of a transaction, and since when.
+struct Waiter {
+    since: Moment,
+    answer: oneshot::Sender<Decided>,
 }
 
 /// What became of a transaction: the entry it is in and its outcome there.
@@ -220,8 +226,9 @@ impl Replicas {
 
     /// Waits for what becomes of a transaction; to be called before it is proposed.
     pub fn expect(&self, id: TransactionId) -> oneshot::Receiver<Decided> {
-        let (sender, receiver) = oneshot::channel();
-        self.waiters.lock().insert(id, sender);
+        let (answer, receiver) = oneshot::channel();
+        let since = self.runtime.now();
+        self.waiters.lock().insert(id, Waiter { since, answer });
         receiver
     }
 
@@ -233,8 +240,17 @@ impl Replicas {
     /// Tells who waits for a transaction what became of it.
     pub(crate) fn answer(&self, index: Index, outcome: Outcome) {
         if let Some(waiter) = self.waiters.lock().remove(&outcome.id) {
-            let _ = waiter.send((index, outcome));
+            let _ = waiter.answer.send((index, outcome));
         }
+    }
+
+    /// The last replica fails, and may for long: whoever has waited too long
+    /// for what is in the log hears that its outcome is unknown. What is not in
+    /// it was refused at once.
+    pub(crate) fn give_up_waiting(&self) {
+        let now = self.runtime.now();
+        let mut waiters = self.waiters.lock();
+        waiters.retain(|_, waiter| now.since(waiter.since) < STALLED_ANSWER_MAX);
     }
 
     /// The data cluster is dropped: nobody will apply what still waits.
@@ -279,7 +295,7 @@ impl Replicas {
             for (index, outcomes) in decision.settled {
                 for outcome in outcomes {
                     if let Some(waiter) = waiters.remove(&outcome.id) {
-                        let _ = waiter.send((index, outcome));
+                        let _ = waiter.answer.send((index, outcome));
                     }
                 }
             }
@@ -424,6 +440,10 @@ impl Replicas {
         })
     }
 }
+
+/// A write in the log waits so long for a last replica that fails; then its
+/// client hears 08007.
+const STALLED_ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// So many lost votes within [`LOST_VOTES_WITHIN`] keep a replica out for good.
 const LOST_VOTES_MAX: usize = 3;

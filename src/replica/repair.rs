@@ -153,7 +153,8 @@ impl Replicas {
             Some(false) => Err(Fault::Tampered(
                 "its chain differs from the others'".to_owned(),
             )),
-            None => Ok(true),
+            // The next entry, or the next tick, may find both at one place.
+            None => Ok(false),
             Some(true) => {
                 let back = self.log_in_sync(member, &now).await;
                 if back {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
+use super::floor::Reach;
 use super::*;
 use crate::catalog::{EngineKind, Place, UserKind};
 use crate::endpoint::{
     Applied, Apply, CopySource, DeliveryContent, Fault, HashRequest, Level, Read, ReadError, Rows,
     SnapshotId, TableHash,
 };
-use crate::log::command::Batch;
+use crate::log::command::{Batch, SchemaEntry};
 use crate::log::{LogConfig, no_transport};
 use crate::plan::query::Query;
 use crate::types::id::{Boot, NodeId, SchemaVersion, Term, UserId};
@@ -32,6 +33,8 @@ struct Ills {
     /// It reports other rows than the others.
     lies: bool,
     wrong_chain: bool,
+    /// It cannot apply a schema change.
+    chokes: bool,
     /// It does not say that it gave up its lease.
     keeps_lease: bool,
 }
@@ -117,6 +120,22 @@ impl Endpoint for Fake {
         }
         if ills.fails && !request.entries.is_empty() {
             return Err(Fault::Failed("out of order".to_owned()));
+        }
+        let changes = request
+            .entries
+            .iter()
+            .find_map(|entry| match &entry.content {
+                DeliveryContent::Schema(change) if !entry.taken_back => {
+                    Some((entry.index, change.id))
+                }
+                _ => None,
+            });
+        if let Some((index, transaction)) = changes.filter(|_| ills.chokes) {
+            return Err(Fault::Poisoned {
+                index,
+                transaction,
+                message: "it chokes".to_owned(),
+            });
         }
         if !request.entries.is_empty() {
             self.runtime.sleep(ills.slow).await;
@@ -237,17 +256,32 @@ impl Bench {
     /// Writes, and says how long it took and what the client heard.
     async fn write(&mut self) -> (Duration, Vec<u64>) {
         let began = self.runtime.now();
+        let decided = self.log_write().await;
+        let limit = Duration::from_secs(60);
+        let decided = self.runtime.timeout(limit, decided).await;
+        let (_, outcome) = decided.expect("it ends").expect("it is answered");
+        let rows = outcome.result.map(|done| done.rows).unwrap_or_default();
+        (self.runtime.now().since(began), rows)
+    }
+
+    fn next_id(&mut self) -> TransactionId {
         self.written += 1;
-        let id = TransactionId {
+        TransactionId {
             node: NodeId(1),
             boot: Boot(1),
             number: self.written,
-        };
+        }
+    }
+
+    /// Logs a write and goes on.
+    async fn log_write(&mut self) -> tokio::sync::oneshot::Receiver<Decided> {
+        let id = self.next_id();
         let decided = self.replicas.expect(id);
         let writes = vec![Write::EndOfStatement];
+        let definition = self.replicas.definition().expect("it is there");
         let batch = Batch {
             cluster: CLUSTER,
-            schema: SchemaVersion(0),
+            schema: definition.schema.version,
             transactions: vec![Transaction { id, writes }],
             counters: Vec::new(),
             settled: self.replicas.settled(),
@@ -260,11 +294,7 @@ impl Bench {
             .propose(command)
             .await
             .expect("it is logged");
-        let limit = Duration::from_secs(60);
-        let decided = self.runtime.timeout(limit, decided).await;
-        let (_, outcome) = decided.expect("it ends").expect("it is answered");
-        let rows = outcome.result.map(|done| done.rows).unwrap_or_default();
-        (self.runtime.now().since(began), rows)
+        decided
     }
 
     fn states(&self) -> Vec<ReplicaState> {
@@ -447,15 +477,104 @@ fn the_log_is_kept_for_who_needs_it() {
     simulate(3, async |bench| {
         let end = *bench.replicas.log.applied().borrow();
         let applied = bench.fakes[0].position.lock().applied;
-        assert_eq!(bench.replicas.floor(end), Some(applied));
+        let mut reach = Reach {
+            end,
+            bytes_after: Index(0),
+        };
+        assert_eq!(bench.replicas.floor(reach), Some(applied));
         let member = &bench.replicas.members()[1];
         member.update(|status| {
             if let Some(position) = &mut status.position {
                 position.durable = Index(3);
             }
         });
-        assert_eq!(bench.replicas.floor(end), Some(Index(3)));
+        assert_eq!(bench.replicas.floor(reach), Some(Index(3)));
         member.update(|status| status.position = None);
-        assert_eq!(bench.replicas.floor(end), None, "nobody knows");
+        assert_eq!(bench.replicas.floor(reach), None, "nobody knows");
+        // Away for longer than bytes are kept.
+        let out = ReplicaState::OutOfSync;
+        bench.fakes[1].ill(Ills {
+            fails: true,
+            silent: true,
+            ..Ills::default()
+        });
+        let logged = bench.replicas.log_state(member.id, out, None, false, None);
+        assert!(logged.await);
+        member.update(|status| status.reached = Some(Index(3)));
+        reach.end = applied;
+        assert_eq!(bench.replicas.floor(reach), Some(Index(3)));
+        reach.bytes_after = Index(5);
+        assert_eq!(bench.replicas.floor(reach), Some(Index(5)));
+    });
+}
+
+#[test]
+fn a_schema_change_that_no_replica_can_apply_is_taken_back() {
+    simulate(3, async |bench| {
+        bench.fakes.iter().for_each(|fake| {
+            fake.ill(Ills {
+                chokes: true,
+                ..Ills::default()
+            });
+        });
+        let id = bench.next_id();
+        let decided = bench.replicas.expect(id);
+        let change = SchemaEntry {
+            cluster: CLUSTER,
+            id,
+            before: SchemaVersion(0),
+            changes: Vec::new(),
+            writes: Vec::new(),
+            counters: Vec::new(),
+            settled: None,
+        };
+        let command = Command::Schema(Arc::new(change));
+        let logged = bench.replicas.log.propose(command).await;
+        logged.expect("it is logged");
+        let limit = Duration::from_secs(60);
+        let decided = bench.runtime.timeout(limit, decided).await;
+        let (_, outcome) = decided.expect("it ends").expect("it is answered");
+        assert!(outcome.result.is_err());
+        let definition = bench.replicas.definition().expect("it is there");
+        assert_eq!(definition.schema.version, SchemaVersion(2));
+        assert_eq!(bench.write().await.1, [1], "the cluster goes on");
+        bench.heals().await;
+    });
+}
+
+#[test]
+fn writes_in_the_log_end_while_the_last_replica_fails() {
+    simulate(3, async |bench| {
+        let failing = Ills {
+            fails: true,
+            ..Ills::default()
+        };
+        bench.fakes.iter().for_each(|fake| fake.ill(failing));
+        let began = bench.runtime.now();
+        let decided = bench.log_write().await;
+        let limit = Duration::from_secs(60);
+        let decided = bench.runtime.timeout(limit, decided).await;
+        assert!(decided.expect("it ends").is_err(), "its outcome is unknown");
+        let took = bench.runtime.now().since(began);
+        assert!(
+            took >= STALLED_ANSWER_MAX && took < STALLED_ANSWER_MAX * 2,
+            "{took:?}"
+        );
+        assert!(bench.replicas.is_stalled());
+        let in_sync = bench.states().into_iter();
+        assert_eq!(in_sync.filter(|it| *it == ReplicaState::InSync).count(), 1);
+        bench
+            .fakes
+            .iter()
+            .for_each(|fake| fake.ill(Ills::default()));
+        bench.heals().await;
+        assert!(!bench.replicas.is_stalled());
+        assert_eq!(bench.write().await.1, [1]);
+        let applied = bench.fakes.iter().map(|fake| fake.position.lock().chain);
+        assert_eq!(
+            applied.collect::<Vec<_>>(),
+            [3, 3, 3],
+            "it was applied after all"
+        );
     });
 }

@@ -368,6 +368,7 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            taken_back: delivery.taken_back,
         },
     };
     Entry {

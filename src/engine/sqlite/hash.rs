@@ -137,3 +137,16 @@ fn select(table: &Table, piece: &Piece) -> String {
     sql.push_str(" LIMIT ?");
     sql
 }
+
+/// All rows of a table.
+#[cfg(test)]
+pub(super) fn whole(path: &Path, table: TableId) -> Sum {
+    let pinned = Waiting::open(path).and_then(Waiting::pin);
+    let piece = Piece {
+        table,
+        after: None,
+        limit: u64::MAX,
+    };
+    let sum = pinned.and_then(|pinned| pinned.sum(&piece));
+    sum.expect("it is readable").expect("the table is there")
+}

@@ -274,12 +274,25 @@ impl Writer {
                     savepoints,
                 )
             }
+            Content::Schema {
+                before,
+                taken_back: true,
+                ..
+            } => {
+                self.expect_version(before)?;
+                let mut after = Schema::clone(schema);
+                after.version.0 += 2;
+                *schema = Arc::new(after);
+                position::store_schema(&self.database, schema).map_err(Broken::Failed)?;
+                Ok(Vec::new())
+            }
             Content::Schema { id, .. } if entry.skip.contains(&id) => Ok(Vec::new()),
             Content::Schema {
                 id,
                 before,
                 changes,
                 writes,
+                taken_back: false,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {

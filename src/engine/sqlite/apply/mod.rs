@@ -65,6 +65,8 @@ pub enum Content<'a> {
         before: SchemaVersion,
         changes: &'a [SchemaChange],
         writes: &'a [Write],
+        /// No replica could apply it: only its version is gone.
+        taken_back: bool,
     },
 }
 

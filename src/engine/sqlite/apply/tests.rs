@@ -171,6 +171,7 @@ impl Replica {
                 before: SchemaVersion(0),
                 changes: &changes,
                 writes: &[],
+                taken_back: false,
             },
             skip: &[],
         };
@@ -607,6 +608,7 @@ fn tables_of_every_type_hold_what_was_written() {
             before: SchemaVersion(1),
             changes: &changes,
             writes: &writes,
+            taken_back: false,
         },
         skip: &[],
     };
