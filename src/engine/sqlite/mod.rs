@@ -17,6 +17,7 @@ pub mod copy;
 pub mod dialect;
 pub mod execution;
 pub mod functions;
+mod gather;
 pub mod hash;
 mod plans;
 pub mod position;

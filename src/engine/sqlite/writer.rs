@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::{self, Broken, Content, Database, Entry, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, copy, schema};
+use super::{StorageError, collations, copy, gather, schema};
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
@@ -41,6 +41,8 @@ pub struct Writer {
     standing: Standing,
     schema: Arc<Schema>,
     tables: Tables,
+    /// `None` while that is unknown.
+    checks_foreign_keys: Option<bool>,
 }
 
 /// Entries to apply.
@@ -98,6 +100,7 @@ impl Writer {
             standing,
             tables: Tables::new(Arc::clone(&schema)),
             schema,
+            checks_foreign_keys: None,
         })
     }
 
@@ -217,10 +220,7 @@ impl Writer {
         savepoints: bool,
     ) -> Result<Vec<Outcome>, Broken> {
         let alters = entries.iter().any(Entry::is_schema);
-        // Outside a transaction only; see `schema::change`.
-        let keys = if alters { "OFF" } else { "ON" };
-        self.database
-            .execute(&format!("PRAGMA foreign_keys = {keys}"), [])?;
+        self.check_foreign_keys(!alters)?;
         self.database.execute("BEGIN IMMEDIATE", [])?;
         let mut after = Standing {
             applied: upto,
@@ -251,6 +251,20 @@ impl Writer {
             self.take_schema(schema);
         }
         Ok(outcomes)
+    }
+
+    /// Whether the engine enforces foreign keys; see `schema::change`. Takes
+    /// effect outside a transaction only, and costs every prepared statement.
+    fn check_foreign_keys(&mut self, wanted: bool) -> rusqlite::Result<()> {
+        if self.checks_foreign_keys == Some(wanted) {
+            return Ok(());
+        }
+        self.checks_foreign_keys = None;
+        let on = if wanted { "ON" } else { "OFF" };
+        self.database
+            .execute(&format!("PRAGMA foreign_keys = {on}"), [])?;
+        self.checks_foreign_keys = Some(wanted);
+        Ok(())
     }
 
     fn entry(
@@ -401,8 +415,10 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    gather::register().map_err(StorageError::failed)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, gather::NAME)?;
     prepare(&connection)?;
+    connection.execute_batch(gather::PRAGMAS)?;
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -{CACHE_KIB}; PRAGMA foreign_keys = ON;"
     ))?;

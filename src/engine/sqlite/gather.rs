@@ -1,0 +1,387 @@
+//! A VFS that gathers what a writer appends to its write-ahead log.
+//!
+//! SQLite writes each frame of its log with two calls. Here appends stay in
+//! memory until SQLite syncs the log, which it does before it tells anyone of
+//! a commit, and then go in one call. A commit's own sync writes but does not
+//! fsync: commits survive the end of the process, and a loss of power only
+//! once [`super::checkpoint`] has made them durable. A checkpoint's sync is a
+//! real one. `synchronous = FULL` makes SQLite ask for both, and
+//! `checkpoint_fullfsync` tells the one from the other by their flags.
+//!
+//! All other files are the default VFS's own. The protocol between SQLite and
+//! a VFS: <https://www.sqlite.org/c3ref/vfs.html>.
+//!
+//! Not handled: several writers of one log, which SQLite's locks keep apart.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::OnceLock;
+
+use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
+
+/// The name to open a connection with.
+pub(super) const NAME: &CStr = c"pyql-gather";
+
+/// What a connection of this VFS needs set.
+pub(super) const PRAGMAS: &str = "PRAGMA synchronous = FULL; PRAGMA checkpoint_fullfsync = ON;";
+
+/// Bytes gathered at most; more are written as they come.
+const GATHERED_MAX: usize = 1 << 20;
+
+/// Bytes of one call: what SQLite itself never exceeds by much, since its VFS
+/// for Unix counts in 17 bits.
+const CALL_MAX: usize = 1 << 16;
+
+/// Registers the VFS, once per process.
+pub(super) fn register() -> Result<(), String> {
+    static REGISTERED: OnceLock<Result<(), String>> = OnceLock::new();
+    REGISTERED.get_or_init(make).clone()
+}
+
+fn make() -> Result<(), String> {
+    // SAFETY: the library initialises itself in these calls. The default VFS
+    // and the leaked copy, with the name it points to, live for ever.
+    unsafe {
+        let real = ffi::sqlite3_vfs_find(std::ptr::null());
+        if real.is_null() {
+            return Err("SQLite has no default VFS".to_owned());
+        }
+        let mut ours = *real;
+        ours.szOsFile += HEAD as c_int;
+        ours.pNext = std::ptr::null_mut();
+        ours.zName = NAME.as_ptr();
+        ours.pAppData = real.cast();
+        ours.xOpen = Some(open);
+        let ours = Box::leak(Box::new(ours));
+        match ffi::sqlite3_vfs_register(ours, 0) {
+            ffi::SQLITE_OK => Ok(()),
+            code => Err(format!("SQLite takes no VFS: {code}")),
+        }
+    }
+}
+
+/// A log's file as SQLite holds it; the default VFS's own lies behind it.
+#[repr(C)]
+struct LogFile {
+    methods: *const sqlite3_io_methods,
+    gathered: *mut Gathered,
+}
+
+const HEAD: usize = size_of::<LogFile>();
+
+/// Bytes that go to the file at `start`.
+struct Gathered {
+    start: sqlite3_int64,
+    bytes: Vec<u8>,
+}
+
+impl Gathered {
+    fn end(&self) -> sqlite3_int64 {
+        self.start.saturating_add(self.bytes.len() as sqlite3_int64)
+    }
+
+    fn continues(&self, offset: sqlite3_int64, length: usize) -> bool {
+        offset == self.end() && self.bytes.len() + length <= GATHERED_MAX
+    }
+}
+
+static METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    iVersion: 1,
+    xClose: Some(close),
+    xRead: Some(read),
+    xWrite: Some(write),
+    xTruncate: Some(truncate),
+    xSync: Some(sync),
+    xFileSize: Some(file_size),
+    xLock: Some(lock),
+    xUnlock: Some(unlock),
+    xCheckReservedLock: Some(check_reserved_lock),
+    xFileControl: Some(file_control),
+    xSectorSize: Some(sector_size),
+    xDeviceCharacteristics: Some(device_characteristics),
+    xShmMap: None,
+    xShmLock: None,
+    xShmBarrier: None,
+    xShmUnmap: None,
+    xFetch: None,
+    xUnfetch: None,
+};
+
+// SAFETY, for all that follows: SQLite calls these with a `vfs` it got from
+// `make`, and with a `file` of at least `szOsFile` bytes that `open` has set
+// up and `close` has not yet taken down; one call at a time per file.
+
+unsafe extern "C" fn open(
+    vfs: *mut sqlite3_vfs,
+    name: ffi::sqlite3_filename,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out: *mut c_int,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        let default = (*vfs).pAppData.cast::<sqlite3_vfs>();
+        let Some(open) = (*default).xOpen else {
+            return ffi::SQLITE_CANTOPEN;
+        };
+        if flags & ffi::SQLITE_OPEN_WAL == 0 {
+            return open(default, name, file, flags, out);
+        }
+        (*file).pMethods = std::ptr::null();
+        let behind = real(file);
+        (*behind).pMethods = std::ptr::null();
+        let code = open(default, name, behind, flags, out);
+        if code != ffi::SQLITE_OK {
+            if let Some(close) = methods(behind).and_then(|methods| methods.xClose) {
+                close(behind);
+            }
+            return code;
+        }
+        let log = file.cast::<LogFile>();
+        (*log).gathered = Box::into_raw(Box::new(Gathered {
+            start: 0,
+            bytes: Vec::new(),
+        }));
+        (*log).methods = &raw const METHODS;
+        ffi::SQLITE_OK
+    }
+}
+
+/// The default VFS's part of a log's file.
+unsafe fn real(file: *mut sqlite3_file) -> *mut sqlite3_file {
+    // SAFETY: it begins behind ours; `szOsFile` has room for both.
+    unsafe { file.cast::<u8>().add(HEAD).cast() }
+}
+
+unsafe fn methods<'a>(real: *mut sqlite3_file) -> Option<&'a sqlite3_io_methods> {
+    // SAFETY: the default VFS sets this to its static table, or leaves null.
+    unsafe { (*real).pMethods.as_ref() }
+}
+
+unsafe fn gathered<'a>(file: *mut sqlite3_file) -> &'a mut Gathered {
+    // SAFETY: `open` made it, `close` takes it.
+    unsafe { &mut *(*file.cast::<LogFile>()).gathered }
+}
+
+/// Calls a method of the file behind.
+macro_rules! behind {
+    ($file:expr, $method:ident $(, $argument:expr)*) => {{
+        let real = real($file);
+        match methods(real).and_then(|methods| methods.$method) {
+            Some(method) => method(real $(, $argument)*),
+            None => ffi::SQLITE_IOERR,
+        }
+    }};
+}
+
+/// Writes what was gathered. What cannot be written is dropped with the
+/// transaction that the error ends.
+unsafe fn flush(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        let gathered = gathered(file);
+        if gathered.bytes.is_empty() {
+            return ffi::SQLITE_OK;
+        }
+        let mut offset = gathered.start;
+        let mut code = ffi::SQLITE_OK;
+        for chunk in gathered.bytes.chunks(CALL_MAX) {
+            let length = chunk.len() as c_int;
+            code = behind!(file, xWrite, chunk.as_ptr().cast(), length, offset);
+            if code != ffi::SQLITE_OK {
+                break;
+            }
+            offset += sqlite3_int64::from(length);
+        }
+        gathered.bytes.clear();
+        code
+    }
+}
+
+unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: see above; nobody uses the file afterwards.
+    unsafe {
+        let written = flush(file);
+        drop(Box::from_raw((*file.cast::<LogFile>()).gathered));
+        let closed = behind!(file, xClose);
+        (*file).pMethods = std::ptr::null();
+        if written == ffi::SQLITE_OK {
+            closed
+        } else {
+            written
+        }
+    }
+}
+
+unsafe extern "C" fn write(
+    file: *mut sqlite3_file,
+    bytes: *const c_void,
+    length: c_int,
+    offset: sqlite3_int64,
+) -> c_int {
+    // SAFETY: see above; `bytes` has `length` bytes.
+    unsafe {
+        let gathered = gathered(file);
+        let new = std::slice::from_raw_parts(bytes.cast::<u8>(), length as usize);
+        if !gathered.continues(offset, new.len()) {
+            let code = flush(file);
+            if code != ffi::SQLITE_OK {
+                return code;
+            }
+            gathered.start = offset;
+        }
+        if new.len() > GATHERED_MAX {
+            return behind!(file, xWrite, bytes, length, offset);
+        }
+        gathered.bytes.extend_from_slice(new);
+        ffi::SQLITE_OK
+    }
+}
+
+unsafe extern "C" fn read(
+    file: *mut sqlite3_file,
+    bytes: *mut c_void,
+    length: c_int,
+    offset: sqlite3_int64,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        let gathered = gathered(file);
+        if offset < gathered.end() && offset + sqlite3_int64::from(length) > gathered.start {
+            let code = flush(file);
+            if code != ffi::SQLITE_OK {
+                return code;
+            }
+        }
+        behind!(file, xRead, bytes, length, offset)
+    }
+}
+
+unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        let code = flush(file);
+        let is_checkpoint = flags & SYNC_KIND == ffi::SQLITE_SYNC_FULL;
+        if code != ffi::SQLITE_OK || !is_checkpoint {
+            return code;
+        }
+        behind!(file, xSync, flags)
+    }
+}
+
+/// The part of a sync's flags that says how thorough it is to be.
+const SYNC_KIND: c_int = 0x0f;
+
+unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        match flush(file) {
+            ffi::SQLITE_OK => behind!(file, xTruncate, size),
+            code => code,
+        }
+    }
+}
+
+unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut sqlite3_int64) -> c_int {
+    // SAFETY: see above.
+    unsafe {
+        match flush(file) {
+            ffi::SQLITE_OK => behind!(file, xFileSize, size),
+            code => code,
+        }
+    }
+}
+
+unsafe extern "C" fn lock(file: *mut sqlite3_file, level: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xLock, level) }
+}
+
+unsafe extern "C" fn unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xUnlock, level) }
+}
+
+unsafe extern "C" fn check_reserved_lock(file: *mut sqlite3_file, held: *mut c_int) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xCheckReservedLock, held) }
+}
+
+unsafe extern "C" fn file_control(
+    file: *mut sqlite3_file,
+    operation: c_int,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xFileControl, operation, argument) }
+}
+
+unsafe extern "C" fn sector_size(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xSectorSize) }
+}
+
+unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: see above.
+    unsafe { behind!(file, xDeviceCharacteristics) }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, OpenFlags};
+
+    use super::*;
+
+    fn writer(path: &std::path::Path) -> Connection {
+        register().expect("SQLite takes the VFS");
+        let connection = Connection::open_with_flags_and_vfs(path, OpenFlags::default(), NAME)
+            .expect("the file opens");
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0")
+            .expect("a log");
+        connection.execute_batch(PRAGMAS).expect("settings");
+        connection
+    }
+
+    /// What is committed is seen by others at once, what is not by nobody,
+    /// and reading one's own unwritten frames works.
+    #[test]
+    fn commits_reach_the_file() {
+        let directory = tempfile::tempdir().expect("temporary directories can be made");
+        let path = directory.path().join("a.db");
+        let one = writer(&path);
+        // A small cache spills frames into the log before the commit.
+        one.execute_batch("PRAGMA cache_size = 8; CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+            .expect("a table");
+        let other = Connection::open(&path).expect("the file opens");
+        let count = |connection: &Connection| -> i64 {
+            connection
+                .query_row("SELECT count(b) FROM t", [], |row| row.get(0))
+                .expect("a count")
+        };
+        for round in 1..=20i64 {
+            one.execute_batch("BEGIN").expect("begins");
+            one.execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) \
+                 INSERT INTO t (b) SELECT randomblob(100) FROM n",
+                [],
+            )
+            .expect("rows");
+            assert_eq!(count(&one), round * 500);
+            assert_eq!(count(&other), (round - 1) * 500);
+            one.execute_batch("SAVEPOINT s; UPDATE t SET b = NULL; ROLLBACK TO s; COMMIT")
+                .expect("commits");
+            assert_eq!(count(&other), round * 500);
+            if round % 7 == 0 {
+                let checkpoint = "PRAGMA wal_checkpoint(RESTART)";
+                one.query_row(checkpoint, [], |_| Ok(())).expect("moves");
+            }
+        }
+        // As after kill -9: another opens what is on disk.
+        let check: String = other
+            .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+            .expect("a check");
+        assert_eq!(check, "ok");
+        drop(one);
+        assert_eq!(count(&other), 10_000);
+    }
+}
