@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, HashRequest, Level, Position, Read, ReadError,
-    RowStream, Rows, SnapshotId, TableHash,
+    Applied, Apply, Copied, CopySource, Endpoint, Fault, HashRequest, Level, Position, Read,
+    ReadError, RowStream, Rows, SnapshotId, TableHash,
 };
 use crate::catalog::EngineKind;
 use crate::engine::sqlite::background::Background;
@@ -291,22 +291,29 @@ impl Endpoint for Embedded {
         self.reader.close_snapshot(HeldId(id));
     }
 
-    async fn copy_out(&self) -> Result<CopySource, Fault> {
+    async fn copy_out(&self, told: Arc<Copied>) -> Result<CopySource, Fault> {
         let path = self.path.clone();
         let target = copy::copy_path(&path, self.runtime.random_u64());
-        let copied = self
-            .runtime
-            .blocking(move || {
-                let copied = copy::copy_out(&path, &target);
-                copied.map(|(standing, schema)| CopySource {
+        let copied = self.background.run(move || {
+            let copied = copy::copy_out(&path, &target, &|rows, of_rows| {
+                told.rows.store(rows, Ordering::Relaxed);
+                told.of_rows.store(of_rows, Ordering::Relaxed);
+            });
+            match copied {
+                Ok((standing, schema)) => Ok(CopySource {
                     index: standing.applied,
                     chain: standing.chain,
                     schema,
                     path: target,
-                })
-            })
-            .await;
-        copied.map_err(failed)
+                }),
+                Err(error) => {
+                    // What there is of it is of no use.
+                    let _ = std::fs::remove_file(&target);
+                    Err(error)
+                }
+            }
+        });
+        copied.await.map_err(failed)
     }
 
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault> {

@@ -6,6 +6,7 @@
 pub mod embedded;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,8 +53,8 @@ pub trait Endpoint: Send + Sync {
     async fn close_snapshot(&self, snapshot: SnapshotId);
 
     /// Starts writing a copy of the whole replica at its applied index, for
-    /// another replica of the same engine to take over.
-    async fn copy_out(&self) -> Result<CopySource, Fault>;
+    /// another replica of the same engine to take over. How far it is goes to `told`.
+    async fn copy_out(&self, told: Arc<Copied>) -> Result<CopySource, Fault>;
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
@@ -260,6 +261,13 @@ pub struct TableHash {
     pub hash: u128,
     /// The key of the last row, if others may follow.
     pub last: Option<Row>,
+}
+
+/// How far a copy is, for people to see.
+#[derive(Debug, Default)]
+pub struct Copied {
+    pub rows: AtomicU64,
+    pub of_rows: AtomicU64,
 }
 
 /// A copy of a whole replica, in chunk files on this machine.

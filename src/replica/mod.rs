@@ -9,6 +9,7 @@
 pub mod deliver;
 pub(crate) mod floor;
 pub mod lease;
+mod progress;
 pub mod repair;
 pub mod tally;
 mod verify;
@@ -30,6 +31,7 @@ use crate::runtime::{Moment, Runtime, TaskSet};
 use crate::types::id::{ClusterId, Incarnation, Index, ReplicaId, TransactionId};
 use crate::types::write::Outcome;
 use lease::Leadership;
+pub use progress::{Pace, Progress};
 use tally::{Tally, Voter};
 
 /// All replicas of one data cluster, as the leader serves them.
@@ -102,15 +104,6 @@ pub enum Leaving {
     Held,
     /// Its lease is void from this moment on.
     Until(Moment),
-}
-
-/// How far a repair is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub phase: &'static str,
-    pub began: Moment,
-    /// Entries left to replay.
-    pub behind: u64,
 }
 
 impl Member {

@@ -9,8 +9,8 @@ use super::floor::Reach;
 use super::*;
 use crate::catalog::{EngineKind, Place, UserKind};
 use crate::endpoint::{
-    Applied, Apply, CopySource, DeliveryContent, Fault, HashRequest, Level, Read, ReadError, Rows,
-    SnapshotId, TableHash,
+    Applied, Apply, Copied, CopySource, DeliveryContent, Fault, HashRequest, Level, Read,
+    ReadError, Rows, SnapshotId, TableHash,
 };
 use crate::log::command::{Batch, SchemaEntry};
 use crate::log::{LogConfig, no_transport};
@@ -157,7 +157,7 @@ impl Endpoint for Fake {
 
     async fn close_snapshot(&self, _: SnapshotId) {}
 
-    async fn copy_out(&self) -> Result<CopySource, Fault> {
+    async fn copy_out(&self, _: Arc<Copied>) -> Result<CopySource, Fault> {
         let position = self.position.lock().clone();
         Ok(CopySource {
             index: position.applied,

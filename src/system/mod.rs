@@ -108,6 +108,11 @@ pub struct ReplicaView {
     pub behind: u64,
     pub in_flight: u64,
     pub phase: Option<&'static str>,
+    /// Rows copied, how many there are, how fast, and for how long yet.
+    pub rows_done: Option<u64>,
+    pub rows_total: Option<u64>,
+    pub rows_per_second: Option<f64>,
+    pub seconds_left: Option<f64>,
     pub reason: Option<String>,
 }
 

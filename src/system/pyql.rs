@@ -49,6 +49,10 @@ pub(crate) fn relations() -> Vec<Relation> {
                 ("behind", Type::Int8),
                 ("in_flight", Type::Int8),
                 ("phase", Type::Text),
+                ("rows_done", Type::Int8),
+                ("rows_total", Type::Int8),
+                ("rows_per_second", Type::Float8),
+                ("seconds_left", Type::Float8),
                 ("reason", Type::Text),
             ],
             |view| Rows::new(&[], replicas(view)),
@@ -109,6 +113,10 @@ fn replicas(view: &View) -> Vec<Row> {
             int(replica.behind),
             int(replica.in_flight),
             optional(replica.phase),
+            replica.rows_done.map_or(Value::Null, int),
+            replica.rows_total.map_or(Value::Null, int),
+            replica.rows_per_second.map_or(Value::Null, Value::Float),
+            replica.seconds_left.map_or(Value::Null, Value::Float),
             optional(replica.reason.as_deref()),
         ]
     };

@@ -392,7 +392,7 @@ async fn a_foreign_hand_begins_a_new_incarnation() {
         good.apply(vec![schema(5), insert(6)]).await.unwrap();
         let replica = Replica::new().await;
         replica.apply(vec![schema(5)]).await.unwrap();
-        let old = replica.embedded.copy_out().await.unwrap();
+        let old = replica.embedded.copy_out(Arc::default()).await.unwrap();
         replica.apply(vec![insert(6)]).await.unwrap();
         let before = replica.position().await;
         tamper(replica.embedded.path(), &old.path);
@@ -405,7 +405,7 @@ async fn a_foreign_hand_begins_a_new_incarnation() {
         let fault = replica.embedded.apply(next).await.unwrap_err();
         assert!(matches!(fault, Fault::Incarnation(_)), "{name}: {fault}");
         // Healed by a copy of a good one.
-        let source = good.embedded.copy_out().await.unwrap();
+        let source = good.embedded.copy_out(Arc::default()).await.unwrap();
         let healed = replica.embedded.copy_in(source).await.unwrap();
         assert_eq!(healed.chain, good.position().await.chain, "{name}");
         assert_ne!(healed.incarnation, after.incarnation, "{name}");
