@@ -30,6 +30,12 @@ impl Sandbox {
         Sandbox::launch(Some(data), &[])
     }
 
+    /// On a directory, with more arguments.
+    pub(crate) fn with(data: &Path, extra: &[&str]) -> Sandbox {
+        let extra: Vec<String> = extra.iter().map(|it| (*it).to_owned()).collect();
+        Sandbox::launch(Some(data), &extra)
+    }
+
     fn launch(data: Option<&Path>, extra: &[String]) -> Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyql"));
         command

@@ -99,6 +99,12 @@ async fn silent_damage_is_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_tie_keeps_what_differs() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&verify::a_lost_tie_keeps_what_differs(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_replica_stays() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&heal::the_last_one_stays(data.path()).await);

@@ -171,7 +171,12 @@ pub(super) fn view(
             reason: replica.reason.clone(),
         }
     });
+    let differences = cluster.replicas.members().into_iter().flat_map(|member| {
+        let kept = member.endpoint.kept().into_iter();
+        kept.map(move |row| (member.id, row))
+    });
     Ok(View {
+        differences: differences.collect(),
         catalog: dispatch.catalog(),
         replicas: replicas.collect(),
         cluster: definition,

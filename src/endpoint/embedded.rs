@@ -10,6 +10,7 @@
 
 mod gate;
 mod keeper;
+mod kept;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,9 +31,10 @@ use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::dialect::Overlaid;
 use crate::engine::sqlite::hash::{Pinned, Waiting};
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
-use crate::engine::sqlite::{StorageError, copy, dialect, hash};
+use crate::engine::sqlite::{StorageError, copy, dialect, difference, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
+use crate::types::difference::{Difference, Written};
 use crate::types::id::{ClusterId, Incarnation, Index};
 use gate::Gate;
 use keeper::Keeper;
@@ -69,6 +71,7 @@ pub struct Embedded {
     checkpoints: Worker<()>,
     checkpointer: Arc<Mutex<Option<Checkpointer>>>,
     background: Background,
+    kept: Mutex<Vec<Difference>>,
 }
 
 /// Everything that the writer's thread is asked for.
@@ -122,6 +125,7 @@ impl Embedded {
             }
             Next::JobOrAfter(DURABLE_PERIOD)
         });
+        let kept_path = kept::path(&path);
         let started = |error| Fault::Failed(format!("a thread did not start: {error}"));
         let embedded = Embedded {
             runtime: runtime.clone(),
@@ -131,6 +135,7 @@ impl Embedded {
             writer: writer.map_err(started)?,
             checkpoints: checkpoints.map_err(started)?,
             checkpointer,
+            kept: Mutex::new(kept::load(&kept_path)),
             background: match runtime.is_simulated() {
                 true => Background::inline(),
                 false => Background::threads(),
@@ -318,6 +323,27 @@ impl Endpoint for Embedded {
 
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault> {
         self.ask(|reply| Job::CopyIn(Box::new(source), reply)).await
+    }
+
+    async fn keep_differences(&self, source: &CopySource, since: Written) -> Result<u64, Fault> {
+        let (own, agreed) = (self.path.clone(), source.path.clone());
+        let now = self.runtime.unix_micros();
+        let found = self.background.run(move || {
+            let found = difference::find(&own, &agreed, &since, now)?;
+            kept::add(&kept::path(&own), &found.kept)?;
+            Ok(found)
+        });
+        let found = found.await.map_err(failed)?;
+        let count = found.kept.len() as u64 + found.more;
+        let mut kept = self.kept.lock();
+        kept.extend(found.kept);
+        let surplus = kept.len().saturating_sub(kept::ROWS_MAX);
+        kept.drain(..surplus);
+        Ok(count)
+    }
+
+    fn kept(&self) -> Vec<Difference> {
+        self.kept.lock().clone()
     }
 
     async fn table_hash(&self, request: HashRequest) -> Result<TableHash, Fault> {

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::log::command::{Batch, SchemaEntry};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
+use crate::types::difference::{Difference, Written};
 use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
@@ -58,6 +59,17 @@ pub trait Endpoint: Send + Sync {
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// Compares its rows with those of a copy that is to replace them, and keeps
+    /// what differs though nobody has written it since; says how many rows.
+    async fn keep_differences(&self, _: &CopySource, _: Written) -> Result<u64, Fault> {
+        Ok(0)
+    }
+
+    /// What it has kept.
+    fn kept(&self) -> Vec<Difference> {
+        Vec::new()
+    }
 
     /// Gives up its lease now, so that nobody has to wait for its end.
     async fn revoke(&self) -> Result<(), Fault> {

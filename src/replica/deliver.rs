@@ -22,7 +22,7 @@ use crate::types::write::{Failure, Outcome};
 const TICK: Duration = Duration::from_millis(100);
 
 /// A delivery's entries, in bytes of their log form.
-const DELIVERY_BYTES_MAX: usize = 4 << 20;
+pub(super) const DELIVERY_BYTES_MAX: usize = 4 << 20;
 
 /// A replica at work must show a sign of life this often.
 const SILENT_MAX: Duration = Duration::from_millis(500);
@@ -283,7 +283,10 @@ impl Replicas {
         Ok((deliveries, upto))
     }
 
-    async fn content(&self, entry: &LogEntry) -> crate::error::Result<Option<DeliveryContent>> {
+    pub(super) async fn content(
+        &self,
+        entry: &LogEntry,
+    ) -> crate::error::Result<Option<DeliveryContent>> {
         Ok(match entry.command.as_deref() {
             Some(Command::Batch(batch))
                 if batch.cluster == self.cluster && batch.part.is_none() =>

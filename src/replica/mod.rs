@@ -8,6 +8,7 @@
 
 pub mod deliver;
 pub(crate) mod floor;
+mod kept;
 pub mod lease;
 mod progress;
 pub mod repair;
@@ -84,6 +85,8 @@ pub struct Status {
     pub leaving: Option<Leaving>,
     /// Only a fresh copy helps: it differs from the others.
     pub must_copy: bool,
+    /// It lost a vote: before it is copied, the rows that differ are kept.
+    pub keep_differences: bool,
     /// What a repair is doing, for people.
     pub progress: Option<Progress>,
     /// When it lost votes, within the last hour.
@@ -334,6 +337,7 @@ impl Replicas {
         };
         let first = member.update(|status| {
             status.must_copy |= vote;
+            status.keep_differences |= vote;
             let first = status.leaving.is_none();
             status.leaving.get_or_insert(Leaving::Held);
             first
@@ -368,7 +372,14 @@ impl Replicas {
         } else {
             ReplicaState::OutOfSync
         };
-        tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, barred, "out of sync");
+        match barred {
+            false => {
+                tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, "out of sync");
+            }
+            true => {
+                tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "lost its third vote within an hour: it stays out until an operator has it repaired");
+            }
+        }
         member.update(|status| status.leaving.get_or_insert(Leaving::Held).to_owned());
         let logged = self
             .log_state(member.id, state, None, vote, Some(reason))

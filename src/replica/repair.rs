@@ -116,6 +116,9 @@ impl Replicas {
                 let _ = self.runtime.disk().remove(&chunks.path);
                 return Err(fault);
             }
+            if member.status().keep_differences {
+                self.keep_differences(member, &chunks).await;
+            }
             member.endpoint.copy_in(chunks).await
         });
         let position = copied
@@ -124,6 +127,7 @@ impl Replicas {
         self.note_position(member, position.clone());
         member.update(|status| {
             status.must_copy = false;
+            status.keep_differences = false;
             status.copying_after = None;
         });
         Ok(position)

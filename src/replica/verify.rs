@@ -28,7 +28,7 @@ const ROUND_PAUSE: Duration = Duration::from_secs(5);
 const PIECE_ROWS: u64 = 4096;
 
 /// After each piece it rests so many times as long as that took.
-const REST_FACTOR: f64 = 8.0;
+const REST_FACTOR: f64 = 30.0;
 const REST_MIN: Duration = Duration::from_millis(2);
 const REST_MAX: Duration = Duration::from_secs(2);
 
@@ -47,12 +47,20 @@ struct Word {
     hash: Option<TableHash>,
 }
 
+/// A replica that holds other rows in this life, or cannot read them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Loser {
+    replica: ReplicaId,
+    incarnation: Incarnation,
+    readable: bool,
+}
+
 /// What came of comparing one piece.
 enum Compared {
     /// All agree; the key behind which the next piece begins.
     Alike(Option<Row>),
-    /// Who holds other rows, with its life.
-    Unlike(Vec<(ReplicaId, Incarnation)>),
+    /// Who holds other rows.
+    Unlike(Vec<Loser>),
     /// They could not be seen at one place.
     Unknown,
 }
@@ -108,7 +116,7 @@ impl Replicas {
                     // Seen twice, at two places, before a replica is judged.
                     if let Compared::Unlike(second) = self.compare(table, after.as_ref()).await {
                         let same = second.into_iter().filter(|it| first.contains(it));
-                        same.for_each(|(loser, _)| self.lost(loser, table));
+                        same.for_each(|loser| self.lost(loser, table));
                     }
                     return;
                 }
@@ -117,14 +125,21 @@ impl Replicas {
         }
     }
 
-    fn lost(self: &Arc<Self>, loser: ReplicaId, table: TableId) {
+    fn lost(self: &Arc<Self>, loser: Loser, table: TableId) {
         let name = self.definition().and_then(|definition| {
             let table = definition.schema.table(table)?;
             Some(table.name.clone())
         });
         let name = name.unwrap_or_else(|| table.to_string());
-        let reason = format!("its rows of table \"{name}\" differ from the others'");
-        self.start_taking_out(loser, &reason, true);
+        let reason = match loser.readable {
+            true => format!("its rows of table \"{name}\" differ from the others'"),
+            false => format!("its rows of table \"{name}\" cannot be read"),
+        };
+        if let Some(member) = self.member(loser.replica) {
+            member.update(|status| status.must_copy = true);
+        }
+        // A damaged file is no vote.
+        self.start_taking_out(loser.replica, &reason, loser.readable);
     }
 
     /// Compares one piece of a table at a place that all replicas come by.
@@ -235,7 +250,11 @@ impl Replicas {
             .iter()
             .filter(|word| word.hash.is_none() || outvoted.contains(&word.voter.replica));
         let losers: Vec<_> = losers
-            .map(|word| (word.voter.replica, word.incarnation))
+            .map(|word| Loser {
+                replica: word.voter.replica,
+                incarnation: word.incarnation,
+                readable: word.hash.is_some(),
+            })
             .collect();
         match readable.first() {
             Some((_, hash)) if losers.is_empty() => Compared::Alike(hash.last.clone()),

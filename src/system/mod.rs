@@ -28,6 +28,7 @@ use crate::plan::context::Context;
 use crate::plan::function::names;
 use crate::plan::query::Query;
 use crate::plan::visit;
+use crate::types::difference::Difference;
 use crate::types::id::{ColumnId, Index, ReplicaId};
 use crate::types::{Row, Value};
 use relation::Relation;
@@ -42,6 +43,8 @@ pub struct View {
     pub user: Arc<User>,
     pub context: Arc<Context>,
     pub replicas: Vec<ReplicaView>,
+    /// Rows kept of replicas that lost votes.
+    pub differences: Vec<(ReplicaId, Difference)>,
     pub sessions: Vec<SessionView>,
     /// Name, value, description.
     pub settings: Vec<(String, String, String)>,

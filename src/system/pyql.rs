@@ -5,6 +5,9 @@ use super::relation::{Relation, Rows};
 use super::value::{int, optional};
 use crate::catalog::UserKind;
 use crate::catalog::schema::Namespace;
+use crate::types::datetime::UNIX_EPOCH;
+use crate::types::difference::Difference;
+use crate::types::id::ReplicaId;
 use crate::types::{Row, Type, Value};
 
 /// The relations of schema `pyql`.
@@ -56,6 +59,18 @@ pub(crate) fn relations() -> Vec<Relation> {
                 ("reason", Type::Text),
             ],
             |view| Rows::new(&[], replicas(view)),
+        ),
+        relation(
+            9005,
+            "differences",
+            vec![
+                ("replica", Type::Int8),
+                ("noticed", Type::Timestamptz(None)),
+                ("table_name", Type::Text),
+                ("held", Type::Text),
+                ("agreed", Type::Text),
+            ],
+            |view| Rows::new(&[], differences(view)),
         ),
         relation(
             9004,
@@ -121,6 +136,21 @@ fn replicas(view: &View) -> Vec<Row> {
         ]
     };
     view.replicas.iter().map(row).collect()
+}
+
+/// Rows in which replicas differed that lost a vote, as they held them and as
+/// the others do.
+fn differences(view: &View) -> Vec<Row> {
+    let row = |(replica, difference): &(ReplicaId, Difference)| {
+        vec![
+            int(replica.0),
+            Value::Timestamptz(difference.noticed + UNIX_EPOCH),
+            Value::text(&*difference.table),
+            optional(difference.held.as_deref()),
+            optional(difference.agreed.as_deref()),
+        ]
+    };
+    view.differences.iter().map(row).collect()
 }
 
 /// Oneself; for an admin everybody. Never a secret.

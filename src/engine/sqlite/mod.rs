@@ -15,6 +15,7 @@ pub mod collations;
 pub mod connections;
 pub mod copy;
 pub mod dialect;
+pub mod difference;
 pub mod execution;
 pub mod functions;
 mod gather;
