@@ -8,6 +8,7 @@
 )]
 
 mod cluster;
+mod compact;
 mod crash;
 mod heal;
 mod isolation;
@@ -102,6 +103,12 @@ async fn silent_damage_is_repaired() {
 async fn a_lost_tie_keeps_what_differs() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&verify::a_lost_tie_keeps_what_differs(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_kept_short() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&compact::the_log_is_kept_short(data.path()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 
 use super::floor::Reach;
 use super::*;
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::{Namespace, PrimaryKey, Table};
 use crate::catalog::{EngineKind, Place, UserKind};
 use crate::endpoint::{
     Applied, Apply, Copied, CopySource, DeliveryContent, Fault, HashRequest, Level, Read,
@@ -15,7 +17,7 @@ use crate::endpoint::{
 use crate::log::command::{Batch, SchemaEntry};
 use crate::log::{LogConfig, no_transport};
 use crate::plan::query::Query;
-use crate::types::id::{Boot, NodeId, SchemaVersion, Term, UserId};
+use crate::types::id::{Boot, NodeId, SchemaVersion, TableId, Term, UserId};
 use crate::types::write::{Applied as Done, RowHash, Transaction, Write};
 use std::time::Duration;
 
@@ -35,6 +37,12 @@ struct Ills {
     wrong_chain: bool,
     /// It cannot apply a schema change.
     chokes: bool,
+    /// Other rows lie in its tables.
+    other_rows: bool,
+    /// Its tables cannot be read.
+    unreadable: bool,
+    /// It is never where the others are.
+    elsewhere: bool,
     /// It does not say that it gave up its lease.
     keeps_lease: bool,
 }
@@ -78,8 +86,14 @@ impl Fake {
         }
         let mut outcomes = Vec::new();
         for entry in &request.entries {
-            let DeliveryContent::Batch(batch) = &entry.content else {
-                continue;
+            let batch = match &entry.content {
+                DeliveryContent::Batch(batch) => batch,
+                DeliveryContent::Schema(change) => {
+                    let id = change.id;
+                    let result = Ok(Done::default());
+                    outcomes.extend((!entry.taken_back).then_some(Outcome { id, result }));
+                    continue;
+                }
             };
             for transaction in &batch.transactions {
                 let rows = if ills.lies { 2 } else { 1 };
@@ -192,7 +206,18 @@ impl Endpoint for Fake {
     }
 
     async fn table_hash(&self, _: HashRequest) -> Result<TableHash, Fault> {
-        Err(Fault::Failed("it holds no rows".to_owned()))
+        let ills = *self.ills.lock();
+        if ills.elsewhere {
+            return Err(Fault::NotThere(Box::new(self.position.lock().clone())));
+        }
+        if ills.unreadable {
+            return Err(Fault::Tampered("it is malformed".to_owned()));
+        }
+        Ok(TableHash {
+            rows: 1,
+            hash: ills.other_rows.into(),
+            last: None,
+        })
     }
 
     async fn check(&self) -> Result<(), Fault> {
@@ -295,6 +320,45 @@ impl Bench {
             .await
             .expect("it is logged");
         decided
+    }
+
+    /// Logs a schema change and waits for what becomes of it.
+    async fn change(&mut self, changes: Vec<SchemaChange>) -> Outcome {
+        let id = self.next_id();
+        let decided = self.replicas.expect(id);
+        let definition = self.replicas.definition().expect("it is there");
+        let change = SchemaEntry {
+            cluster: CLUSTER,
+            id,
+            before: definition.schema.version,
+            changes,
+            writes: Vec::new(),
+            counters: Vec::new(),
+            settled: None,
+        };
+        let command = Command::Schema(Arc::new(change));
+        let logged = self.replicas.log.propose(command).await;
+        assert_eq!(logged.expect("it is logged").answer.refused, None);
+        let limit = Duration::from_secs(60);
+        let decided = self.runtime.timeout(limit, decided).await;
+        let (_, outcome) = decided.expect("it ends").expect("it is answered");
+        outcome
+    }
+
+    async fn make_table(&mut self) {
+        let table = Table {
+            id: TableId(16384),
+            namespace: Namespace::Public,
+            name: "t".to_owned(),
+            columns: Vec::new(),
+            next_column: 1,
+            key: PrimaryKey::None,
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+        };
+        let made = self.change(vec![SchemaChange::CreateTable(table)]).await;
+        assert!(made.result.is_ok());
     }
 
     fn states(&self) -> Vec<ReplicaState> {
@@ -517,23 +581,7 @@ fn a_schema_change_that_no_replica_can_apply_is_taken_back() {
                 ..Ills::default()
             });
         });
-        let id = bench.next_id();
-        let decided = bench.replicas.expect(id);
-        let change = SchemaEntry {
-            cluster: CLUSTER,
-            id,
-            before: SchemaVersion(0),
-            changes: Vec::new(),
-            writes: Vec::new(),
-            counters: Vec::new(),
-            settled: None,
-        };
-        let command = Command::Schema(Arc::new(change));
-        let logged = bench.replicas.log.propose(command).await;
-        logged.expect("it is logged");
-        let limit = Duration::from_secs(60);
-        let decided = bench.runtime.timeout(limit, decided).await;
-        let (_, outcome) = decided.expect("it ends").expect("it is answered");
+        let outcome = bench.change(Vec::new()).await;
         assert!(outcome.result.is_err());
         let definition = bench.replicas.definition().expect("it is there");
         assert_eq!(definition.schema.version, SchemaVersion(2));
@@ -576,5 +624,156 @@ fn writes_in_the_log_end_while_the_last_replica_fails() {
             [3, 3, 3],
             "it was applied after all"
         );
+    });
+}
+
+#[test]
+fn the_stable_index_waits_for_the_slowest_and_for_agreement() {
+    simulate(3, async |bench| {
+        bench.fakes[2].ill(Ills {
+            slow: Duration::from_millis(900),
+            ..Ills::default()
+        });
+        let before = bench.replicas.stable();
+        let decided = bench.log_write().await;
+        bench.rest().await;
+        let entry = bench.fakes[0].position.lock().applied;
+        assert!(entry > before, "the others have it");
+        assert_eq!(bench.replicas.stable(), before, "one in sync lacks it");
+        decided.await.expect("it is answered");
+        assert_eq!(bench.replicas.stable(), entry);
+        // One that leaves holds it, too, for as long as its lease may last.
+        bench.fakes[2].ill(Ills {
+            fails: true,
+            keeps_lease: true,
+            ..Ills::default()
+        });
+        let decided = bench.log_write().await;
+        bench.runtime.sleep(Duration::from_millis(400)).await;
+        assert_eq!(bench.states()[2], ReplicaState::OutOfSync);
+        assert_eq!(bench.replicas.stable(), entry, "its lease may last");
+        let (index, _) = decided.await.expect("it is answered");
+        assert_eq!(bench.replicas.stable(), index);
+    });
+}
+
+#[test]
+fn leases_are_for_those_the_log_has_in_sync() {
+    simulate(3, async |bench| {
+        let members = bench.replicas.members();
+        let grants = |member: &Member| bench.replicas.grant(member).is_some();
+        assert!(grants(&members[0]));
+        // A life that the log does not know.
+        let changes: [fn(&mut Status); 4] = [
+            |status| {
+                if let Some(position) = &mut status.position {
+                    position.incarnation = Incarnation(1);
+                }
+            },
+            |status| status.position = None,
+            |status| status.asks = None,
+            |status| {
+                if let Some(position) = &mut status.position {
+                    position.applied = Index(0);
+                }
+            },
+        ];
+        for change in changes {
+            let kept = members[0].status();
+            members[0].update(change);
+            assert!(!grants(&members[0]));
+            members[0].update(|status| *status = kept);
+        }
+        assert!(grants(&members[0]));
+        // Nobody repairs one that is barred.
+        let out = ReplicaState::Barred;
+        let logged = bench
+            .replicas
+            .log_state(members[0].id, out, None, false, None);
+        assert!(logged.await);
+        assert!(!grants(&members[0]), "it is out of sync");
+        // Who was never granted a lease may hold one from the leader before.
+        let never = &members[1];
+        never.update(|status| status.granted = None);
+        bench.fakes[1].ill(Ills {
+            keeps_lease: true,
+            ..Ills::default()
+        });
+        let opened = bench
+            .replicas
+            .leadership
+            .opened_at()
+            .expect("it was opened");
+        let void = bench.replicas.lease_void(never).await;
+        let longest = lease::LEASE + lease::PROOF_AGE_MAX;
+        assert_eq!(void, opened + longest.mul_f64(1.1));
+    });
+}
+
+#[test]
+fn other_rows_are_found_at_rest() {
+    let other_rows = Ills {
+        other_rows: true,
+        ..Ills::default()
+    };
+    let unreadable = Ills {
+        unreadable: true,
+        ..Ills::default()
+    };
+    // How many, who is ill and how, who loses, and whether that is a lost vote.
+    let cases = [
+        (3, 0, other_rows, 0, 1),
+        (3, 1, unreadable, 1, 0),
+        (2, 0, other_rows, 1, 1), // the first is longest in sync
+        (2, 0, unreadable, 0, 0),
+    ];
+    for (count, ill, ills, loser, lost) in cases {
+        simulate(count, async |bench| {
+            bench.make_table().await;
+            bench.fakes[ill].ill(ills);
+            let lives = |bench: &Bench| -> Vec<_> {
+                let definition = bench.replicas.definition().expect("it is there");
+                definition
+                    .replicas
+                    .values()
+                    .map(|it| it.incarnation)
+                    .collect()
+            };
+            let before = lives(bench);
+            bench.replicas.verify().await;
+            bench.fakes[ill].ill(Ills::default());
+            bench.rest().await;
+            bench.heals().await;
+            let after = lives(bench);
+            for place in 0..count {
+                let copied = before[place] != after[place];
+                assert_eq!(copied, place == loser, "{ills:?}: {place}");
+            }
+            let definition = bench.replicas.definition().expect("it is there");
+            let votes: usize = definition
+                .replicas
+                .values()
+                .map(|it| it.lost_votes.len())
+                .sum();
+            assert_eq!(votes, lost);
+        });
+    }
+}
+
+#[test]
+fn nobody_is_judged_who_cannot_be_compared() {
+    simulate(3, async |bench| {
+        bench.make_table().await;
+        bench.fakes[0].ill(Ills {
+            other_rows: true,
+            ..Ills::default()
+        });
+        bench.fakes[1].ill(Ills {
+            elsewhere: true,
+            ..Ills::default()
+        });
+        bench.replicas.verify().await;
+        bench.rest().await;
+        assert!(bench.states().iter().all(|it| *it == ReplicaState::InSync));
     });
 }

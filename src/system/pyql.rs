@@ -10,6 +10,24 @@ use crate::types::difference::Difference;
 use crate::types::id::ReplicaId;
 use crate::types::{Row, Type, Value};
 
+/// The columns of `pyql.replicas`.
+const REPLICAS: [(&str, Type); 14] = [
+    ("id", Type::Int8),
+    ("endpoint", Type::Uuid),
+    ("engine", Type::Text),
+    ("state", Type::Text),
+    ("applied", Type::Int8),
+    ("durable", Type::Int8),
+    ("behind", Type::Int8),
+    ("in_flight", Type::Int8),
+    ("phase", Type::Text),
+    ("rows_done", Type::Int8),
+    ("rows_total", Type::Int8),
+    ("rows_per_second", Type::Float8),
+    ("seconds_left", Type::Float8),
+    ("reason", Type::Text),
+];
+
 /// The relations of schema `pyql`.
 pub(crate) fn relations() -> Vec<Relation> {
     let relation = |oid, name, columns: Vec<(&str, Type)>, source| {
@@ -39,27 +57,9 @@ pub(crate) fn relations() -> Vec<Relation> {
             ],
             |view| Rows::new(&[], clusters(view)),
         ),
-        relation(
-            9003,
-            "replicas",
-            vec![
-                ("id", Type::Int8),
-                ("endpoint", Type::Uuid),
-                ("engine", Type::Text),
-                ("state", Type::Text),
-                ("applied", Type::Int8),
-                ("durable", Type::Int8),
-                ("behind", Type::Int8),
-                ("in_flight", Type::Int8),
-                ("phase", Type::Text),
-                ("rows_done", Type::Int8),
-                ("rows_total", Type::Int8),
-                ("rows_per_second", Type::Float8),
-                ("seconds_left", Type::Float8),
-                ("reason", Type::Text),
-            ],
-            |view| Rows::new(&[], replicas(view)),
-        ),
+        relation(9003, "replicas", REPLICAS.to_vec(), |view| {
+            Rows::new(&[], replicas(view))
+        }),
         relation(
             9005,
             "differences",

@@ -38,6 +38,8 @@ pub(super) fn register() -> Result<(), String> {
 }
 
 fn make() -> Result<(), String> {
+    #[cfg(test)]
+    super::faults::register();
     // SAFETY: the library initialises itself in these calls. The default VFS
     // and the leaked copy, with the name it points to, live for ever.
     unsafe {

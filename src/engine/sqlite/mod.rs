@@ -17,6 +17,8 @@ pub mod copy;
 pub mod dialect;
 pub mod difference;
 pub mod execution;
+#[cfg(test)]
+mod faults;
 pub mod functions;
 mod gather;
 pub mod hash;
