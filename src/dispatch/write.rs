@@ -34,6 +34,10 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// what waits gathers into larger entries.
 const UNAPPLIED_MAX: u64 = 1;
 
+/// So often the sequencer lets other tasks run before it forms an entry: those
+/// that are about to submit come along, and nobody waits when there are none.
+const GATHER_TURNS: usize = 8;
+
 /// A write on its way into the log.
 pub struct Submission {
     pub id: TransactionId,
@@ -184,6 +188,9 @@ impl Worker {
                 count = queue.recv_many(&mut waiting, BATCH_TRANSACTIONS_MAX) => if count == 0 { return },
             }
             self.wait_for_replicas(&stop).await;
+            for _ in 0..GATHER_TURNS {
+                tokio::task::yield_now().await;
+            }
             while let Ok(next) = queue.try_recv() {
                 waiting.push(next);
                 if waiting.len() >= BATCH_TRANSACTIONS_MAX {

@@ -11,7 +11,7 @@ use super::{StorageError, copy};
 
 /// The log is moved into the file once this many pages have been written to
 /// it: enough that pages written again and again are copied once.
-const CHECKPOINT_PAGES: u64 = if cfg!(test) { 64 } else { 4096 };
+const CHECKPOINT_PAGES: u64 = if cfg!(test) { 64 } else { 8192 };
 
 /// A connection that only checkpoints.
 pub struct Checkpointer {

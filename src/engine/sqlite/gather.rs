@@ -6,7 +6,8 @@
 //! fsync: commits survive the end of the process, and a loss of power only
 //! once [`super::checkpoint`] has made them durable. A checkpoint's sync is a
 //! real one. `synchronous = FULL` makes SQLite ask for both, and
-//! `checkpoint_fullfsync` tells the one from the other by their flags.
+//! `checkpoint_fullfsync` tells the one from the other by their flags. With
+//! `fullfsync` a commit's sync is a real one too.
 //!
 //! All other files are the default VFS's own. The protocol between SQLite and
 //! a VFS: <https://www.sqlite.org/c3ref/vfs.html>.
@@ -19,7 +20,7 @@ use std::sync::OnceLock;
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
 /// The name to open a connection with.
-pub(super) const NAME: &CStr = c"pyql-gather";
+pub const NAME: &CStr = c"pyql-gather";
 
 /// What a connection of this VFS needs set.
 pub(super) const PRAGMAS: &str = "PRAGMA synchronous = FULL; PRAGMA checkpoint_fullfsync = ON;";
@@ -32,7 +33,7 @@ const GATHERED_MAX: usize = 1 << 20;
 const CALL_MAX: usize = 1 << 16;
 
 /// Registers the VFS, once per process.
-pub(super) fn register() -> Result<(), String> {
+pub fn register() -> Result<(), String> {
     static REGISTERED: OnceLock<Result<(), String>> = OnceLock::new();
     REGISTERED.get_or_init(make).clone()
 }

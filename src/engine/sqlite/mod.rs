@@ -20,7 +20,7 @@ pub mod execution;
 #[cfg(test)]
 mod faults;
 pub mod functions;
-mod gather;
+pub mod gather;
 pub mod hash;
 mod plans;
 pub mod position;

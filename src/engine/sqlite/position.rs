@@ -17,6 +17,9 @@ use crate::types::write::Outcome;
 /// that can be in doubt, since a deliverer sends one at a time.
 pub const OUTCOME_WINDOW: u64 = 4096;
 
+/// Old outcomes are forgotten each time so many log positions have passed.
+const FORGET_EVERY: u64 = 16;
+
 /// The layout of these tables; a file of a later one is not opened.
 const LAYOUT: i64 = 1;
 
@@ -148,7 +151,7 @@ pub(super) fn store_schema(database: &Database, schema: &Schema) -> Result<(), S
     Ok(())
 }
 
-/// Keeps the outcomes of one entry and forgets those that left the window.
+/// Keeps the outcomes of one entry.
 pub(super) fn store_outcomes(
     database: &Database,
     index: Index,
@@ -158,11 +161,22 @@ pub(super) fn store_outcomes(
         "INSERT OR REPLACE INTO _pyql_outcomes VALUES (?1, ?2)",
         params![signed(index.0), encode(&outcomes)?],
     )?;
-    let oldest = index.0.saturating_sub(OUTCOME_WINDOW);
-    database.execute(
-        "DELETE FROM _pyql_outcomes WHERE log_index < ?1",
-        [signed(oldest)],
-    )?;
+    Ok(())
+}
+
+/// Forgets the outcomes that left the window, now and then.
+pub(super) fn forget_outcomes(
+    database: &Database,
+    before: Index,
+    upto: Index,
+) -> Result<(), StorageError> {
+    if before.0 / FORGET_EVERY != upto.0 / FORGET_EVERY {
+        let oldest = upto.0.saturating_sub(OUTCOME_WINDOW);
+        database.execute(
+            "DELETE FROM _pyql_outcomes WHERE log_index < ?1",
+            [signed(oldest)],
+        )?;
+    }
     Ok(())
 }
 

@@ -27,11 +27,15 @@ const STATEMENT_CACHE: usize = 512;
 /// Page cache of the writer, in KiB.
 const CACHE_KIB: i64 = 65_536;
 
+/// Pages of a new file. Small ones: a write logs whole pages, three replicas
+/// do so on one disk, and rows are usually short.
+const PAGE_BYTES: u32 = 2048;
+
 /// Steps of SQLite's machine, about 0.2 ms, between two counts of its work.
 const STEPS_PER_COUNT: i32 = 10_000;
 
 /// Pages in the write-ahead log at which the writer itself stops to move them.
-const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 16_384 };
+const MAX_LOG_PAGES: u64 = if cfg!(test) { 512 } else { 32_768 };
 
 /// A replica's file, opened for writing.
 pub struct Writer {
@@ -255,6 +259,8 @@ impl Writer {
             position::store_outcomes(&self.database, entry.index, &done).map_err(Broken::Failed)?;
             outcomes.extend(done);
         }
+        position::forget_outcomes(&self.database, self.standing.applied, upto)
+            .map_err(Broken::Failed)?;
         after.schema = schema.version;
         position::store(&self.database, &after)?;
         let mut changed = BTreeMap::new();
@@ -439,6 +445,8 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     gather::register().map_err(StorageError::failed)?;
     let connection = Connection::open_with_flags_and_vfs(path, flags, gather::NAME)?;
+    // Of a file that is there already, it changes nothing.
+    connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
     prepare(&connection)?;
     connection.execute_batch(gather::PRAGMAS)?;
     connection.execute_batch(&format!(

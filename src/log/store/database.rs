@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::super::codec;
+use crate::engine::sqlite::gather;
 
 /// Marks our files: `PRAGMA application_id`.
 const APPLICATION_ID: i32 = 0x7079_716c;
@@ -101,11 +102,14 @@ pub(super) fn connect_again(path: &Path) -> Result<Connection, String> {
 
 fn connect(path: &Path, extra: OpenFlags) -> Result<Connection, String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    gather::register().map_err(|error| format!("the log cannot be opened: {error}"))?;
     let open = || -> rusqlite::Result<Connection> {
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(path, flags, gather::NAME)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Makes a commit's sync a real one; see `gather`.
+        connection.pragma_update(None, "fullfsync", true)?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "cache_size", CACHE_KIB)?;
         connection.set_prepared_statement_cache_capacity(32);
@@ -130,21 +134,37 @@ fn create(connection: &Connection) -> rusqlite::Result<()> {
 /// Makes the changes of several jobs, and removes a few entries that nobody
 /// needs any more, in one transaction.
 pub(super) fn write<'a>(
-    connection: &mut Connection,
+    connection: &Connection,
     changes: impl Iterator<Item = &'a Change>,
     removed: Option<(u64, u64)>,
 ) -> rusqlite::Result<()> {
-    let transaction =
-        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+    let done = make_all(connection, changes, removed)
+        .and_then(|()| connection.prepare_cached("COMMIT")?.execute([]));
+    match done {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // The first error is what matters; nothing is written after it.
+            let _ = connection.execute_batch("ROLLBACK");
+            Err(error)
+        }
+    }
+}
+
+fn make_all<'a>(
+    connection: &Connection,
+    changes: impl Iterator<Item = &'a Change>,
+    removed: Option<(u64, u64)>,
+) -> rusqlite::Result<()> {
     for change in changes {
-        make(&transaction, change)?;
+        make(connection, change)?;
     }
     if let Some((from, end)) = removed {
-        transaction
+        connection
             .prepare_cached("DELETE FROM entries WHERE idx >= ?1 AND idx < ?2")?
             .execute(params![from as i64, end as i64])?;
     }
-    transaction.commit()
+    Ok(())
 }
 
 fn make(connection: &Connection, change: &Change) -> rusqlite::Result<()> {

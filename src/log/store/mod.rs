@@ -2,7 +2,7 @@
 //!
 //! Entries that openraft has purged stay readable for deliverers until the
 //! log's own floor passes them; only then are they removed, a few at a time.
-//! The committed mark is written with the next entries: it may lag after a
+//! The committed mark is written with entries, now and then: it may lag after a
 //! crash, and the next leader commits again what it lags by.
 //!
 //! Not handled: a disk that lies about fsync; a database file that is edited.
@@ -31,6 +31,9 @@ use crate::runtime::{DirectoryLock, Runtime, Worker};
 /// The database's name in the log's directory.
 const FILE: &str = "log.db";
 
+/// The committed mark on disk lags by at most so many entries, and one append.
+const COMMITTED_LAG: u64 = 64;
+
 /// Which log this is: the group it belongs to and the node that keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
@@ -56,8 +59,8 @@ struct Shared {
 struct Marks {
     vote: Option<Vote>,
     committed: Option<LogId>,
-    /// `committed` is newer than what is on disk.
-    committed_moved: bool,
+    /// The committed index on disk.
+    committed_stored: u64,
     /// openraft knows no entry up to here.
     purged: Option<LogId>,
     /// The last entry, or `purged` when there is none behind it.
@@ -68,6 +71,14 @@ struct Marks {
     first: u64,
     /// Behind the last entry that is there, purged or not; all from `first` on are.
     end: u64,
+}
+
+impl Marks {
+    /// The committed mark, if what is on disk lags far behind it.
+    fn committed_to_save(&self) -> Option<LogId> {
+        self.committed
+            .filter(|id| id.index >= self.committed_stored + COMMITTED_LAG)
+    }
 }
 
 impl Store {
@@ -252,10 +263,9 @@ impl Store {
     /// Writes what is queued, closes the writer. Later writes fail.
     pub(super) async fn close(&self) {
         let moved = {
-            let mut marks = self.0.marks.lock();
-            let moved = marks.committed_moved;
-            marks.committed_moved = false;
-            moved.then_some(marks.committed).flatten()
+            let marks = self.0.marks.lock();
+            let stored = marks.committed_stored;
+            marks.committed.filter(|id| id.index > stored)
         };
         if let Some(committed) = moved
             && let Ok(change) = meta(Key::Committed, &committed)
@@ -313,13 +323,13 @@ fn open(
     disk.create_directory(directory).map_err(failed)?;
     let lock = disk.lock(directory).map_err(failed)?;
     let path = directory.join(FILE);
-    let mut connection = database::open(&path)?;
+    let connection = database::open(&path)?;
     let reader = database::connect_again(&path)?;
     let stored: Option<Identity> = database::meta(&connection, Key::Identity)?;
     let identity = identity(stored)?;
     if stored.is_none() {
         let change = meta(Key::Identity, &identity)?;
-        database::write(&mut connection, [change].iter(), None)
+        database::write(&connection, [change].iter(), None)
             .map_err(|error| format!("the log cannot be written: {error}"))?;
         disk.sync_parent(&path).map_err(failed)?;
     }
@@ -380,7 +390,7 @@ fn load(connection: &Connection) -> Result<(Marks, u64), String> {
     let marks = Marks {
         vote: database::meta(connection, Key::Vote)?,
         committed,
-        committed_moved: false,
+        committed_stored: committed.map_or(0, |id| id.index),
         purged,
         last,
         begin: stored_first.max(needed),

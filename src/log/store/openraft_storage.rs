@@ -106,7 +106,6 @@ impl RaftLogStorage<Group> for Store {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), StorageError> {
         let mut marks = self.0.marks.lock();
-        marks.committed_moved |= marks.committed != committed;
         marks.committed = committed;
         Ok(())
     }
@@ -151,9 +150,9 @@ impl RaftLogStorage<Group> for Store {
             }
             marks.end = last.index + 1;
             marks.last = Some(last);
-            if let (true, Some(committed)) = (marks.committed_moved, marks.committed) {
+            if let Some(committed) = marks.committed_to_save() {
                 changes.push(meta(Key::Committed, &committed).map_err(write_failed)?);
-                marks.committed_moved = false;
+                marks.committed_stored = committed.index;
             }
         }
         {

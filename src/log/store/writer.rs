@@ -134,7 +134,7 @@ impl Writer {
             return Err(broken.clone());
         }
         let changes = jobs.iter().flat_map(|job| &job.changes);
-        if let Err(error) = database::write(&mut self.connection, changes, removal) {
+        if let Err(error) = database::write(&self.connection, changes, removal) {
             let message = format!("the log cannot be written: {error}");
             tracing::error!("{message}");
             self.broken = Some(message.clone());
