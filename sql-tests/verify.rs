@@ -141,6 +141,11 @@ pub(crate) async fn a_lost_tie_keeps_what_differs(data: &Path) -> Vec<String> {
     let client = sandbox.client().await;
     make_tables(&client).await;
     let mut wrong = Vec::new();
+    // Which of the two came to be in sync first is chance; now it is not.
+    std::fs::remove_file(replicas::file(data, 1)).expect("it was there");
+    if !is_noticed(&client).await || !comes_to(&client, "in_sync").await {
+        wrong.push("a file was removed and not repaired".to_owned());
+    }
     for (time, fact) in [(1, 7), (2, 4000), (3, 9000)] {
         let before = sandbox_kept(&client).await.len();
         flip(&replicas::file(data, 1), fact);

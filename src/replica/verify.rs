@@ -6,8 +6,7 @@
 //! owner can do behind our back (an edit that leaves no trace but its bytes)
 //! is found here.
 //!
-//! Not handled: damage to what is not rows, such as an engine's indexes; two
-//! of three replicas that hold the same wrong rows.
+//! Not handled: two of three replicas that hold the same wrong rows.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use super::position::{self, Standing};
 use super::{StorageError, writer};
 use crate::catalog::schema::Schema;
 
-/// Pages copied in one step, of 4 KiB: a few milliseconds.
+/// Pages copied in one step: a few milliseconds.
 const STEP_PAGES: i32 = 256;
 
 /// What is copied is synced after so many steps.

@@ -3,14 +3,17 @@
 //!
 //! A large table is hashed a piece at a time, in the order of its key, each on
 //! a snapshot and a connection of its own: what a cache holds says nothing
-//! about the file, and no snapshot is held for long.
+//! about the file, and no snapshot is held for long. Each row is looked up in
+//! the table's indexes as well: damage there would hide it from readers.
+//!
+//! Not handled: entries of an index that belong to no row.
 
 use std::path::Path;
 
-use rusqlite::{Connection, Rows, ToSql};
+use rusqlite::{Connection, Rows, Statement, ToSql};
 
 use super::{StorageError, copy, position, stored_row, values};
-use crate::catalog::schema::Table;
+use crate::catalog::schema::{IndexColumn, IndexKey, Table};
 use crate::types::encode::{encode_row, encoded_row_hash};
 use crate::types::id::{Index, TableId};
 use crate::types::{Row, Value};
@@ -70,18 +73,25 @@ impl Pinned {
 
     /// Hashes a piece; `None`: there is no such table.
     pub fn sum(&self, piece: &Piece) -> Result<Option<Sum>, StorageError> {
-        let schema = position::load_schema(&self.connection)?;
+        let schema = position::load_schema(&self.connection).map_err(|error| match error {
+            // It is there, and was readable when it was written.
+            StorageError::Failed(message) => StorageError::Unreadable(message),
+            other => other,
+        })?;
         let Some(table) = schema.table(piece.table) else {
             return Ok(None);
         };
         let limit = i64::try_from(piece.limit).unwrap_or(i64::MAX);
-        let mut statement = self.connection.prepare(&select(table, piece))?;
+        let mut statement = self
+            .connection
+            .prepare(&select(table, piece))
+            .map_err(damage)?;
         let key = piece.after.iter().flatten().map(values::encode);
         let mut bound: Vec<Box<dyn ToSql + '_>> = Vec::new();
         bound.extend(key.map(|value| Box::new(value) as Box<dyn ToSql>));
         bound.push(Box::new(limit));
         let bound: Vec<&dyn ToSql> = bound.iter().map(|value| &**value).collect();
-        let rows = statement.query(bound.as_slice())?;
+        let rows = statement.query(bound.as_slice()).map_err(damage)?;
         self.add_up(rows, table, piece.limit).map(Some)
     }
 
@@ -94,10 +104,14 @@ impl Pinned {
         };
         let mut bytes = 0;
         let mut encoded = Vec::new();
-        while let Some(row) = rows.next()? {
+        let mut lookups = self.lookups(table)?;
+        while let Some(row) = rows.next().map_err(damage)? {
             let row = stored_row(row, table)
                 .map_err(|error| StorageError::Unreadable(error.to_string()))?;
             sum.rows += 1;
+            for lookup in &mut lookups {
+                lookup.find(&row)?;
+            }
             encoded.clear();
             encode_row(&row, &mut encoded);
             sum.hash = sum.hash.wrapping_add(encoded_row_hash(&encoded).0);
@@ -108,6 +122,87 @@ impl Pinned {
             }
         }
         Ok(sum)
+    }
+}
+
+impl Pinned {
+    /// One for each index over plain columns.
+    fn lookups(&self, table: &Table) -> Result<Vec<Lookup<'_>>, StorageError> {
+        let mut lookups = Vec::new();
+        for index in &table.indexes {
+            let place = |part: &IndexColumn| match &part.key {
+                IndexKey::Column(id) => table.columns.iter().position(|it| it.id == *id),
+                IndexKey::Expression(..) => None,
+            };
+            let places: Option<Vec<usize>> = index.columns.iter().map(place).collect();
+            let Some(mut places) = places else {
+                continue;
+            };
+            places.extend(table.key_positions());
+            let conditions = places.iter().enumerate().map(|(number, place)| {
+                let name = super::quote(&table.columns[*place].name);
+                format!("{name} IS ?{}", number + 1)
+            });
+            let conditions: Vec<String> = conditions.collect();
+            let index = super::quote(&super::schema::index_name(index.id));
+            let sql = format!(
+                "SELECT 1 FROM {} INDEXED BY {index} WHERE {}",
+                super::quote(&table.name),
+                conditions.join(" AND ")
+            );
+            lookups.push(Lookup {
+                statement: self.connection.prepare(&sql).map_err(damage)?,
+                places,
+                table: table.name.clone(),
+            });
+        }
+        Ok(lookups)
+    }
+}
+
+/// Finds rows by an index alone.
+struct Lookup<'c> {
+    statement: Statement<'c>,
+    /// Columns of the index, then of the key.
+    places: Vec<usize>,
+    table: String,
+}
+
+impl Lookup<'_> {
+    fn find(&mut self, row: &Row) -> Result<(), StorageError> {
+        let values = self.places.iter().filter_map(|place| row.get(*place));
+        let bound: Vec<_> = values.map(values::encode).collect();
+        let bound: Vec<&dyn ToSql> = bound.iter().map(|value| value as &dyn ToSql).collect();
+        match self.statement.exists(bound.as_slice()).map_err(damage)? {
+            true => Ok(()),
+            false => Err(StorageError::Unreadable(format!(
+                "an index of table \"{}\" lacks a row",
+                self.table
+            ))),
+        }
+    }
+}
+
+/// What cannot be read is damaged, unless the reading itself failed.
+fn damage(error: rusqlite::Error) -> StorageError {
+    use rusqlite::ErrorCode::{
+        CannotOpen, DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory,
+        SystemIoFailure,
+    };
+    let failed = matches!(
+        error.sqlite_error_code(),
+        Some(
+            CannotOpen
+                | DatabaseBusy
+                | DatabaseLocked
+                | OperationInterrupted
+                | OutOfMemory
+                | SystemIoFailure
+        )
+    );
+    match failed {
+        true => StorageError::from(error),
+        false => StorageError::Unreadable(super::describe(&error)),
     }
 }
 
@@ -137,6 +232,9 @@ fn select(table: &Table, piece: &Piece) -> String {
     sql.push_str(" LIMIT ?");
     sql
 }
+
+#[cfg(test)]
+mod tests;
 
 /// All rows of a table.
 #[cfg(test)]
