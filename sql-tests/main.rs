@@ -10,6 +10,7 @@
 mod bulk;
 mod cluster;
 mod compact;
+mod copy;
 mod crash;
 mod drivers;
 mod heal;
@@ -43,6 +44,12 @@ async fn scripts_by_the_simple_protocol() {
 async fn scripts_by_the_extended_protocol() {
     let sandbox = Sandbox::start();
     report(&scripts::run(&sandbox, Protocol::Extended).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_copied_in_and_out() {
+    let sandbox = Sandbox::start();
+    report(&copy::run(&sandbox).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
