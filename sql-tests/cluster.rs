@@ -30,6 +30,11 @@ impl Sandbox {
         Sandbox::launch(Some(data), &[])
     }
 
+    /// One on a directory with further flags.
+    pub(crate) fn with(data: &Path, extra: &[String]) -> Sandbox {
+        Sandbox::launch(Some(data), extra)
+    }
+
     fn launch(data: Option<&Path>, extra: &[String]) -> Sandbox {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyql"));
         command

@@ -7,6 +7,7 @@
     reason = "a test tells its seed, and its tasks end with its runtime"
 )]
 
+mod bulk;
 mod cluster;
 mod crash;
 mod drivers;
@@ -110,4 +111,10 @@ async fn the_last_replica_stays() {
 async fn models_are_what_is_there() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&property::models_are_what_is_there(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_transactions_stay_small() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&bulk::large_transactions(data.path()).await);
 }

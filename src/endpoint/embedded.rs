@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
-    SnapshotId, TableHash,
+    Applied, Apply, CopySource, Endpoint, Fault, Grant, Level, Position, Read, ReadError,
+    RowStream, Rows, SnapshotId, Stamp, TableHash,
 };
 use crate::catalog::EngineKind;
 use crate::engine::sqlite::checkpoint::Checkpointer;
@@ -31,7 +31,7 @@ use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Read
 use crate::engine::sqlite::{StorageError, copy, dialect, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
-use crate::types::id::{ClusterId, Incarnation, Index, TableId};
+use crate::types::id::{ClusterId, Incarnation, Index, SchemaVersion, TableId};
 use gate::Gate;
 use keeper::Keeper;
 
@@ -194,8 +194,11 @@ impl Endpoint for Embedded {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
     }
 
-    fn stable_moved(&self, stable: Index) {
-        self.gate.stable_at(stable);
+    async fn renew(&self, grant: Option<Grant>) -> Result<Stamp, Fault> {
+        if let Some(grant) = grant {
+            self.gate.take_grant(&grant, self.gate.applied());
+        }
+        Ok(self.gate.now())
     }
 
     async fn revoke(&self) -> Result<(), Fault> {
@@ -224,14 +227,17 @@ impl Endpoint for Embedded {
         self.ask(|reply| Job::Apply(Box::new(request), reply)).await
     }
 
+    fn stable_at(&self, stable: Index) {
+        self.gate.stable_at(stable);
+    }
+
     async fn read(&self, request: Read) -> Result<Rows, ReadError> {
         let (level, incarnation) = (request.level, request.incarnation);
         let held = request.snapshot.is_some();
         if !held {
             self.gate.enter(level, incarnation).await?;
         }
-        let schema = Some(request.schema);
-        let admit = self.gate.admit(level, incarnation, schema, held);
+        let admit = self.gate.admit(level, incarnation, request.schema, held);
         let query = Arc::clone(&request.query);
         let read = ReadRequest {
             query: request.query,
@@ -257,9 +263,10 @@ impl Endpoint for Embedded {
         &self,
         level: Level,
         incarnation: Incarnation,
+        schema: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         self.gate.enter(level, incarnation).await?;
-        let admit = self.gate.admit(level, incarnation, None, false);
+        let admit = self.gate.admit(level, incarnation, schema, false);
         let (HeldId(id), snapshot) = self.reader.open_snapshot(&admit)?;
         Ok((SnapshotId(id), snapshot.applied))
     }

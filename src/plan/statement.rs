@@ -173,14 +173,19 @@ pub enum SchemaCheck {
         relation: RelationId,
         condition: Expression,
         constraint: String,
+        /// NOT VALID was said: rows may violate it, which is not supported.
+        not_valid: bool,
     },
     /// Each row's foreign key finds its parent.
     ForeignKey {
         table: TableId,
-        columns: Vec<usize>,
+        relation: RelationId,
+        /// The key's columns and, over the rows that are there, their values.
+        columns: Vec<(String, Expression)>,
         parent: TableId,
         parent_columns: Vec<usize>,
         constraint: String,
+        not_valid: bool,
     },
 }
 

@@ -275,9 +275,10 @@ impl Replicas {
             if moved {
                 // Before the writes are answered: their clients may read at once.
                 let stable = self.stable();
-                for member in self.members.read().values() {
-                    member.endpoint.stable_moved(stable);
-                }
+                let members = self.members.read();
+                members
+                    .values()
+                    .for_each(|it| it.endpoint.stable_at(stable));
             }
         }
         if !decision.settled.is_empty() {

@@ -132,6 +132,7 @@ impl Endpoint for Fake {
         &self,
         _: Level,
         _: Incarnation,
+        _: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         Err(ReadError::NotNow("it holds no rows"))
     }
@@ -251,8 +252,7 @@ impl Bench {
             transactions: vec![Transaction { id, writes }],
             counters: Vec::new(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         };
         let command = Command::Batch(Arc::new(batch));
         self.replicas

@@ -5,6 +5,7 @@
 
 mod block;
 mod cancel;
+mod constraint;
 mod copy;
 mod cursor;
 mod definitions;
@@ -28,7 +29,7 @@ use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::read::Refused;
-use crate::dispatch::sequence::{Drawn, SessionSequences};
+use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch};
 use crate::endpoint::Level;
@@ -172,6 +173,16 @@ impl Session {
 
     /// What expressions may know in a statement that begins now.
     fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+        let own = self.block.sequences();
+        self.context_with(schema, drew, own)
+    }
+
+    fn context_with(
+        &mut self,
+        schema: &Arc<Schema>,
+        drew: &Arc<AtomicBool>,
+        own: Option<Arc<OwnSequences>>,
+    ) -> Arc<Context> {
         let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
@@ -192,6 +203,7 @@ impl Session {
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
+                own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
                 moved: drew.clone(),
@@ -308,8 +320,16 @@ impl Session {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
-        let context = self.context(&schema, &drew);
-        self.enter_transaction(&plan.statement)?;
+        self.enter_transaction(&plan.statement, plan.locking)?;
+        let restarts = matches!(
+            plan.statement,
+            Statement::Schema(_) | Statement::Truncate { .. }
+        );
+        let sequences = match self.block.sequences() {
+            None if restarts => Some(Arc::default()),
+            own => own,
+        };
+        let context = self.context_with(&schema, &drew, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -320,6 +340,7 @@ impl Session {
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
             drew,
+            sequences,
             user: self.user.clone(),
             settings: match plan.system {
                 true => self.variables.all().into_iter().map(owned).collect(),

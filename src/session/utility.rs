@@ -256,8 +256,12 @@ impl Session {
             exclusive,
             no_wait,
         };
-        self.enter_transaction(&Statement::Transaction(lock))?;
-        let mode = if exclusive { Mode::Update } else { Mode::Share };
+        self.enter_transaction(&Statement::Transaction(lock), false)?;
+        let mode = if exclusive {
+            Mode::ForUpdate
+        } else {
+            Mode::Share
+        };
         let contended = if no_wait {
             Contended::Fail
         } else {
@@ -276,15 +280,6 @@ impl Session {
         })
         .await?;
         Ok(done("LOCK TABLE"))
-    }
-
-    /// Looks at once at the foreign keys that were put off.
-    pub(super) async fn check_deferred_now(&mut self) -> Result<()> {
-        if self.block.open_transaction().is_none() {
-            return Ok(());
-        }
-        self.with_evaluator(async |evaluator: &mut Evaluator<'_>| evaluator.check_deferred().await)
-            .await
     }
 
     pub(super) async fn admin(&mut self, statement: &AdminStatement) -> Result<Reply> {

@@ -296,12 +296,26 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
         DeliveryContent::Batch(batch) => Content::Transactions {
             schema: batch.schema,
             transactions: &batch.transactions,
+            pieces: None,
+        },
+        DeliveryContent::Pieced(batch, pieces) => Content::Transactions {
+            schema: batch.schema,
+            transactions: &batch.transactions,
+            pieces: Some(&**pieces),
         },
         DeliveryContent::Schema(entry) => Content::Schema {
             id: entry.id,
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            pieces: None,
+        },
+        DeliveryContent::PiecedSchema(entry, pieces) => Content::Schema {
+            id: entry.id,
+            before: entry.before,
+            changes: &entry.changes,
+            writes: &entry.writes,
+            pieces: Some(&**pieces),
         },
     };
     Entry {

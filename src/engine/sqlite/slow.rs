@@ -20,9 +20,6 @@ const MAX_QUEUE: usize = 256;
 /// A thread without work ends after this long.
 const IDLE_TIME: Duration = Duration::from_secs(10);
 
-/// Deep expressions are evaluated by recursion.
-const STACK_BYTES: usize = 8 << 20;
-
 /// Ten steps down: the spike that chose it is in the design's measurements.
 const NICENESS: i32 = 10;
 
@@ -111,7 +108,7 @@ fn start(shared: &Arc<Shared>, state: &mut State) -> std::io::Result<()> {
     };
     std::thread::Builder::new()
         .name("slow-reads".to_owned())
-        .stack_size(STACK_BYTES)
+        .stack_size(crate::runtime::STACK_BYTES)
         .spawn(move || place.work())?;
     state.threads += 1;
     Ok(())

@@ -230,6 +230,7 @@ impl Deparser<'_> {
             From::Function {
                 relation,
                 call,
+                more,
                 ordinality,
                 lateral,
                 ..
@@ -237,7 +238,17 @@ impl Deparser<'_> {
                 if *lateral {
                     self.push("LATERAL ");
                 }
+                if !more.is_empty() {
+                    self.push("ROWS FROM(");
+                }
                 self.expression(call);
+                for call in more {
+                    self.push(", ");
+                    self.expression(call);
+                }
+                if !more.is_empty() {
+                    self.push(")");
+                }
                 if *ordinality {
                     self.push(" WITH ORDINALITY");
                 }

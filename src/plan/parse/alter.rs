@@ -49,6 +49,12 @@ impl Parser<'_> {
                 self.advance();
                 self.alter_drop()
             }
+            Some("alter") if self.word(1) == Some("constraint") => {
+                self.expect_keywords(&["alter", "constraint"])?;
+                let name = self.name()?;
+                let deferral = self.deferral()?;
+                Ok(AlterAction::AlterConstraint { name, deferral })
+            }
             Some("alter") => {
                 self.advance();
                 self.take_keyword("column");
@@ -86,9 +92,28 @@ impl Parser<'_> {
                 self.parameters()?;
                 Ok(AlterAction::Nothing)
             }
+            // Nothing that follows changes could ever show: no triggers, no row
+            // security, no replication by rows.
+            Some("replica") => {
+                self.expect_keywords(&["replica", "identity"])?;
+                if self.take_keywords(&["using", "index"]) {
+                    self.name()?;
+                } else {
+                    self.label()?;
+                }
+                Ok(AlterAction::Nothing)
+            }
+            _ if self.take_keywords(&["enable", "trigger", "all"])
+                || self.take_keywords(&["enable", "trigger", "user"])
+                || self.take_keywords(&["disable", "trigger", "user"])
+                || self.take_keywords(&["disable", "row", "level", "security"])
+                || self.take_keywords(&["no", "force", "row", "level", "security"]) =>
+            {
+                Ok(AlterAction::Nothing)
+            }
             Some(
-                "enable" | "disable" | "inherit" | "no" | "force" | "attach" | "detach" | "replica"
-                | "of" | "not",
+                "enable" | "disable" | "inherit" | "no" | "force" | "attach" | "detach" | "of"
+                | "not",
             ) => self.unsupported("this form of ALTER TABLE"),
             _ => self.unexpected(),
         }

@@ -315,7 +315,7 @@ impl Parser<'_> {
     }
 
     /// \[NOT\] DEFERRABLE \[INITIALLY DEFERRED | IMMEDIATE\].
-    fn deferral(&mut self) -> Result<Option<(bool, bool)>> {
+    pub(super) fn deferral(&mut self) -> Result<Option<(bool, bool)>> {
         let mut deferrable = None;
         let mut deferred = None;
         loop {

@@ -87,12 +87,8 @@ impl Parser<'_> {
             _ => self.climb(strength::OTHER + 1, kind)?,
         };
         Ok(match (symbol.as_str(), operand.node) {
-            ("-", Node::Integer(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Integer(format!("-{digits}")))
-            }
-            ("-", Node::Decimal(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Decimal(format!("-{digits}")))
-            }
+            ("-", Node::Integer(digits)) => expr(place, Node::Integer(negated(digits))),
+            ("-", Node::Decimal(digits)) => expr(place, Node::Decimal(negated(digits))),
             (_, node) => {
                 let right = boxed(expr(operand.place, node));
                 expr(
@@ -364,7 +360,10 @@ impl Parser<'_> {
 
     /// A primary with its subscripts and casts.
     fn postfixed(&mut self) -> Result<Expr> {
+        let indirect =
+            self.is_mark("(") || matches!(self.token(0), Token::Parameter(_) | Token::String(_));
         let mut operand = self.primary()?;
+        let mut indirect = indirect && !matches!(operand.node, Node::String(_));
         loop {
             let place = self.place();
             if self.take_mark("::") {
@@ -380,8 +379,23 @@ impl Parser<'_> {
             } else if self.take_mark("[") {
                 operand = self.subscript(operand)?;
                 self.grow()?;
+            } else if indirect && self.take_mark(".") {
+                let operand_before = boxed(operand);
+                let field = match self.take_operator("*") {
+                    true => None,
+                    false => Some(self.label()?),
+                };
+                self.grow()?;
+                indirect = field.is_some();
+                operand = expr(
+                    operand_before.place,
+                    Node::Field {
+                        operand: operand_before,
+                        field,
+                    },
+                );
             } else if self.is_mark(".") {
-                return self.unsupported("selecting a field of a composite value");
+                return self.unexpected();
             } else {
                 return Ok(operand);
             }
@@ -415,5 +429,13 @@ impl Parser<'_> {
         };
         self.expect_mark("]")?;
         Ok(expr(place, node))
+    }
+}
+
+/// A minus before a number becomes part of it; two cancel out.
+fn negated(digits: String) -> String {
+    match digits.strip_prefix('-') {
+        Some(positive) => positive.to_owned(),
+        None => format!("-{digits}"),
     }
 }

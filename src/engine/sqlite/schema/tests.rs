@@ -126,6 +126,7 @@ impl File {
             before,
             changes,
             writes: &[],
+            pieces: None,
         })
     }
 
@@ -143,6 +144,7 @@ impl File {
         let outcomes = self.deliver(Content::Transactions {
             schema,
             transactions: &transactions,
+            pieces: None,
         });
         match &outcomes.unwrap()[0].result {
             Ok(_) => "ok".to_owned(),
@@ -300,6 +302,7 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         before,
         changes: &changes,
         writes: &writes,
+        pieces: None,
     });
     assert!(filled.unwrap()[0].result.is_ok());
     assert_eq!(file.query("SELECT id, number FROM t"), ["1|7"]);
@@ -535,6 +538,7 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         before: SchemaVersion(77),
         changes: &[],
         writes: &[],
+        pieces: None,
     });
     assert!(wrong.is_err());
     let sum = hash::table(file.writer.path(), TABLE).unwrap().unwrap();
