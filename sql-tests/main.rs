@@ -9,6 +9,7 @@
 
 mod bulk;
 mod cluster;
+mod compact;
 mod crash;
 mod drivers;
 mod heal;
@@ -18,6 +19,7 @@ mod protocol;
 mod replicas;
 mod rest;
 mod scripts;
+mod verify;
 
 use cluster::Sandbox;
 use scripts::Protocol;
@@ -99,6 +101,24 @@ async fn a_signal_loses_nothing() {
 async fn damage_is_repaired() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&heal::damage_is_repaired(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_damage_is_repaired() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&verify::silent_damage_is_repaired(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_tie_keeps_what_differs() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&verify::a_lost_tie_keeps_what_differs(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_kept_short() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&compact::the_log_is_kept_short(data.path()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -268,6 +268,7 @@ impl Dispatch {
                 replicas.add(replica.id, (self.open_endpoint)(definition, replica).await?);
             }
         }
+        replicas.verify_always();
         let tasks = self.tasks.clone();
         Ok(DataCluster::new(
             &self.runtime,

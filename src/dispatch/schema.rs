@@ -461,19 +461,21 @@ impl Evaluator<'_> {
             out
         });
         let values = values.collect::<Vec<_>>().join(", ");
-        let (child, parent) = (&child.name, &parent.name);
-        let message = format!(
-            "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
-        );
-        Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!(
-                "Key ({})=({values}) is not present in table \"{parent}\".",
-                names.join(", ")
-            ))
-            .table(child)
-            .constraint(constraint)
-            .into())
+        Err(orphan(child, parent, constraint, &names.join(", "), &values).into())
     }
+}
+
+fn orphan(child: &Table, parent: &Table, constraint: &str, names: &str, values: &str) -> Error {
+    let (child, parent) = (&child.name, &parent.name);
+    let message = format!(
+        "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
+    );
+    Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .detail(format!(
+            "Key ({names})=({values}) is not present in table \"{parent}\"."
+        ))
+        .table(child)
+        .constraint(constraint)
 }
 
 fn contains_nulls(column: &str, table: &Table) -> Error {

@@ -449,6 +449,9 @@ impl Worker {
             Ok(index) => {
                 let changed = tables.into_iter().map(|table| (table, index));
                 self.table_changes.extend(changed);
+                // Should no replica be able to apply it, it is taken back:
+                // nothing may build on it before.
+                self.wait_until_applied(index).await;
                 return;
             }
             Err(error) => {
@@ -458,6 +461,17 @@ impl Worker {
         }
         if let Some(of) = of {
             abandon(&self.log, of).await;
+        }
+    }
+
+    async fn wait_until_applied(&self, index: Index) {
+        let mut stable = self.replicas.stable_watch();
+        let mut stalled = self.replicas.stalled_watch();
+        tokio::select! {
+            biased;
+            () = self.replicas.stopped().cancelled() => {}
+            _ = stable.wait_for(|stable| *stable >= index) => {}
+            _ = stalled.wait_for(|stalled| *stalled) => {}
         }
     }
 

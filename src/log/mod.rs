@@ -90,6 +90,8 @@ pub struct LogEntry {
     /// Transactions of it that have no effect: repeats, refusals and, as far
     /// as known when it was read, voids.
     pub skip: Vec<TransactionId>,
+    /// A schema change that was taken back.
+    pub taken_back: bool,
 }
 
 impl Log {
@@ -190,6 +192,18 @@ impl Log {
         Index(self.machine.store().first())
     }
 
+    /// The entry behind which at most so many bytes of entries lie.
+    pub async fn bytes_after(&self, bytes: u64) -> Result<Index> {
+        let store = self.machine.store();
+        store.bytes_after(bytes).await.map(Index).map_err(fatal)
+    }
+
+    /// How many bytes the entries take that can be read, up to one.
+    pub async fn size_up_to(&self, to: Index) -> Result<u64> {
+        let store = self.machine.store();
+        store.size_up_to(to.0).await.map_err(fatal)
+    }
+
     /// Applied entries from `from` on, in order and without gaps, up to about
     /// `limit` bytes but at least one if there is one. 55000 when the log no
     /// longer reaches back so far.
@@ -210,11 +224,13 @@ impl Log {
             Err(error) => return Err(fatal(error)),
         };
         let skipped = self.machine.skipped(&entries);
-        let delivered = entries.iter().zip(skipped).map(|(entry, skip)| LogEntry {
+        let delivered = entries.iter().zip(skipped);
+        let delivered = delivered.map(|(entry, (skip, taken_back))| LogEntry {
             index: Index(entry.log_id.index),
             term: Term(entry.log_id.leader_id.term),
             command: state_machine::command(entry).cloned(),
             skip,
+            taken_back,
         });
         Ok(delivered.collect())
     }

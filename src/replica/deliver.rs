@@ -22,7 +22,7 @@ use crate::types::write::{Failure, Outcome};
 const TICK: Duration = Duration::from_millis(100);
 
 /// A delivery's entries, in bytes of their log form.
-const DELIVERY_BYTES_MAX: usize = 4 << 20;
+pub(super) const DELIVERY_BYTES_MAX: usize = 4 << 20;
 
 /// A replica at work must show a sign of life this often.
 const SILENT_MAX: Duration = Duration::from_millis(500);
@@ -275,6 +275,7 @@ impl Replicas {
                         index: entry.index,
                         content,
                         skip: entry.skip,
+                        taken_back: entry.taken_back,
                     });
                 }
             }
@@ -282,7 +283,7 @@ impl Replicas {
         Ok((deliveries, upto))
     }
 
-    fn content(&self, entry: &LogEntry) -> Option<DeliveryContent> {
+    pub(super) fn content(&self, entry: &LogEntry) -> Option<DeliveryContent> {
         match entry.command.as_deref()? {
             Command::Batch(batch) if batch.cluster == self.cluster => {
                 Some(match self.log.pieces(batch.pieces.as_ref()) {
@@ -500,6 +501,7 @@ impl Replicas {
             tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "the last replica in sync fails");
         }
         self.set_stalled(true);
+        self.give_up_waiting();
         member.update(|status| status.must_copy = false);
         self.runtime.sleep(STALLED_WAIT).await;
         true

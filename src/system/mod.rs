@@ -29,6 +29,7 @@ use crate::plan::context::Context;
 use crate::plan::function::names;
 use crate::plan::query::Query;
 use crate::plan::visit;
+use crate::types::difference::Difference;
 use crate::types::id::{ColumnId, Index, ReplicaId};
 use crate::types::{Row, Value};
 use filled::{Filled, Kept};
@@ -44,6 +45,8 @@ pub struct View {
     pub user: Arc<User>,
     pub context: Arc<Context>,
     pub replicas: Vec<ReplicaView>,
+    /// Rows kept of replicas that lost votes.
+    pub differences: Vec<(ReplicaId, Difference)>,
     pub sessions: Vec<SessionView>,
     /// Name, value, description.
     pub settings: Vec<(String, String, String)>,
@@ -110,6 +113,11 @@ pub struct ReplicaView {
     pub behind: u64,
     pub in_flight: u64,
     pub phase: Option<&'static str>,
+    /// Rows copied, how many there are, how fast, and for how long yet.
+    pub rows_done: Option<u64>,
+    pub rows_total: Option<u64>,
+    pub rows_per_second: Option<f64>,
+    pub seconds_left: Option<f64>,
     pub reason: Option<String>,
 }
 

@@ -5,6 +5,7 @@ pub mod binary;
 pub mod cast;
 pub mod compare;
 pub mod datetime;
+pub mod difference;
 pub mod encode;
 pub mod float;
 pub mod id;

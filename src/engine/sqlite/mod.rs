@@ -9,12 +9,16 @@
 //! indexes are the endpoint's.
 
 pub mod apply;
+pub mod background;
 pub mod checkpoint;
 pub mod collations;
 pub mod connections;
 pub mod copy;
 pub mod dialect;
+pub mod difference;
 pub mod execution;
+#[cfg(test)]
+mod faults;
 pub mod functions;
 pub mod gather;
 pub mod hash;

@@ -16,10 +16,14 @@ use serde::{Deserialize, Serialize};
 use self::recent::{Recent, Seen};
 use super::command::{Answer, Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::catalog::schema::Schema;
-use crate::catalog::{Catalog, Cluster, Settled};
+use crate::catalog::{Catalog, Cluster, SchemaUndo, Settled};
 use crate::error::{Error, Result, SqlState};
-use crate::types::id::{Boot, ClusterId, Index, NodeId, Term, TransactionId};
+use crate::types::id::{Boot, ClusterId, Index, NodeId, SchemaVersion, Term, TransactionId};
 use crate::types::piece::Piece;
+
+/// Schema versions taken back that are remembered, per data cluster: entries
+/// written by one follow it closely.
+const VOIDED_VERSIONS_MAX: usize = 64;
 
 /// The replicated state as a node has applied it; never changes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,7 +120,23 @@ impl Machine {
         if let Some(voided) = voids.and_then(|voids| voids.get(&index)) {
             skipped.extend(voided);
         }
+        if let (Some(Command::Batch(batch)), Some(cluster)) =
+            (command, self.catalog.cluster(cluster))
+            && cluster.voided_versions.contains(&batch.schema)
+        {
+            skipped.extend(batch.transactions.iter().map(|it| it.id));
+        }
         skipped
+    }
+
+    /// Whether the entry is a schema change that was taken back.
+    pub(super) fn is_voided_change(&self, index: Index, command: Option<&Command>) -> bool {
+        let Some(Command::Schema(entry)) = command else {
+            return false;
+        };
+        let cluster = self.catalog.cluster(entry.cluster);
+        let voided = cluster.and_then(|cluster| cluster.voids.get(&index));
+        voided.is_some_and(|voided| voided.contains(&entry.id))
     }
 
     fn open(&mut self, node: NodeId, boot: Boot) {
@@ -229,6 +249,12 @@ impl Machine {
                 self.recent.note(entry.id, index);
                 self.complete(index, entry.pieces.as_ref());
                 if let Some(cluster) = self.cluster_mut(entry.cluster) {
+                    cluster.undo = Some(SchemaUndo {
+                        index,
+                        transaction: entry.id,
+                        schema: cluster.schema.clone(),
+                        counters: cluster.counters.clone(),
+                    });
                     cluster
                         .counters
                         .retain(|id, _| schema.sequences.contains_key(id));
@@ -266,9 +292,11 @@ impl Machine {
         let above = at > self.floor;
         if let (Some(cluster), true) = (self.cluster_mut(cluster), above) {
             let voided = cluster.voids.entry(at).or_default();
-            if !voided.contains(&transaction) {
-                voided.push(transaction);
+            if voided.contains(&transaction) {
+                return Ok(Answer::default());
             }
+            voided.push(transaction);
+            take_back(cluster, at, transaction);
         }
         Ok(Answer::default())
     }
@@ -301,12 +329,17 @@ impl Machine {
             .catalog
             .clusters
             .values()
-            .filter(|cluster| cluster.voids.keys().any(|index| *index <= floor))
+            .filter(|cluster| {
+                let undo = cluster.undo.iter().map(|undo| &undo.index);
+                undo.chain(cluster.voids.keys())
+                    .any(|index| *index <= floor)
+            })
             .map(|cluster| cluster.id)
             .collect();
         for id in stale {
             if let Some(cluster) = self.cluster_mut(id) {
                 cluster.voids = cluster.voids.split_off(&next);
+                cluster.undo.take_if(|undo| undo.index <= floor);
             }
         }
     }
@@ -343,6 +376,31 @@ fn settle(cluster: &mut Cluster, settled: Option<Settled>) {
     {
         cluster.settled = Some(new);
     }
+}
+
+/// Takes a schema change back under a version of its own, so that nothing
+/// planned for the change is taken for planned for what is there now.
+fn take_back(cluster: &mut Cluster, at: Index, transaction: TransactionId) {
+    let is_it = |undo: &mut SchemaUndo| undo.index == at && undo.transaction == transaction;
+    let Some(undo) = cluster.undo.take_if(is_it) else {
+        return;
+    };
+    let voided = cluster.schema.version;
+    let mut schema = Schema::clone(&undo.schema);
+    schema.version = SchemaVersion(voided.0 + 1);
+    // A value once given out is not given out again.
+    let moved = std::mem::replace(&mut cluster.counters, undo.counters);
+    let known = moved
+        .into_iter()
+        .filter(|(id, _)| schema.sequences.contains_key(id));
+    cluster.counters.extend(known);
+    cluster.schema = Arc::new(schema);
+    cluster.voided_versions.push(voided);
+    let surplus = cluster
+        .voided_versions
+        .len()
+        .saturating_sub(VOIDED_VERSIONS_MAX);
+    cluster.voided_versions.drain(..surplus);
 }
 
 fn no_cluster() -> Error {

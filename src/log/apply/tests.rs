@@ -362,6 +362,49 @@ fn pieces_need_their_last_entry_and_their_sequencer() {
 }
 
 #[test]
+fn a_schema_change_that_no_replica_can_apply_is_taken_back() {
+    let mut run = Run::ready();
+    let change = |number, before| {
+        Command::Schema(Arc::new(SchemaEntry {
+            cluster: CLUSTER,
+            id: id(number),
+            before: SchemaVersion(before),
+            changes: Vec::new(),
+            writes: Vec::new(),
+            counters: vec![(ObjectId(5), Counter::default())],
+            settled: None,
+            pieces: None,
+        }))
+    };
+    let before = run.cluster();
+    let first = change(1, 0);
+    assert_eq!(run.apply(&first), Answer::default()); // 3
+    let mut built_on_it = batch(&[2]);
+    built_on_it.schema = SchemaVersion(1);
+    let built_on_it = write(built_on_it);
+    assert_eq!(run.apply(&built_on_it), Answer::default()); // 4
+    let void = Command::Void {
+        cluster: CLUSTER,
+        index: Index(3),
+        transaction: id(1),
+    };
+    for _ in 0..2 {
+        assert_eq!(run.apply(&void), Answer::default());
+        let cluster = run.cluster();
+        assert_eq!(cluster.schema.version, SchemaVersion(2));
+        assert_eq!(cluster.schema.tables, before.schema.tables);
+        assert_eq!(cluster.counters, before.counters);
+    }
+    assert!(run.0.is_voided_change(Index(3), Some(&first)));
+    assert_eq!(run.skipped(4, &built_on_it), [id(2)]);
+    assert_eq!(run.refusal(&change(3, 1)), "40001");
+    assert_eq!(run.apply(&change(4, 2)), Answer::default());
+    assert_eq!(run.cluster().schema.version, SchemaVersion(3));
+    run.apply(&Command::Floor(Index(100)));
+    assert_eq!(run.cluster().undo, None);
+}
+
+#[test]
 fn the_floor_keeps_pieces_and_forgets_the_rest() {
     let mut run = Run::ready();
     let one = write(batch(&[1]));

@@ -200,6 +200,23 @@ impl Store {
         }
     }
 
+    /// The entry behind which at most so many bytes of entries lie.
+    pub(super) async fn bytes_after(&self, bytes: u64) -> Result<u64, String> {
+        let reader = self.0.reader.clone();
+        let read = move || database::bytes_after(&reader.lock(), bytes);
+        let found = self.0.runtime.blocking(read).await;
+        found.map_err(|error| format!("the log cannot be read: {error}"))
+    }
+
+    /// How many bytes the entries up to `to` take.
+    pub(super) async fn size_up_to(&self, to: u64) -> Result<u64, String> {
+        let reader = self.0.reader.clone();
+        let from = self.first();
+        let read = move || database::size(&reader.lock(), from, to);
+        let found = self.0.runtime.blocking(read).await;
+        found.map_err(|error| format!("the log cannot be read: {error}"))
+    }
+
     /// Keeps the state machine's state as of `meta`.
     pub(super) async fn save_snapshot(
         &self,

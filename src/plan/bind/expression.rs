@@ -48,25 +48,7 @@ impl Binder<'_> {
             Node::Cast { operand, ty } => self.cast(operand, ty, place),
             Node::Call(call) => self.function_call(call, place),
             Node::Special { name, precision } => self.special(name, *precision, place),
-            Node::Row(items) => {
-                let items = self.expressions(items)?;
-                let resolved = items
-                    .into_iter()
-                    .map(|item| self.resolve_unknown(item, place));
-                let items: Vec<Expression> = resolved.collect::<Result<_>>()?;
-                if record_depth(&items) > MAX_RECORD_DEPTH {
-                    return Err(self.error(
-                        SqlState::STATEMENT_TOO_COMPLEX,
-                        place,
-                        format!("rows nest more than {MAX_RECORD_DEPTH} deep"),
-                    ));
-                }
-                let kind = ExpressionKind::Record(items);
-                Ok(Expression {
-                    kind,
-                    ty: Type::Record,
-                })
-            }
+            Node::Row(items) => self.record(items, place),
             Node::Field {
                 operand,
                 field: Some(field),
@@ -91,6 +73,25 @@ impl Binder<'_> {
             }
             _ => self.test_or_choice(expr),
         }
+    }
+
+    fn record(&mut self, items: &[Expr], place: Place) -> Result<Expression> {
+        let items = self.expressions(items)?;
+        let resolved = items
+            .into_iter()
+            .map(|item| self.resolve_unknown(item, place));
+        let items: Vec<Expression> = resolved.collect::<Result<_>>()?;
+        if record_depth(&items) > MAX_RECORD_DEPTH {
+            return Err(self.error(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                place,
+                format!("rows nest more than {MAX_RECORD_DEPTH} deep"),
+            ));
+        }
+        Ok(Expression {
+            kind: ExpressionKind::Record(items),
+            ty: Type::Record,
+        })
     }
 
     /// All collations we have order by bytes, so that COLLATE changes nothing.

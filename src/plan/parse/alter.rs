@@ -92,31 +92,31 @@ impl Parser<'_> {
                 self.parameters()?;
                 Ok(AlterAction::Nothing)
             }
-            // Nothing that follows changes could ever show: no triggers, no row
-            // security, no replication by rows.
-            Some("replica") => {
-                self.expect_keywords(&["replica", "identity"])?;
-                if self.take_keywords(&["using", "index"]) {
-                    self.name()?;
-                } else {
-                    self.label()?;
-                }
-                Ok(AlterAction::Nothing)
-            }
-            _ if self.take_keywords(&["enable", "trigger", "all"])
-                || self.take_keywords(&["enable", "trigger", "user"])
-                || self.take_keywords(&["disable", "trigger", "user"])
-                || self.take_keywords(&["disable", "row", "level", "security"])
-                || self.take_keywords(&["no", "force", "row", "level", "security"]) =>
-            {
-                Ok(AlterAction::Nothing)
-            }
+            _ if self.alters_nothing()? => Ok(AlterAction::Nothing),
             Some(
                 "enable" | "disable" | "inherit" | "no" | "force" | "attach" | "detach" | "of"
                 | "not",
             ) => self.unsupported("this form of ALTER TABLE"),
             _ => self.unexpected(),
         }
+    }
+
+    /// Takes a form that could never show: there are no triggers of users, no
+    /// row security, no replication by rows.
+    fn alters_nothing(&mut self) -> Result<bool> {
+        if self.take_keywords(&["replica", "identity"]) {
+            if self.take_keywords(&["using", "index"]) {
+                self.name()?;
+            } else {
+                self.label()?;
+            }
+            return Ok(true);
+        }
+        Ok(self.take_keywords(&["enable", "trigger", "all"])
+            || self.take_keywords(&["enable", "trigger", "user"])
+            || self.take_keywords(&["disable", "trigger", "user"])
+            || self.take_keywords(&["disable", "row", "level", "security"])
+            || self.take_keywords(&["no", "force", "row", "level", "security"]))
     }
 
     fn alter_add(&mut self) -> Result<AlterAction> {

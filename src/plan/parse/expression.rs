@@ -145,7 +145,7 @@ impl Parser<'_> {
             "and" if full => strength::AND,
             "is" if full || self.is_distinct_from() => strength::IS,
             "isnull" | "notnull" if full => strength::IS,
-            "between" | "in" | "like" | "ilike" if full => strength::BETWEEN,
+            "between" | "in" | "like" | "ilike" | "overlaps" if full => strength::BETWEEN,
             "similar" if full && self.word(1) == Some("to") => strength::BETWEEN,
             "not" if full => match self.word(1)? {
                 "between" | "in" | "like" | "ilike" => strength::BETWEEN,
@@ -286,6 +286,9 @@ impl Parser<'_> {
     /// \[NOT\] BETWEEN, IN, LIKE, ILIKE, SIMILAR TO.
     fn matching(&mut self, left: Expr) -> Result<Expr> {
         let place = self.place();
+        if self.is_keyword("overlaps") {
+            return self.overlaps(left);
+        }
         let negated = self.take_keyword("not");
         let operand = boxed(left);
         let node = match self.word(0) {
@@ -313,6 +316,31 @@ impl Parser<'_> {
             _ => self.pattern_match(operand, negated)?,
         };
         Ok(expr(place, node))
+    }
+
+    /// `(start, end) OVERLAPS (start, length)`.
+    fn overlaps(&mut self, left: Expr) -> Result<Expr> {
+        let place = self.place();
+        let start = left.place;
+        let Node::Row(mut arguments) = left.node else {
+            return self.unexpected();
+        };
+        self.advance();
+        if arguments.len() != 2 {
+            let message = "wrong number of parameters on left side of OVERLAPS expression";
+            return Err(self.failure(start, message));
+        }
+        let right = self.climb(strength::BETWEEN + 1, Kind::Full)?;
+        let other_side = right.place;
+        match right.node {
+            Node::Row(items) if items.len() == 2 => arguments.extend(items),
+            Node::Row(_) => {
+                let message = "wrong number of parameters on right side of OVERLAPS expression";
+                return Err(self.failure(other_side, message));
+            }
+            _ => return self.unexpected(),
+        }
+        Ok(super::special::call(place, "overlaps", arguments))
     }
 
     fn membership(&mut self, operand: Box<Expr>, negated: bool) -> Result<Node> {

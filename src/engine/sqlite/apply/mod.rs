@@ -73,6 +73,8 @@ pub enum Content<'a> {
         changes: &'a [SchemaChange],
         writes: &'a [Write],
         pieces: Option<&'a dyn Pieces>,
+        /// No replica could apply it: only its version is gone.
+        taken_back: bool,
     },
 }
 

@@ -172,6 +172,7 @@ impl Replica {
                 changes: &changes,
                 writes: &[],
                 pieces: None,
+                taken_back: false,
             },
             skip: &[],
         };
@@ -610,6 +611,7 @@ fn tables_of_every_type_hold_what_was_written() {
             changes: &changes,
             writes: &writes,
             pieces: None,
+            taken_back: false,
         },
         skip: &[],
     };

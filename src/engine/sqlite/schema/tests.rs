@@ -127,6 +127,7 @@ impl File {
             changes,
             writes: &[],
             pieces: None,
+            taken_back: false,
         })
     }
 
@@ -303,6 +304,7 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         changes: &changes,
         writes: &writes,
         pieces: None,
+        taken_back: false,
     });
     assert!(filled.unwrap()[0].result.is_ok());
     assert_eq!(file.query("SELECT id, number FROM t"), ["1|7"]);
@@ -539,9 +541,10 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         changes: &[],
         writes: &[],
         pieces: None,
+        taken_back: false,
     });
     assert!(wrong.is_err());
-    let sum = hash::table(file.writer.path(), TABLE).unwrap().unwrap();
+    let sum = hash::whole(file.writer.path(), TABLE);
     assert_eq!(sum.rows, 3);
     assert!(file.directory.path().exists());
 }
