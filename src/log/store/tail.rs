@@ -1,7 +1,9 @@
 //! The recent entries, in memory: what replication and delivery mostly read.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use super::super::command::Command;
 use super::super::raft::Entry;
 
 /// Bytes of entries that are kept in memory; more only while they are not on disk yet.
@@ -38,6 +40,7 @@ impl Tail {
         if !follows {
             self.clear();
         }
+        let bytes = bytes * copies(&entry);
         self.bytes += bytes;
         self.entries.push_back((entry, bytes));
     }
@@ -86,5 +89,14 @@ impl Tail {
             found.push(entry.clone());
         }
         Some(found)
+    }
+}
+
+/// How often an entry's bytes are in memory: a piece is bytes twice over, as
+/// its content and as it was encoded.
+fn copies(entry: &Entry) -> usize {
+    match super::super::state_machine::command(entry).map(Arc::as_ref) {
+        Some(Command::Piece(_)) => 2,
+        _ => 1,
     }
 }
