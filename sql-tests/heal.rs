@@ -86,7 +86,7 @@ fn keep_copy(file: &Path, to: &Path) {
 }
 
 /// Readers and writers that must not notice anything.
-struct Load {
+pub(crate) struct Load {
     stopped: Arc<AtomicBool>,
     written: Arc<AtomicI64>,
     /// What readers see may be wrong for the moment.
@@ -95,7 +95,7 @@ struct Load {
 }
 
 impl Load {
-    async fn start(sandbox: &Sandbox) -> Load {
+    pub(crate) async fn start(sandbox: &Sandbox) -> Load {
         let mut load = Load {
             stopped: Arc::default(),
             written: Arc::default(),
@@ -113,7 +113,7 @@ impl Load {
         load
     }
 
-    async fn stop(self) -> (i64, Vec<String>) {
+    pub(crate) async fn stop(self) -> (i64, Vec<String>) {
         self.stopped.store(true, Ordering::Relaxed);
         let mut wrong = Vec::new();
         for client in self.clients {

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::types::id::{
-    Boot, ClusterId, Incarnation, Index, NodeId, ObjectId, ReplicaId, TransactionId, UserId,
+    Boot, ClusterId, Incarnation, Index, NodeId, ObjectId, ReplicaId, SchemaVersion, TransactionId,
+    UserId,
 };
 use schema::Schema;
 
@@ -112,14 +113,32 @@ pub struct Cluster {
     pub settled: Option<Settled>,
     /// Transactions that are skipped everywhere, until no replica can need them.
     pub voids: BTreeMap<Index, Vec<TransactionId>>,
+    /// How to take the last schema change back, should no replica be able to
+    /// apply it.
+    #[serde(default)]
+    pub undo: Option<SchemaUndo>,
+    /// Schema versions that were taken back: what was written by one of them
+    /// has no effect.
+    #[serde(default)]
+    pub voided_versions: Vec<SchemaVersion>,
     /// The index of the entry that made it; its replicas start after it.
     pub born: Index,
     /// The last entry with writes or schema changes of this cluster.
     pub last_write: Index,
 }
 
+/// What a schema change replaced.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SchemaUndo {
+    /// The entry of the change, and its transaction.
+    pub index: Index,
+    pub transaction: TransactionId,
+    pub schema: Arc<Schema>,
+    pub counters: BTreeMap<ObjectId, Counter>,
+}
+
 /// A sequence's place: PostgreSQL's `last_value` and `is_called`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     pub last_value: i64,
     pub is_called: bool,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::bulk::Space;
 use super::claim::Claims;
 use super::rules::Rules;
 use super::sequence::Counters;
@@ -29,6 +30,7 @@ pub struct DataCluster {
     pub claims: Arc<Claims>,
     pub counters: Arc<Counters>,
     pub ids: Arc<TransactionIds>,
+    pub space: Arc<Space>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
     rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
@@ -73,6 +75,7 @@ impl DataCluster {
         replicas: Arc<Replicas>,
         definition: &Cluster,
         ids: Arc<TransactionIds>,
+        space: Arc<Space>,
         tasks: TaskSet,
     ) -> Arc<DataCluster> {
         let counters = Arc::new(Counters::new(definition.counters.clone()));
@@ -88,6 +91,7 @@ impl DataCluster {
             claims: Arc::default(),
             counters,
             ids,
+            space,
             tasks,
             rules: Mutex::default(),
             drafts: AtomicU64::new(DRAFTS),

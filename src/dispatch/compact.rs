@@ -4,13 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Dispatch;
+use crate::catalog::ReplicaState;
+use crate::error::Result;
+use crate::replica::floor::{AWAY_BYTES_MAX, Reach};
 use crate::types::id::Index;
 
 /// How often the log's length is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// The log is compacted once so many entries can go.
-const COMPACT_ENTRIES: u64 = 4096;
+/// The log is compacted once so much of it can go.
+const WORTHWHILE: Worthwhile = Worthwhile {
+    entries: 4096,
+    bytes: 64 << 20,
+};
+
+/// From how many entries or bytes on it is worth the work.
+#[derive(Clone, Copy, Debug)]
+struct Worthwhile {
+    entries: u64,
+    bytes: u64,
+}
 
 impl Dispatch {
     /// Starts the task that compacts the log.
@@ -27,36 +40,53 @@ impl Dispatch {
                 let Some(dispatch) = dispatch.upgrade() else {
                     return;
                 };
-                dispatch.compact(COMPACT_ENTRIES).await;
+                if let Err(error) = dispatch.compact(WORTHWHILE).await {
+                    tracing::warn!(%error, "the log is not compacted");
+                }
             }
         });
     }
 
-    /// Compacts the log if at least `worthwhile` entries can go.
-    pub(super) async fn compact(&self, worthwhile: u64) {
-        let Some(floor) = self.floor() else {
-            return;
+    /// Compacts the log if that is worth the work.
+    async fn compact(&self, worthwhile: Worthwhile) -> Result<()> {
+        let Some(floor) = self.floor().await? else {
+            return Ok(());
         };
-        if floor.0 < self.log.first_index().0.saturating_add(worthwhile) {
-            return;
+        let entries = (floor.0 + 1).saturating_sub(self.log.first_index().0);
+        let long = entries >= worthwhile.entries;
+        if long || entries > 0 && self.log.size_up_to(floor).await? >= worthwhile.bytes {
+            self.log.compact(floor).await?;
+            tracing::debug!(%floor, "the log is compacted");
         }
-        match self.log.compact(floor).await {
-            Ok(()) => tracing::debug!(%floor, "the log is compacted"),
-            Err(error) => tracing::warn!(%error, "the log is not compacted"),
-        }
+        Ok(())
     }
 
     /// The least that any data cluster needs; `None` while one does not know.
-    fn floor(&self) -> Option<Index> {
+    async fn floor(&self) -> Result<Option<Index>> {
         let state = self.log.state();
-        let mut floor = state.applied;
+        let mut clusters = state.catalog.clusters.values();
+        let someone_is_away = clusters.any(|cluster| {
+            let mut replicas = cluster.replicas.values();
+            replicas.any(|replica| replica.state != ReplicaState::InSync)
+        });
+        let end = state.applied;
+        let bytes_after = match someone_is_away {
+            true => self.log.bytes_after(AWAY_BYTES_MAX).await?,
+            false => Index(0),
+        };
+        let reach = Reach { end, bytes_after };
+        let mut floor = end;
         for id in state.catalog.clusters.keys() {
             if Some(*id) == state.catalog.system_cluster {
                 continue;
             }
-            let cluster = self.clusters.get(id).map(|cluster| cluster.clone())?;
-            floor = floor.min(cluster.replicas.floor(state.applied)?);
+            let needs = self.clusters.get(id);
+            let needs = needs.and_then(|cluster| cluster.replicas.floor(reach));
+            let Some(needs) = needs else {
+                return Ok(None);
+            };
+            floor = floor.min(needs);
         }
-        Some(floor)
+        Ok(Some(floor))
     }
 }

@@ -14,7 +14,6 @@ use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
 use super::schema;
 use super::transaction::{Basis, Claim, concurrent_update};
-use super::written::Known;
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
@@ -22,7 +21,7 @@ use crate::plan::bind::{self, Binding};
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::query::{Query, RelationId};
 use crate::plan::statement::{ConflictUpdate, Insert, OnConflict};
-use crate::types::id::{Index, ObjectId};
+use crate::types::id::{Index, ObjectId, TableId};
 use crate::types::{Row, Value, compare, encode};
 
 /// How deep foreign-key actions may follow each other.
@@ -42,7 +41,8 @@ impl Evaluator<'_> {
                 false => &[Mode::Update],
             };
             for mode in modes {
-                self.claim_key(claim, *mode, Basis::Fresh).await?;
+                self.claim_key(rules.table.id, claim, *mode, Basis::Fresh)
+                    .await?;
                 let found = self.find_unique(rules, unique, claim, &values).await?;
                 if found.is_some() {
                     return Err(rules.duplicate(unique, &values, &self.context).into());
@@ -52,22 +52,18 @@ impl Evaluator<'_> {
         self.put_inserted(rules, row).await
     }
 
-    /// Adds a row to a table that is claimed as a whole and was empty.
+    /// Adds a row whose unique keys are claimed, and none of them on a replica.
     pub(super) async fn add_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<()> {
         rules.check(&row, &self.context)?;
-        for (place, claim) in rules.unique_claims(&row)? {
-            if self
-                .transaction
-                .written
-                .row_with(rules.table.id, claim)
-                .is_some()
-            {
+        self.claim_parents(rules, None, &row).await?;
+        match self.transaction.written.add(rules, row)? {
+            None => Ok(()),
+            Some((place, row)) => {
                 let unique = &rules.uniques[place];
                 let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-                return Err(rules.duplicate(unique, &values, &self.context).into());
+                Err(rules.duplicate(unique, &values, &self.context).into())
             }
         }
-        self.put_inserted(rules, row).await.map(|_| ())
     }
 
     async fn put_inserted(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
@@ -99,7 +95,8 @@ impl Evaluator<'_> {
             if !is_arbiter(unique) {
                 continue;
             }
-            self.claim_key(*claim, Mode::Look, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, *claim, Mode::Look, Basis::Fresh)
+                .await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
             let found = self.find_unique(rules, unique, *claim, &values).await?;
             let Some((existing, basis)) = found else {
@@ -122,7 +119,8 @@ impl Evaluator<'_> {
         }
         for (place, claim) in keys {
             let unique = &rules.uniques[place];
-            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+                .await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
             let found = self.find_unique(rules, unique, claim, &values).await?;
             match found {
@@ -157,7 +155,7 @@ impl Evaluator<'_> {
             false => Mode::NoKeyUpdate,
         };
         let claim = ClaimKey::of(rules.table.id, ObjectId(0), &key);
-        self.claim_key(claim, mode, basis).await?;
+        self.claim_key(rules.table.id, claim, mode, basis).await?;
         if !touched.insert(encode::encode_key(&key)) {
             let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
             return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message)
@@ -284,13 +282,15 @@ impl Evaluator<'_> {
         };
         let mut primary = before.iter().filter(|(place, _)| *place == 0);
         if let Some((_, claim)) = primary.next() {
-            self.claim_key(*claim, mode, basis).await?;
+            self.claim_key(rules.table.id, *claim, mode, basis).await?;
         }
         if keys_stay {
             return Ok(Vec::new());
         }
+        self.guard_children(rules).await?;
         for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
-            self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+                .await?;
         }
         let gained: Vec<_> = after
             .into_iter()
@@ -301,7 +301,8 @@ impl Evaluator<'_> {
             if let Some(new) = new.filter(|_| claims.is_contended(owner, *claim, Mode::Update)) {
                 self.check_taken(rules, (*place, *claim), new, all).await?;
             }
-            self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+                .await?;
         }
         Ok(gained)
     }
@@ -315,7 +316,8 @@ impl Evaluator<'_> {
         new: &Row,
         all: &[(Row, Option<Row>)],
     ) -> Attempt<()> {
-        self.claim_key(claim, Mode::Look, Basis::Fresh).await?;
+        self.claim_key(rules.table.id, claim, Mode::Look, Basis::Fresh)
+            .await?;
         let unique = &rules.uniques[place];
         let values = rules.unique_values(unique, new)?.unwrap_or_default();
         let Some((found, _)) = self.find_unique(rules, unique, claim, &values).await? else {
@@ -351,7 +353,8 @@ impl Evaluator<'_> {
             }
             if !self.transaction.deferral.is_deferred(&reference.key) {
                 let claim = reference.parent_claim(&values);
-                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+                self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
+                    .await?;
             }
             self.remember(reference.clone(), values, true);
         }
@@ -406,12 +409,13 @@ impl Evaluator<'_> {
         gained: Option<Vec<Value>>,
         depth: usize,
     ) -> Attempt<()> {
+        // First: who holds the whole table may be changing any of its rows.
+        self.claim_table(reference.child.id, Mode::Intent).await?;
         let (index, children) = self.find_children(reference, &values).await?;
         if children.is_empty() {
             return Ok(());
         }
         let rules = self.rules(&reference.child)?;
-        self.claim_table(reference.child.id, Mode::Intent).await?;
         let mut changes = Vec::with_capacity(children.len());
         for child in children {
             let new = match (action, &gained) {
@@ -499,7 +503,8 @@ impl Evaluator<'_> {
             let claim = reference.parent_claim(&values);
             if of_child {
                 // One that was put off has not claimed its parent yet.
-                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+                self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
+                    .await?;
             }
             if self.find_parent(&reference, &values).await?.is_some() {
                 continue;
@@ -518,11 +523,22 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    async fn claim_key(&mut self, key: ClaimKey, mode: Mode, basis: Basis) -> Attempt<()> {
-        let claim = self
-            .transaction
-            .claim(key, mode, basis, Contended::Wait, &self.patience);
-        match claim.await? {
+    pub(super) async fn claim_key(
+        &mut self,
+        table: TableId,
+        key: ClaimKey,
+        mode: Mode,
+        basis: Basis,
+    ) -> Attempt<()> {
+        let transaction = &self.transaction;
+        let claim = match transaction.whole.covers(table, mode) {
+            true => transaction.judge(key, mode, basis)?,
+            false => {
+                let claim = transaction.claim(key, mode, basis, Contended::Wait, &self.patience);
+                claim.await?
+            }
+        };
+        match claim {
             Claim::Stale => Err(Interrupted::Stale),
             Claim::Held | Claim::Skipped => Ok(()),
         }
@@ -536,26 +552,26 @@ impl Evaluator<'_> {
         claim: ClaimKey,
         values: &[Value],
     ) -> Attempt<Option<(Row, Basis)>> {
-        if let Some(row) = self.transaction.written.row_with(rules.table.id, claim) {
-            return Ok(Some((row.clone(), Basis::Fresh)));
+        let written = &self.transaction.written;
+        let key = (unique.id == ObjectId(0)).then_some(values);
+        if let Some(row) = written.row_with(rules.table.id, claim, key)? {
+            return Ok(Some((row, Basis::Fresh)));
         }
         let (index, committed) = self.committed(&rules.table, &unique.lookup, values).await?;
         let first = committed.into_iter().next();
         Ok(first.map(|row| (row, Basis::Read(index))))
     }
 
-    async fn find_parent(
+    pub(super) async fn find_parent(
         &mut self,
         reference: &Reference,
         values: &[Value],
     ) -> Attempt<Option<Row>> {
         let claim = reference.parent_claim(values);
-        if let Some(row) = self
-            .transaction
-            .written
-            .row_with(reference.parent.id, claim)
-        {
-            return Ok(Some(row.clone()));
+        let key = (reference.unique == ObjectId(0)).then(|| reference.ordered(values));
+        let written = &self.transaction.written;
+        if let Some(row) = written.row_with(reference.parent.id, claim, key.as_deref())? {
+            return Ok(Some(row));
         }
         let committed = self
             .committed(&reference.parent, &reference.parents, values)
@@ -563,7 +579,7 @@ impl Evaluator<'_> {
         Ok(committed.1.into_iter().next())
     }
 
-    async fn find_children(
+    pub(super) async fn find_children(
         &mut self,
         reference: &Reference,
         values: &[Value],
@@ -571,18 +587,14 @@ impl Evaluator<'_> {
         let (index, mut rows) = self
             .committed(&reference.child, &reference.children, values)
             .await?;
-        let written = self.transaction.written.rows(reference.child.id);
-        rows.extend(
-            written
-                .filter(|row| refers(reference, row, values))
-                .cloned(),
-        );
+        let written = &self.transaction.written;
+        rows.extend(written.rows_equal(reference.child.id, &reference.child_places, values)?);
         Ok((index, rows))
     }
 
     /// Committed rows as the replicas have them now, without those that the
     /// transaction has written over, and the index they were read at.
-    async fn committed(
+    pub(super) async fn committed(
         &mut self,
         table: &Arc<Table>,
         query: &Arc<Query>,
@@ -612,10 +624,17 @@ impl Evaluator<'_> {
         };
         let (index, rows) = read::read_all(cluster, &question).await?;
         let rules = self.rules(table)?;
-        let written = &self.transaction.written;
-        let current =
-            |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
-        Ok((index, rows.into_iter().filter(current).collect()))
+        let mut current = Vec::with_capacity(rows.len());
+        for row in rows {
+            if !self
+                .transaction
+                .written
+                .knows(table.id, &rules.key_of(&row))?
+            {
+                current.push(row);
+            }
+        }
+        Ok((index, current))
     }
 }
 
@@ -625,12 +644,6 @@ struct Upsert<'a> {
     relation: RelationId,
     update: &'a ConflictUpdate,
     proposed: &'a Row,
-}
-
-fn refers(reference: &Reference, row: &Row, values: &[Value]) -> bool {
-    let own = reference.child_places.iter().map(|place| &row[*place]);
-    own.zip(values)
-        .all(|(own, value)| !own.is_null() && compare::same(own, value))
 }
 
 fn same_values(a: &[Value], b: &[Value]) -> bool {

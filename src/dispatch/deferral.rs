@@ -30,6 +30,8 @@ impl Deferred {
 pub struct Pending {
     checks: Vec<Deferred>,
     known: HashSet<(ObjectId, bool, Vec<u8>)>,
+    /// How many there were when they were last looked at.
+    open: usize,
 }
 
 impl Pending {
@@ -37,6 +39,16 @@ impl Pending {
         if self.known.insert(check.name()) {
             self.checks.push(check);
         }
+    }
+
+    /// Should those that hold be dropped?
+    pub fn is_due(&self, least: usize) -> bool {
+        self.checks.len() > least + 2 * self.open
+    }
+
+    /// All that hold were dropped.
+    pub fn looked_at(&mut self) {
+        self.open = self.checks.len();
     }
 
     pub fn take(&mut self) -> Vec<Deferred> {

@@ -168,7 +168,7 @@ impl Evaluator<'_> {
             context: self.context.clone(),
             schema,
             level,
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot,
             cancel: self.patience.cancel.clone(),
         })
@@ -183,87 +183,126 @@ impl Evaluator<'_> {
     }
 
     async fn insert(&mut self, insert: &Insert) -> Attempt<Done> {
-        let rows = self.proposed(insert).await?;
-        let rules = self.rules(&insert.table)?;
+        let rows = match &insert.source {
+            InsertSource::Query { query, columns } => {
+                let query = with_of(insert, query);
+                self.note_reads();
+                if query.locks.is_empty() {
+                    let query = self.settled(query).await?;
+                    match self.rows_unless_large(&query, true).await? {
+                        Some((_, results)) => self.inserted(results, columns)?,
+                        None => return self.insert_large(insert, &query, columns).await,
+                    }
+                } else {
+                    let results = self.rows_locked(query).await?;
+                    self.inserted(results, columns)?
+                }
+            }
+            InsertSource::Values(rows) => self.proposed(insert, rows).await?,
+        };
         let mut done = Done::default();
-        let mut touched = HashSet::new();
+        self.insert_rows(insert, rows, &mut HashSet::new(), &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Inserts complete rows; `touched` are the keys that ON CONFLICT has met.
+    pub(super) async fn insert_rows(
+        &mut self,
+        insert: &Insert,
+        rows: Vec<Row>,
+        touched: &mut HashSet<Vec<u8>>,
+        done: &mut Done,
+    ) -> Attempt<()> {
+        let rules = self.rules(&insert.table)?;
         for row in rows {
             let inserted = match &insert.on_conflict {
                 None => Some(self.insert_row(&rules, row).await?),
                 Some(conflict) => {
-                    self.insert_or(&rules, insert, conflict, row, &mut touched)
+                    self.insert_or(&rules, insert, conflict, row, touched)
                         .await?
                 }
             };
+            self.make_room().await?;
             let Some(row) = inserted else { continue };
             done.rows += 1;
-            self.return_row(&insert.returning, insert.relation, &row, &[], &mut done)?;
+            self.return_row(&insert.returning, insert.relation, &row, &[], done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
-    /// The complete rows that an INSERT proposes.
-    async fn proposed(&mut self, insert: &Insert) -> Attempt<Vec<Row>> {
-        match &insert.source {
-            InsertSource::Values(rows) if rows.iter().flatten().all(is_evaluable) => {
-                let mut values = Vec::with_capacity(rows.len());
-                for row in rows {
-                    let row = row
-                        .iter()
-                        .map(|e| evaluate(e, &*self.parameters, &self.context));
-                    values.push(row.collect::<Result<Row>>()?);
+    /// Complete rows out of the results of an INSERT's query.
+    pub(super) fn inserted(&self, results: Vec<Row>, columns: &[InsertColumn]) -> Result<Vec<Row>> {
+        let complete = |result: Row| {
+            let row = columns.iter().map(|column| match column {
+                InsertColumn::Result(place) => Ok(result[*place].clone()),
+                InsertColumn::Default(expression) => {
+                    evaluate(expression, &*self.parameters, &self.context)
                 }
-                Ok(values)
+            });
+            row.collect::<Result<Row>>()
+        };
+        results.into_iter().map(complete).collect()
+    }
+
+    /// The complete rows that VALUES propose.
+    async fn proposed(&mut self, insert: &Insert, rows: &[Vec<Expression>]) -> Attempt<Vec<Row>> {
+        if rows.iter().flatten().all(is_evaluable) {
+            let mut values = Vec::with_capacity(rows.len());
+            for row in rows {
+                let row = row
+                    .iter()
+                    .map(|e| evaluate(e, &*self.parameters, &self.context));
+                values.push(row.collect::<Result<Row>>()?);
             }
-            InsertSource::Values(rows) => {
-                let columns = insert.table.columns.iter().map(|column| {
-                    let ty = column.ty.clone();
-                    OutputColumn {
-                        name: column.name.clone(),
-                        ty,
-                        origin: None,
-                    }
-                });
-                let query = Query {
-                    with: insert.with.clone(),
-                    body: Body::Values(rows.clone()),
-                    order_by: Vec::new(),
-                    limit: None,
-                    offset: None,
-                    columns: columns.collect(),
-                    locks: Vec::new(),
-                };
-                let query = self.settled(Arc::new(query)).await?;
-                Ok(self.rows_of(query).await?.1)
-            }
-            InsertSource::Query { query, columns } => {
-                let mut query = Query::clone(query);
-                let mut with = insert.with.clone();
-                with.append(&mut query.with);
-                query.with = with;
-                self.note_reads();
-                let results = self.rows_locked(Arc::new(query)).await?;
-                let mut rows = Vec::with_capacity(results.len());
-                for result in results {
-                    let row = columns.iter().map(|column| match column {
-                        InsertColumn::Result(place) => Ok(result[*place].clone()),
-                        InsertColumn::Default(expression) => {
-                            evaluate(expression, &*self.parameters, &self.context)
-                        }
-                    });
-                    rows.push(row.collect::<Result<Row>>()?);
-                }
-                Ok(rows)
-            }
+            return Ok(values);
         }
+        let columns = insert.table.columns.iter().map(|column| {
+            let ty = column.ty.clone();
+            OutputColumn {
+                name: column.name.clone(),
+                ty,
+                origin: None,
+            }
+        });
+        let query = Query {
+            with: insert.with.clone(),
+            body: Body::Values(rows.to_vec()),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            columns: columns.collect(),
+            locks: Vec::new(),
+        };
+        let query = self.settled(Arc::new(query)).await?;
+        Ok(self.rows_of(query).await?.1)
     }
 
     async fn update(&mut self, update: &Update, evaluation: &Evaluation) -> Attempt<Done> {
         let rules = self.rules(&update.table)?;
         self.note_reads();
         let query = self.settled(evaluation.query.clone()).await?;
-        let (index, rows) = self.rows_of(query).await?;
+        let portions = self.may_update_in_portions(update, &rules);
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.update_large(update, evaluation, &query, &rules).await;
+        };
+        let mut done = Done::default();
         let found = each_once(&rules, rows);
+        self.update_rows(update, evaluation, &rules, index, found, &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Updates rows that were found at `index`, each with what was found beside it.
+    pub(super) async fn update_rows(
+        &mut self,
+        update: &Update,
+        evaluation: &Evaluation,
+        rules: &Arc<Rules>,
+        index: Index,
+        found: Vec<(Row, Row)>,
+        done: &mut Done,
+    ) -> Attempt<()> {
         let mut changes = Vec::with_capacity(found.len());
         for (old, rest) in found {
             let new = self.updated(update, evaluation, &old, &rest)?;
@@ -274,16 +313,14 @@ impl Evaluator<'_> {
             .iter()
             .map(|(old, new, _)| (old.clone(), Some(new.clone())))
             .collect();
-        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
-        let mut done = Done {
-            rows: changes.len() as u64,
-            returning: Vec::new(),
-        };
+        self.change_rows(rules, pairs, Basis::Read(index)).await?;
+        self.make_room().await?;
+        done.rows += changes.len() as u64;
         for (_, new, rest) in &changes {
             let others = others(evaluation, rest);
-            self.return_row(&update.returning, update.relation, new, &others, &mut done)?;
+            self.return_row(&update.returning, update.relation, new, &others, done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// The new row of an UPDATE.
@@ -320,19 +357,36 @@ impl Evaluator<'_> {
         let rules = self.rules(&delete.table)?;
         self.note_reads();
         let query = self.settled(evaluation.query.clone()).await?;
-        let (index, rows) = self.rows_of(query).await?;
-        let found = each_once(&rules, rows);
-        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
-        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
-        let mut done = Done {
-            rows: found.len() as u64,
-            returning: Vec::new(),
+        let portions = self.may_delete_in_portions(&rules);
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.delete_large(delete, evaluation, &query, &rules).await;
         };
+        let mut done = Done::default();
+        let found = each_once(&rules, rows);
+        self.delete_rows(delete, evaluation, &rules, index, found, &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Deletes rows that were found at `index`, each with what was found beside it.
+    pub(super) async fn delete_rows(
+        &mut self,
+        delete: &Delete,
+        evaluation: &Evaluation,
+        rules: &Arc<Rules>,
+        index: Index,
+        found: Vec<(Row, Row)>,
+        done: &mut Done,
+    ) -> Attempt<()> {
+        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
+        self.change_rows(rules, pairs, Basis::Read(index)).await?;
+        self.make_room().await?;
+        done.rows += found.len() as u64;
         for (old, rest) in &found {
             let others = others(evaluation, rest);
-            self.return_row(&delete.returning, delete.relation, old, &others, &mut done)?;
+            self.return_row(&delete.returning, delete.relation, old, &others, done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Empties tables; the caller has found that no others refer to them.
@@ -386,9 +440,18 @@ impl Evaluator<'_> {
     }
 }
 
+/// The query of an INSERT … SELECT with the CTEs of both.
+fn with_of(insert: &Insert, query: &Query) -> Arc<Query> {
+    let mut query = query.clone();
+    let mut with = insert.with.clone();
+    with.append(&mut query.with);
+    query.with = with;
+    Arc::new(query)
+}
+
 /// The rows of the target, each by the first match it has, and what the query
 /// yields beside it.
-fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
+pub(super) fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
     let width = rules.table.columns.len();
     let mut seen = HashSet::new();
     let mut found = Vec::with_capacity(rows.len());

@@ -151,6 +151,9 @@ pub(super) fn view(
             .unwrap_or_default();
         let position = status.position;
         let reached = position.as_ref().map_or(0, |position| position.applied.0);
+        let progress = status.progress.as_ref();
+        let pace = progress.map(|progress| progress.pace(dispatch.runtime.now()));
+        let pace = pace.unwrap_or_default();
         ReplicaView {
             id: replica.id,
             endpoint: replica.endpoint,
@@ -160,11 +163,20 @@ pub(super) fn view(
             durable: position.as_ref().map_or(0, |position| position.durable.0),
             behind: definition.last_write.0.saturating_sub(reached),
             in_flight: member.map_or(0, |member| member.in_flight.load(Ordering::Relaxed) as u64),
-            phase: status.progress.map(|progress| progress.phase),
+            phase: status.progress.map(|progress| progress.phase.name()),
+            rows_done: pace.rows,
+            rows_total: pace.of_rows,
+            rows_per_second: pace.rows_per_second,
+            seconds_left: pace.seconds_left,
             reason: replica.reason.clone(),
         }
     });
+    let differences = cluster.replicas.members().into_iter().flat_map(|member| {
+        let kept = member.endpoint.kept().into_iter();
+        kept.map(move |row| (member.id, row))
+    });
     Ok(View {
+        differences: differences.collect(),
         catalog: dispatch.catalog(),
         replicas: replicas.collect(),
         cluster: definition,

@@ -1,6 +1,7 @@
 //! Runs plans: reads on one replica, writes through the sequencer on all.
 
 pub mod admin;
+pub mod bulk;
 pub mod claim;
 pub mod cluster;
 mod compact;
@@ -32,6 +33,7 @@ use dashmap::DashMap;
 use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, Counter, Place, Replica, User};
 use crate::endpoint::{Endpoint, Level, RowStream};
+use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
@@ -79,6 +81,7 @@ pub struct Dispatch {
     system: Arc<System>,
     presences: Arc<presence::Presences>,
     ids: Arc<TransactionIds>,
+    space: Arc<bulk::Space>,
     tasks: TaskSet,
 }
 
@@ -154,7 +157,9 @@ impl Dispatch {
         node: NodeId,
         embedded_replicas: usize,
         open_endpoint: OpenEndpoint,
+        space: bulk::Space,
     ) -> Result<Arc<Dispatch>> {
+        Scratch::clear(&space.directory);
         let boot = log.boot();
         let opened = log.propose(Command::Opened { node, boot }).await?;
         let leadership = Leadership::new(runtime.clone());
@@ -184,6 +189,7 @@ impl Dispatch {
             system: Arc::new(System::new()),
             presences: Arc::default(),
             ids: Arc::new(TransactionIds::new(node, boot)),
+            space: Arc::new(space),
             tasks,
         });
         dispatch.open_clusters().await?;
@@ -262,6 +268,7 @@ impl Dispatch {
                 replicas.add(replica.id, (self.open_endpoint)(definition, replica).await?);
             }
         }
+        replicas.verify_always();
         let tasks = self.tasks.clone();
         Ok(DataCluster::new(
             &self.runtime,
@@ -269,6 +276,7 @@ impl Dispatch {
             replicas,
             definition,
             self.ids.clone(),
+            self.space.clone(),
             tasks,
         ))
     }
@@ -400,7 +408,7 @@ impl Dispatch {
         let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
         question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
-        question.overlay = transaction.written.overlay();
+        question.overlay = transaction.written.overlay()?;
         question.snapshot = snapshot;
         let rows = read::read(cluster, &question).await?;
         if transaction.isolation == Isolation::Serializable {

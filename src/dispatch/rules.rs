@@ -16,7 +16,7 @@ use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, Query, RelationId};
 use crate::types::id::ObjectId;
-use crate::types::{Row, Value, text};
+use crate::types::{Row, Type, Value, text};
 
 /// The relation under which lookups name the table's row.
 const LOOKUP: RelationId = RelationId(0);
@@ -225,6 +225,17 @@ impl Rules {
         Ok(claims)
     }
 
+    /// The columns that are unique each by itself, if all unique keys are such.
+    pub fn single_places(&self) -> Option<Vec<usize>> {
+        let place = |unique: &Unique| match &unique.parts[..] {
+            [KeyPart::Column(place)] if unique.predicate.is_none() => {
+                (!unique.nulls_not_distinct).then_some(*place)
+            }
+            _ => None,
+        };
+        self.uniques.iter().map(place).collect()
+    }
+
     /// The error of a row whose unique key another row has.
     pub fn duplicate(&self, unique: &Unique, values: &[Value], context: &Context) -> Error {
         let message = format!(
@@ -314,12 +325,13 @@ impl Reference {
 
     /// The claim on the parent's key of these values, given in the key's order.
     pub fn parent_claim(&self, values: &[Value]) -> ClaimKey {
-        let ordered: Vec<Value> = self
-            .unique_order
-            .iter()
-            .map(|place| values[*place].clone())
-            .collect();
-        ClaimKey::of(self.parent.id, self.unique, &ordered)
+        ClaimKey::of(self.parent.id, self.unique, &self.ordered(values))
+    }
+
+    /// The referenced values in the order of the parent's key.
+    pub fn ordered(&self, values: &[Value]) -> Vec<Value> {
+        let places = self.unique_order.iter();
+        places.map(|place| values[*place].clone()).collect()
     }
 
     /// 23503 for a child without a parent.
@@ -505,6 +517,32 @@ pub fn lookup(table: &Arc<Table>, places: &[usize]) -> Result<Arc<Query>> {
         .map(|place| Expression::column(LOOKUP, *place, table.columns[*place].ty.clone()))
         .collect();
     lookup_by(table, sides, None, false)
+}
+
+/// The rows of a table whose column is one of the array that is the parameter.
+pub fn lookup_any(table: &Arc<Table>, place: usize) -> Result<Arc<Query>> {
+    let column = Expression::column(LOOKUP, place, table.columns[place].ty.clone());
+    let ty = column.ty.without_modifier();
+    let array = Expression {
+        kind: ExpressionKind::Parameter(0),
+        ty: Type::Array(Box::new(ty.clone())),
+    };
+    let filter = Expression {
+        kind: ExpressionKind::AnyArray {
+            operand: Box::new(column),
+            array: Box::new(array),
+            operator: resolve::operator("=", &[ty.clone(), ty])?.function,
+            all: false,
+        },
+        ty: Type::Bool,
+    };
+    let from = From::Table {
+        relation: LOOKUP,
+        table: table.clone(),
+        alias: table.name.clone(),
+    };
+    let select = plain(whole_row(table, LOOKUP), vec![from], Some(filter));
+    Ok(Arc::new(of_select(select)))
 }
 
 fn lookup_by(

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::copy::settled;
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::transaction::Basis;
@@ -34,6 +35,10 @@ const PARENT: RelationId = RelationId(u32::MAX - 2);
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
+        if self.transaction.written.bulk().is_some() {
+            let what = "a schema change in a transaction that has written so many rows";
+            return Err(Error::unsupported(what).into());
+        }
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
@@ -155,9 +160,10 @@ impl Evaluator<'_> {
             self.transaction
                 .written
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
+            self.make_room().await.map_err(settled)?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
-            let count = self.transaction.written.rows(table.id).count() as i64;
+            let count = self.transaction.written.count_rows(table.id)? as i64;
             let counter = Counter {
                 last_value: count.max(1),
                 is_called: count > 0,
@@ -243,10 +249,11 @@ impl Evaluator<'_> {
                 relation,
                 condition,
                 constraint,
+                not_valid,
             } => {
                 let table = self.table(*table)?;
-                self.check_holds(&table, *relation, condition, constraint)
-                    .await
+                let outcome = self.check_holds(&table, *relation, condition, constraint);
+                unless_not_valid(outcome.await, *not_valid)
             }
             SchemaCheck::Unique {
                 table,
@@ -259,17 +266,9 @@ impl Evaluator<'_> {
                 self.check_unique(&table, columns, *relation, filter.as_ref(), name)
                     .await
             }
-            SchemaCheck::ForeignKey {
-                table,
-                columns,
-                parent,
-                parent_columns,
-                constraint,
-            } => {
-                let child = self.table(*table)?;
-                let parent = self.table(*parent)?;
-                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint)
-                    .await
+            SchemaCheck::ForeignKey { not_valid, .. } => {
+                let outcome = self.check_foreign_key(check).await;
+                unless_not_valid(outcome, *not_valid)
             }
         }
     }
@@ -321,7 +320,7 @@ impl Evaluator<'_> {
                 .unwrap_or(&self.schema)
                 .version,
             level: Level::Evaluate(cluster.replicas.stable()),
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot: None,
             cancel: self.patience.cancel.clone(),
         };
@@ -403,19 +402,24 @@ impl Evaluator<'_> {
     }
 
     /// Looks for a child without a parent by an outer join.
-    async fn check_foreign_key(
-        &mut self,
-        child: &Arc<Table>,
-        columns: &[usize],
-        parent: &Arc<Table>,
-        parent_columns: &[usize],
-        constraint: &str,
-    ) -> Result<(), Refused> {
+    async fn check_foreign_key(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
+        let SchemaCheck::ForeignKey {
+            table,
+            relation,
+            columns,
+            parent,
+            parent_columns,
+            constraint,
+            ..
+        } = check
+        else {
+            return Ok(());
+        };
+        let (child, parent) = (&self.table(*table)?, &self.table(*parent)?);
         let mut matches = Vec::with_capacity(columns.len());
         let mut conditions = Vec::with_capacity(columns.len() + 1);
         let mut shown = Vec::with_capacity(columns.len());
-        for (column, parent_column) in columns.iter().zip(parent_columns) {
-            let left = Expression::column(CHILD, *column, child.columns[*column].ty.clone());
+        for ((_, left), parent_column) in columns.iter().zip(parent_columns) {
             let right = Expression::column(
                 PARENT,
                 *parent_column,
@@ -428,7 +432,7 @@ impl Evaluator<'_> {
             matches.push(Expression {
                 kind: ExpressionKind::Call {
                     function: equal,
-                    arguments: vec![left, right],
+                    arguments: vec![left.clone(), right],
                 },
                 ty: Type::Bool,
             });
@@ -441,7 +445,7 @@ impl Evaluator<'_> {
         conditions.push(is_null(missing));
         let join = From::Join {
             kind: JoinKind::Left,
-            left: Box::new(table_item(child, CHILD)),
+            left: Box::new(table_item(child, *relation)),
             right: Box::new(table_item(parent, PARENT)),
             on: Some(and(matches)),
         };
@@ -450,29 +454,28 @@ impl Evaluator<'_> {
         let Some(row) = self.look(query).await?.into_iter().next() else {
             return Ok(());
         };
-        let names: Vec<&str> = columns
-            .iter()
-            .map(|place| child.columns[*place].name.as_str())
-            .collect();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let values = shown.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
             crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
             out
         });
         let values = values.collect::<Vec<_>>().join(", ");
-        let (child, parent) = (&child.name, &parent.name);
-        let message = format!(
-            "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
-        );
-        Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!(
-                "Key ({})=({values}) is not present in table \"{parent}\".",
-                names.join(", ")
-            ))
-            .table(child)
-            .constraint(constraint)
-            .into())
+        Err(orphan(child, parent, constraint, &names.join(", "), &values).into())
     }
+}
+
+fn orphan(child: &Table, parent: &Table, constraint: &str, names: &str, values: &str) -> Error {
+    let (child, parent) = (&child.name, &parent.name);
+    let message = format!(
+        "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
+    );
+    Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .detail(format!(
+            "Key ({names})=({values}) is not present in table \"{parent}\"."
+        ))
+        .table(child)
+        .constraint(constraint)
 }
 
 fn contains_nulls(column: &str, table: &Table) -> Error {
@@ -481,6 +484,19 @@ fn contains_nulls(column: &str, table: &Table) -> Error {
         table.name
     );
     Error::new(SqlState::NOT_NULL_VIOLATION, message)
+        .table(&table.name)
+        .column(column)
+}
+
+/// NOT VALID would let rows stay that violate the constraint; that every row
+/// satisfies every constraint is relied on.
+fn unless_not_valid(outcome: Result<(), Refused>, not_valid: bool) -> Result<(), Refused> {
+    match outcome {
+        Err(Refused::Error(error)) if not_valid && error.state().class() == *b"23" => {
+            Err(Error::unsupported("NOT VALID over rows that violate the constraint").into())
+        }
+        outcome => outcome,
+    }
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {

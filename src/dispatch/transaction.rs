@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::bulk::Whole;
 use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::deferral::{Deferral, Deferred};
@@ -47,6 +48,7 @@ pub struct OpenTransaction {
     pub drew: bool,
     /// The sequences that it has made or restarted.
     pub sequences: Arc<OwnSequences>,
+    pub whole: Whole,
     snapshot: Option<Snapshot>,
     savepoints: Vec<Savepoint>,
     /// Its claims are let go of by whoever ends its submission.
@@ -81,6 +83,7 @@ struct Savepoint {
     name: String,
     place: Place,
     claims: usize,
+    whole: Whole,
 }
 
 /// What a failed statement or ROLLBACK TO takes a transaction back to.
@@ -121,6 +124,7 @@ impl OpenTransaction {
             tables_read: BTreeSet::new(),
             drew: false,
             sequences: Arc::default(),
+            whole: Whole::default(),
             snapshot: None,
             savepoints: Vec::new(),
             submitted: false,
@@ -200,6 +204,12 @@ impl OpenTransaction {
         if claimed == Claimed::Skipped {
             return Ok(Claim::Skipped);
         }
+        self.judge(key, mode, basis)
+    }
+
+    /// What has become of a key that nobody else can change any more.
+    pub fn judge(&self, key: ClaimKey, mode: Mode, basis: Basis) -> Result<Claim> {
+        let claims = &self.cluster.claims;
         let fixed = self.snapshot_index();
         let index = match basis {
             Basis::Fresh => None,
@@ -226,6 +236,7 @@ impl OpenTransaction {
             name,
             place: self.place(),
             claims,
+            whole: self.whole.clone(),
         });
     }
 
@@ -262,6 +273,7 @@ impl OpenTransaction {
         self.savepoints.truncate(place + 1);
         if let Some(savepoint) = self.savepoints.pop() {
             self.return_to(&savepoint.place);
+            self.whole = savepoint.whole.clone();
             self.cluster
                 .claims
                 .release_after(self.owner, savepoint.claims);
@@ -277,6 +289,7 @@ impl OpenTransaction {
             return false;
         };
         self.return_to(&savepoint.place);
+        self.whole = savepoint.whole.clone();
         let claims = &self.cluster.claims;
         claims.release_after(self.owner, savepoint.claims);
         self.savepoints.push(savepoint);
@@ -308,9 +321,13 @@ impl OpenTransaction {
     /// Deferred constraints have been checked by the caller.
     pub async fn commit(mut self) -> Result<Option<Index>> {
         let read = self.read_set();
-        let written = std::mem::take(&mut self.written);
+        let mut written = std::mem::take(&mut self.written);
+        let bulk = match written.take_bulk() {
+            Some(bulk) => Some(bulk.complete().await?),
+            None => None,
+        };
         let writes = written.into_writes();
-        let logged = !writes.is_empty() || !self.changes.is_empty();
+        let logged = !writes.is_empty() || !self.changes.is_empty() || bulk.is_some();
         if !logged && !self.drew && self.sequences.is_empty() {
             self.rollback();
             return Ok(None);
@@ -321,14 +338,18 @@ impl OpenTransaction {
         };
         let changes = std::mem::take(&mut self.changes);
         let id = self.cluster.ids.next();
-        let content = match changes.is_empty() {
-            true => Content::Writes(writes),
-            false => Content::Schema(Box::new(SchemaEntry {
+        let content = match (changes.is_empty(), bulk) {
+            (true, None) => Content::Writes(writes),
+            (true, Some(completed)) => Content::Pieced(completed),
+            (false, mut bulk) => Content::Schema(Box::new(SchemaEntry {
                 cluster: self.cluster.id,
                 id,
                 before: schema.version,
                 changes,
-                writes,
+                writes: bulk
+                    .as_mut()
+                    .map_or(writes, |it| std::mem::take(&mut it.last)),
+                pieces: bulk.map(|completed| completed.pieced),
                 counters: Vec::new(),
                 settled: None,
             })),

@@ -5,21 +5,23 @@
 //! order, what can only be checked there: the schema version and the tables
 //! that a serializable transaction has read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::bulk::Completed;
 use super::sequence::Counters;
 use crate::catalog::Counter;
 use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
-use crate::log::command::{Batch, Command, SchemaEntry};
+use crate::log::command::{Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::replica::{Decided, Replicas};
 use crate::runtime::{Moment, TaskSet};
 use crate::types::id::{ClusterId, Index, ObjectId, TableId, TransactionId};
+use crate::types::piece::Piece;
 use crate::types::write::{RowChange, Transaction, Write};
 
 /// Transactions waiting for the sequencer; past this submitting waits.
@@ -28,7 +30,7 @@ const QUEUE_MAX: usize = 4096;
 /// Transactions of one entry.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
 
-/// An entry's size, roughly; a larger transaction enters in parts.
+/// An entry's size, roughly; a larger transaction enters in pieces.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
@@ -61,7 +63,20 @@ pub struct Order {
 
 pub enum Content {
     Writes(Vec<Write>),
+    /// What remains of a transaction whose pieces are in the log.
+    Pieced(Completed),
     Schema(Box<SchemaEntry>),
+}
+
+impl Content {
+    /// What its pieces have in common, if it has any.
+    fn pieces(&self) -> Option<TransactionId> {
+        match self {
+            Content::Writes(_) => None,
+            Content::Pieced(completed) => Some(completed.pieced.of),
+            Content::Schema(entry) => entry.pieces.as_ref().map(|pieced| pieced.of),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -223,6 +238,9 @@ impl Worker {
             let Submission { order, refused, .. } = submission;
             if let Err(error) = self.admit(&order, &entry) {
                 let _ = refused.send(error);
+                if let Some(of) = order.content.pieces() {
+                    abandon(&self.log, of).await;
+                }
                 continue;
             }
             self.counters.adopt(&order.counters);
@@ -231,6 +249,18 @@ impl Worker {
                     self.propose_batch(std::mem::take(&mut entry)).await;
                     bytes = 0;
                     self.propose_schema(schema, refused).await;
+                }
+                Content::Pieced(completed) => {
+                    let transaction = Transaction {
+                        id: order.id,
+                        writes: completed.last,
+                    };
+                    let admitted = Admitted {
+                        transaction,
+                        refused,
+                    };
+                    self.propose_pieced(admitted, completed.pieced, completed.tables)
+                        .await;
                 }
                 Content::Writes(writes) => {
                     let size = size_of(&writes);
@@ -247,7 +277,7 @@ impl Worker {
                         refused,
                     };
                     if size > ENTRY_BYTES_MAX {
-                        self.propose_in_parts(admitted).await;
+                        self.propose_in_pieces(admitted).await;
                     } else {
                         bytes += size;
                         entry.push(admitted);
@@ -272,12 +302,11 @@ impl Worker {
             ));
         };
         if definition.schema.version != order.schema.version {
+            let is_same = |table| order.schema.table(table) == definition.schema.table(table);
             let same = match &order.content {
                 Content::Schema(_) => false,
-                Content::Writes(writes) => writes
-                    .iter()
-                    .flat_map(tables_of)
-                    .all(|table| order.schema.table(table) == definition.schema.table(table)),
+                Content::Pieced(completed) => completed.tables.iter().copied().all(is_same),
+                Content::Writes(writes) => writes.iter().flat_map(tables_of).all(is_same),
             };
             if !same {
                 return Err(Error::new(REPLAN, "the schema changed"));
@@ -348,48 +377,60 @@ impl Worker {
             transactions,
             counters: self.counters.take_moved(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         }
     }
 
-    /// Logs a large transaction as parts without effect and a last entry that names them.
-    async fn propose_in_parts(&mut self, admitted: Admitted) {
+    /// Logs a large transaction as pieces without effect and a last entry that names them.
+    async fn propose_in_pieces(&mut self, admitted: Admitted) {
         let Transaction { id, writes } = admitted.transaction;
-        let tables: HashSet<TableId> = writes.iter().flat_map(tables_of).collect();
-        let mut parts = Vec::new();
-        let mut pieces = split(writes);
-        let last = pieces.pop().unwrap_or_default();
-        for piece in pieces {
-            let mut batch = self.batch(vec![Transaction { id, writes: piece }]);
-            batch.part = Some(id);
-            // A piece has no effect, so the last entry carries what moved.
-            self.counters.put_back(&std::mem::take(&mut batch.counters));
-            // No replica hears of a piece: it is not waited for.
-            let last_entry = self.last_entry;
-            let proposed = self.propose(Command::Batch(Arc::new(batch))).await;
-            self.last_entry = last_entry;
-            match proposed {
-                Ok(index) => parts.push(index),
+        let mut pieces = Vec::new();
+        let tables: BTreeSet<TableId> = writes.iter().flat_map(tables_of).collect();
+        let mut rest = split(writes);
+        let last = rest.pop().unwrap_or_default();
+        for writes in rest {
+            match piece(&self.log, self.cluster, id, &writes).await {
+                Ok(piece) => pieces.push(piece),
                 Err(error) => {
                     let _ = admitted.refused.send(error);
+                    abandon(&self.log, id).await;
                     return;
                 }
             }
         }
-        let mut batch = self.batch(vec![Transaction { id, writes: last }]);
-        batch.parts = parts;
+        let admitted = Admitted {
+            transaction: Transaction { id, writes: last },
+            refused: admitted.refused,
+        };
+        let pieced = Pieced { of: id, pieces };
+        self.propose_pieced(admitted, pieced, tables).await;
+    }
+
+    /// Logs the last entry of a large transaction.
+    async fn propose_pieced(
+        &mut self,
+        admitted: Admitted,
+        pieced: Pieced,
+        tables: BTreeSet<TableId>,
+    ) {
+        let (id, of) = (admitted.transaction.id, pieced.of);
+        self.replicas.metrics.logged(1);
+        let mut batch = self.batch(vec![admitted.transaction]);
+        batch.pieces = Some(pieced);
         let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
             Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                self.table_changes
+                    .extend(tables.into_iter().map(|table| (table, index)));
+                return;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = admitted.refused.send(error);
             }
         }
+        abandon(&self.log, of).await;
     }
 
     async fn propose_schema(
@@ -401,16 +442,36 @@ impl Worker {
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
         let id = schema.id;
+        let of = schema.pieces.as_ref().map(|pieced| pieced.of);
         let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                let changed = tables.into_iter().map(|table| (table, index));
+                self.table_changes.extend(changed);
+                // Should no replica be able to apply it, it is taken back:
+                // nothing may build on it before.
+                self.wait_until_applied(index).await;
+                return;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = refused.send(error);
             }
+        }
+        if let Some(of) = of {
+            abandon(&self.log, of).await;
+        }
+    }
+
+    async fn wait_until_applied(&self, index: Index) {
+        let mut stable = self.replicas.stable_watch();
+        let mut stalled = self.replicas.stalled_watch();
+        tokio::select! {
+            biased;
+            () = self.replicas.stopped().cancelled() => {}
+            _ = stable.wait_for(|stable| *stable >= index) => {}
+            _ = stalled.wait_for(|stalled| *stalled) => {}
         }
     }
 
@@ -425,6 +486,35 @@ impl Worker {
         self.last_entry = proposed.index;
         self.dropped = proposed.answer.forgotten;
         Ok(proposed.index)
+    }
+}
+
+/// Logs writes of a large transaction that have no effect yet.
+pub async fn piece(
+    log: &Log,
+    cluster: ClusterId,
+    of: TransactionId,
+    writes: &[Write],
+) -> Result<Piece> {
+    let entry = PieceEntry {
+        cluster,
+        of,
+        bytes: crate::types::piece::pack(writes)?,
+    };
+    let proposed = log.propose(Command::Piece(Arc::new(entry))).await?;
+    proposed.answer.check()?;
+    Ok(Piece {
+        index: proposed.index,
+        changes: crate::types::piece::changes(writes),
+    })
+}
+
+/// Lets the log forget the pieces of a transaction that will not be completed.
+/// A leader that ends before it comes to that needs none: the next opening
+/// forgets them.
+pub async fn abandon(log: &Log, of: TransactionId) {
+    if let Err(error) = log.propose(Command::Abandon(of)).await {
+        tracing::debug!(%error, "pieces are not abandoned");
     }
 }
 

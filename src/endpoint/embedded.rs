@@ -10,6 +10,7 @@
 
 mod gate;
 mod keeper;
+mod kept;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,17 +22,20 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, CopySource, Endpoint, Fault, Level, Position, Read, ReadError, RowStream, Rows,
-    SnapshotId, TableHash,
+    Applied, Apply, Copied, CopySource, Endpoint, Fault, Grant, HashRequest, Level, Position, Read,
+    ReadError, RowStream, Rows, SnapshotId, Stamp, TableHash,
 };
 use crate::catalog::EngineKind;
+use crate::engine::sqlite::background::Background;
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::dialect::Overlaid;
+use crate::engine::sqlite::hash::{Pinned, Waiting};
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
-use crate::engine::sqlite::{StorageError, copy, dialect, hash};
+use crate::engine::sqlite::{StorageError, copy, dialect, difference, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
-use crate::types::id::{ClusterId, Incarnation, Index, SchemaVersion, TableId};
+use crate::types::difference::{Difference, Written};
+use crate::types::id::{ClusterId, Incarnation, Index, SchemaVersion};
 use gate::Gate;
 use keeper::Keeper;
 
@@ -44,6 +48,9 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A writer that does not answer is looked at this often for signs of work.
 const WORK_LOOK: Duration = Duration::from_millis(20);
+
+/// A snapshot at a place in the log is waited for so long.
+const PIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Which replica this is.
 #[derive(Clone, Debug)]
@@ -63,6 +70,8 @@ pub struct Embedded {
     writer: Worker<Job>,
     checkpoints: Worker<()>,
     checkpointer: Arc<Mutex<Option<Checkpointer>>>,
+    background: Background,
+    kept: Mutex<Vec<Difference>>,
 }
 
 /// Everything that the writer's thread is asked for.
@@ -70,7 +79,16 @@ enum Job {
     Position(Reply<Position>),
     Apply(Box<Apply>, Reply<Applied>),
     Check(Reply<()>),
+    Pin(Box<Pin>, Reply<Pinned>),
     CopyIn(Box<CopySource>, Reply<Position>),
+}
+
+/// A snapshot to take at a place in the log.
+struct Pin {
+    incarnation: Incarnation,
+    from: Index,
+    at: Index,
+    waiting: Waiting,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, Fault>>;
@@ -107,6 +125,7 @@ impl Embedded {
             }
             Next::JobOrAfter(DURABLE_PERIOD)
         });
+        let kept_path = kept::path(&path);
         let started = |error| Fault::Failed(format!("a thread did not start: {error}"));
         let embedded = Embedded {
             runtime: runtime.clone(),
@@ -116,6 +135,11 @@ impl Embedded {
             writer: writer.map_err(started)?,
             checkpoints: checkpoints.map_err(started)?,
             checkpointer,
+            kept: Mutex::new(kept::load(&kept_path)),
+            background: match runtime.is_simulated() {
+                true => Background::inline(),
+                false => Background::threads(),
+            },
         };
         // The first job sets the worker's clock going.
         let _ = embedded.checkpoints.send(());
@@ -180,6 +204,14 @@ fn failed(error: StorageError) -> Fault {
     Fault::Failed(error.to_string())
 }
 
+/// What cannot be read is not what was written.
+fn unreadable(error: StorageError) -> Fault {
+    match error {
+        StorageError::Unreadable(_) => Fault::Tampered(error.to_string()),
+        _ => failed(error),
+    }
+}
+
 #[async_trait]
 impl Endpoint for Embedded {
     async fn position(&self) -> Result<Position, Fault> {
@@ -192,6 +224,13 @@ impl Endpoint for Embedded {
 
     async fn explain(&self, query: &Query) -> crate::error::Result<String> {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
+    }
+
+    async fn renew(&self, grant: Option<Grant>) -> Result<Stamp, Fault> {
+        if let Some(grant) = grant {
+            self.gate.take_grant(&grant, self.gate.applied());
+        }
+        Ok(self.gate.now())
     }
 
     async fn revoke(&self) -> Result<(), Fault> {
@@ -268,37 +307,83 @@ impl Endpoint for Embedded {
         self.reader.close_snapshot(HeldId(id));
     }
 
-    async fn copy_out(&self) -> Result<CopySource, Fault> {
+    async fn copy_out(&self, told: Arc<Copied>) -> Result<CopySource, Fault> {
         let path = self.path.clone();
         let target = copy::copy_path(&path, self.runtime.random_u64());
-        let copied = self
-            .runtime
-            .blocking(move || {
-                let copied = copy::copy_out(&path, &target);
-                copied.map(|(standing, schema)| CopySource {
+        let copied = self.background.run(move || {
+            let copied = copy::copy_out(&path, &target, &|rows, of_rows| {
+                told.rows.store(rows, Ordering::Relaxed);
+                told.of_rows.store(of_rows, Ordering::Relaxed);
+            });
+            match copied {
+                Ok((standing, schema)) => Ok(CopySource {
                     index: standing.applied,
                     chain: standing.chain,
                     schema,
                     path: target,
-                })
-            })
-            .await;
-        copied.map_err(failed)
+                }),
+                Err(error) => {
+                    // What there is of it is of no use.
+                    let _ = std::fs::remove_file(&target);
+                    Err(error)
+                }
+            }
+        });
+        copied.await.map_err(failed)
     }
 
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault> {
         self.ask(|reply| Job::CopyIn(Box::new(source), reply)).await
     }
 
-    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault> {
+    async fn keep_differences(&self, source: &CopySource, since: Written) -> Result<u64, Fault> {
+        let (own, agreed) = (self.path.clone(), source.path.clone());
+        let now = self.runtime.unix_micros();
+        let found = self.background.run(move || {
+            let found = difference::find(&own, &agreed, &since, now)?;
+            kept::add(&kept::path(&own), &found.kept)?;
+            Ok(found)
+        });
+        let found = found.await.map_err(failed)?;
+        let count = found.kept.len() as u64 + found.more;
+        let mut kept = self.kept.lock();
+        kept.extend(found.kept);
+        let surplus = kept.len().saturating_sub(kept::ROWS_MAX);
+        kept.drain(..surplus);
+        Ok(count)
+    }
+
+    fn kept(&self) -> Vec<Difference> {
+        self.kept.lock().clone()
+    }
+
+    async fn table_hash(&self, request: HashRequest) -> Result<TableHash, Fault> {
         let path = self.path.clone();
-        let sum = self.runtime.blocking(move || hash::table(&path, table));
-        let sum = sum.await.map_err(failed)?;
+        let waiting = self.background.run(move || Waiting::open(&path)).await;
+        let (from, at) = (request.from, request.at);
+        let pin = Pin {
+            incarnation: request.incarnation,
+            from,
+            at,
+            waiting: waiting.map_err(unreadable)?,
+        };
+        let pinned = self.ask(|reply| Job::Pin(Box::new(pin), reply));
+        let pinned = self.runtime.timeout(PIN_WAIT, pinned).await;
+        let late = |_| Fault::Failed(format!("it does not come to entry {at}"));
+        let pinned = pinned.map_err(late)??;
+        let (table, limit) = (request.table, request.limit);
+        let piece = hash::Piece {
+            table,
+            after: request.after,
+            limit,
+        };
+        let sum = self.background.run(move || pinned.sum(&piece)).await;
+        let sum = sum.map_err(unreadable)?;
         let sum = sum.ok_or_else(|| Fault::Failed(format!("no table {table}")))?;
         Ok(TableHash {
-            index: sum.index,
             rows: sum.rows,
             hash: sum.hash,
+            last: sum.last,
         })
     }
 

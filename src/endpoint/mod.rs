@@ -6,6 +6,7 @@
 pub mod embedded;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,10 +19,12 @@ use crate::error::Result;
 use crate::log::command::{Batch, SchemaEntry};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
+use crate::types::difference::{Difference, Written};
 use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
 pub use crate::types::overlay::{Overlay, OverlayRow, OverlayTable};
+use crate::types::piece::Pieces;
 use crate::types::write::Outcome;
 use crate::types::{Row, Value};
 
@@ -57,11 +60,29 @@ pub trait Endpoint: Send + Sync {
     async fn close_snapshot(&self, snapshot: SnapshotId);
 
     /// Starts writing a copy of the whole replica at its applied index, for
-    /// another replica of the same engine to take over.
-    async fn copy_out(&self) -> Result<CopySource, Fault>;
+    /// another replica of the same engine to take over. How far it is goes to `told`.
+    async fn copy_out(&self, told: Arc<Copied>) -> Result<CopySource, Fault>;
 
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
+
+    /// Takes a grant while a delivery is under way, and asks for the next one.
+    /// A replica at work on a long delivery still has every write that was
+    /// answered, so it may go on to answer reads.
+    async fn renew(&self, _grant: Option<Grant>) -> Result<Stamp, Fault> {
+        Err(Fault::Failed("renewing a lease is not offered".to_owned()))
+    }
+
+    /// Compares its rows with those of a copy that is to replace them, and keeps
+    /// what differs though nobody has written it since; says how many rows.
+    async fn keep_differences(&self, _: &CopySource, _: Written) -> Result<u64, Fault> {
+        Ok(0)
+    }
+
+    /// What it has kept.
+    fn kept(&self) -> Vec<Difference> {
+        Vec::new()
+    }
 
     /// Gives up its lease now, so that nobody has to wait for its end.
     async fn revoke(&self) -> Result<(), Fault> {
@@ -74,8 +95,10 @@ pub trait Endpoint: Send + Sync {
     /// What the engine would be asked for a query, as text.
     async fn explain(&self, query: &Query) -> Result<String>;
 
-    /// A hash over all rows of a table, the same on every engine, at one index.
-    async fn table_hash(&self, table: TableId) -> Result<TableHash, Fault>;
+    /// A hash over rows of a table, the same on every engine, at one place in
+    /// the log. [`Fault::NotThere`] when the replica has passed it,
+    /// [`Fault::Tampered`] when its rows cannot be read.
+    async fn table_hash(&self, request: HashRequest) -> Result<TableHash, Fault>;
 
     /// Looks for edits behind our back since the last batch; also done before each batch.
     async fn check(&self) -> Result<(), Fault>;
@@ -118,13 +141,19 @@ pub struct Delivery {
     pub content: DeliveryContent,
     /// Transactions of this entry to skip: repeats and voids.
     pub skip: Vec<TransactionId>,
+    /// A schema change that was taken back: it only counts the version on,
+    /// twice.
+    pub taken_back: bool,
 }
 
 #[derive(Clone)]
 pub enum DeliveryContent {
-    /// With parts already joined into whole transactions.
     Batch(Arc<Batch>),
+    /// One large transaction: its pieces, then the writes of the batch.
+    Pieced(Arc<Batch>, Arc<dyn Pieces>),
     Schema(Arc<SchemaEntry>),
+    /// One that brings many rows: the pieces come before its writes.
+    PiecedSchema(Arc<SchemaEntry>, Arc<dyn Pieces>),
 }
 
 /// Lets a replica answer strong reads until `for_time` after the moment `asked`
@@ -237,12 +266,36 @@ pub enum ReadError {
     Failed(String),
 }
 
+/// Rows of a table to hash, as they are at one place in the log.
+#[derive(Clone, Debug)]
+pub struct HashRequest {
+    pub incarnation: Incarnation,
+    pub table: TableId,
+    /// Behind the row of this key, in the key's order; `None`: from the first.
+    pub after: Option<Row>,
+    /// At most so many rows; fewer when they are large.
+    pub limit: u64,
+    /// The place: behind every entry up to `at`. A replica that stands between
+    /// `from` and `at` is there; nothing of its data cluster lies between.
+    pub from: Index,
+    pub at: Index,
+}
+
+/// The same on all replicas that hold the same rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableHash {
-    pub index: Index,
     pub rows: u64,
     /// The wrapping sum of all row hashes.
     pub hash: u128,
+    /// The key of the last row, if others may follow.
+    pub last: Option<Row>,
+}
+
+/// How far a copy is, for people to see.
+#[derive(Debug, Default)]
+pub struct Copied {
+    pub rows: AtomicU64,
+    pub of_rows: AtomicU64,
 }
 
 /// A copy of a whole replica, in chunk files on this machine.

@@ -91,12 +91,17 @@ impl StateMachine {
         self.0.held.lock().clone()
     }
 
-    /// For each entry, the transactions that have no effect.
-    pub(super) fn skipped(&self, entries: &[Entry]) -> Vec<Vec<TransactionId>> {
+    /// For each entry, the transactions that have no effect, and whether it
+    /// is a schema change that was taken back.
+    pub(super) fn skipped(&self, entries: &[Entry]) -> Vec<(Vec<TransactionId>, bool)> {
         let held = self.0.held.lock();
         let skipped = |entry: &Entry| {
             let index = Index(entry.log_id.index);
-            held.machine.skipped(index, command(entry).map(Arc::as_ref))
+            let command = command(entry).map(Arc::as_ref);
+            (
+                held.machine.skipped(index, command),
+                held.machine.is_voided_change(index, command),
+            )
         };
         entries.iter().map(skipped).collect()
     }

@@ -9,6 +9,7 @@ mod alter_constraint;
 mod alter_identity;
 mod call;
 mod column;
+mod composite;
 mod constraint;
 mod define;
 mod drop;
@@ -35,6 +36,7 @@ mod update;
 mod utility;
 mod window;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::coerce::{self, Strength};
@@ -45,7 +47,7 @@ use super::parse::{self, Parsed};
 use super::query::{CommonTableId, OutputColumn, RelationId};
 use super::statement::Statement as Planned;
 use super::syntax::{Path, Place, Statement};
-use super::{Plan, evaluate};
+use super::{Plan, evaluate, visit};
 use crate::catalog::schema::{Namespace, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Type;
@@ -55,6 +57,10 @@ use scope::{CommonEntry, Scope};
 
 /// How deep bound expressions and queries may nest.
 const MAX_DEPTH: usize = 1000;
+
+/// How many expressions may be made by writing some of the statement's twice,
+/// as BETWEEN does with its operand: nested ones double each time.
+const MAX_COPIES: usize = 1_000_000;
 
 /// What names are looked up in.
 #[derive(Clone, Copy)]
@@ -94,6 +100,10 @@ struct Binder<'a> {
     /// The common tables in sight, innermost last.
     commons: Vec<CommonEntry>,
     depth: usize,
+    /// Expressions made so far by [`Binder::copy_of`].
+    copies: usize,
+    /// The fields of columns that are records.
+    records: HashMap<(RelationId, usize), composite::Fields>,
 }
 
 impl<'a> Binder<'a> {
@@ -113,6 +123,8 @@ impl<'a> Binder<'a> {
             scopes: Vec::new(),
             commons: Vec::new(),
             depth: 0,
+            copies: 0,
+            records: HashMap::new(),
         }
     }
 
@@ -225,6 +237,18 @@ impl<'a> Binder<'a> {
         let result = inner(self);
         self.depth -= 1;
         result
+    }
+
+    /// An expression once more, for what PostgreSQL's grammar spells out too.
+    fn copy_of(&mut self, expression: &Expression) -> Result<Expression> {
+        self.copies = self.copies.saturating_add(visit::size(expression));
+        if self.copies > MAX_COPIES {
+            return Err(Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            ));
+        }
+        Ok(expression.clone())
     }
 
     /// The table a path names, system relations first; `None` if there is none.

@@ -130,6 +130,8 @@ pub enum From {
     Function {
         relation: RelationId,
         call: Expression,
+        /// Further calls that run side by side with it.
+        more: Vec<Expression>,
         alias: String,
         columns: Vec<OutputColumn>,
         ordinality: bool,

@@ -33,6 +33,16 @@ pub fn columns(expression: &Expression, visit: &mut dyn FnMut(RelationId, usize)
     }
 }
 
+/// How many expressions it is made of, those of its subqueries included.
+pub fn size(expression: &Expression) -> usize {
+    let mut count = 1;
+    children(expression, &mut |child| count += size(child));
+    if let Some(query) = subquery(expression) {
+        expressions(query, &mut |part| count += size(part));
+    }
+    count
+}
+
 /// Whether any part of it, subqueries left out, satisfies `test`.
 pub fn any(expression: &Expression, test: &mut dyn FnMut(&Expression) -> bool) -> bool {
     if test(expression) {
@@ -83,7 +93,10 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
     match from {
         From::Table { .. } | From::Common { .. } => {}
         From::Subquery { query, .. } => expressions(query, visit),
-        From::Function { call, .. } => visit(call),
+        From::Function { call, more, .. } => {
+            visit(call);
+            more.iter().for_each(visit);
+        }
         From::Join {
             left, right, on, ..
         } => {

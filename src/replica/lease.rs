@@ -78,7 +78,7 @@ impl Leadership {
         state.opening.filter(|_| fresh).map(|(index, _)| index)
     }
 
-    fn opened_at(&self) -> Option<Moment> {
+    pub(super) fn opened_at(&self) -> Option<Moment> {
         self.state.lock().opening.map(|(_, moment)| moment)
     }
 }

@@ -7,10 +7,13 @@
 //! command in the log, never an error of a client.
 
 pub mod deliver;
-mod floor;
+pub(crate) mod floor;
+mod kept;
 pub mod lease;
+mod progress;
 pub mod repair;
 pub mod tally;
+mod verify;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use crate::runtime::{Moment, Runtime, TaskSet};
 use crate::types::id::{ClusterId, Incarnation, Index, ReplicaId, TransactionId};
 use crate::types::write::Outcome;
 use lease::Leadership;
+pub use progress::{Pace, Progress};
 use tally::{Tally, Voter};
 
 /// All replicas of one data cluster, as the leader serves them.
@@ -40,12 +44,18 @@ pub struct Replicas {
     pub(crate) metrics: Arc<Metrics>,
     members: RwLock<BTreeMap<ReplicaId, Arc<Member>>>,
     tally: Mutex<Tally>,
-    waiters: Mutex<HashMap<TransactionId, oneshot::Sender<Decided>>>,
+    waiters: Mutex<HashMap<TransactionId, Waiter>>,
     stable: watch::Sender<Index>,
     settled: Mutex<Option<Settled>>,
     /// The last in-sync replica fails: no new write may enter the log.
     stalled: watch::Sender<bool>,
     tasks: TaskSet,
+}
+
+/// Who waits for what becomes of a transaction, and since when.
+struct Waiter {
+    since: Moment,
+    answer: oneshot::Sender<Decided>,
 }
 
 /// What became of a transaction: the entry it is in and its outcome there.
@@ -75,6 +85,8 @@ pub struct Status {
     pub leaving: Option<Leaving>,
     /// Only a fresh copy helps: it differs from the others.
     pub must_copy: bool,
+    /// It lost a vote: before it is copied, the rows that differ are kept.
+    pub keep_differences: bool,
     /// What a repair is doing, for people.
     pub progress: Option<Progress>,
     /// When it lost votes, within the last hour.
@@ -95,15 +107,6 @@ pub enum Leaving {
     Held,
     /// Its lease is void from this moment on.
     Until(Moment),
-}
-
-/// How far a repair is.
-#[derive(Clone, Debug)]
-pub struct Progress {
-    pub phase: &'static str,
-    pub began: Moment,
-    /// Entries left to replay.
-    pub behind: u64,
 }
 
 impl Member {
@@ -219,8 +222,9 @@ impl Replicas {
 
     /// Waits for what becomes of a transaction; to be called before it is proposed.
     pub fn expect(&self, id: TransactionId) -> oneshot::Receiver<Decided> {
-        let (sender, receiver) = oneshot::channel();
-        self.waiters.lock().insert(id, sender);
+        let (answer, receiver) = oneshot::channel();
+        let since = self.runtime.now();
+        self.waiters.lock().insert(id, Waiter { since, answer });
         receiver
     }
 
@@ -232,8 +236,17 @@ impl Replicas {
     /// Tells who waits for a transaction what became of it.
     pub(crate) fn answer(&self, index: Index, outcome: Outcome) {
         if let Some(waiter) = self.waiters.lock().remove(&outcome.id) {
-            let _ = waiter.send((index, outcome));
+            let _ = waiter.answer.send((index, outcome));
         }
+    }
+
+    /// The last replica fails, and may for long: whoever has waited too long
+    /// for what is in the log hears that its outcome is unknown. What is not in
+    /// it was refused at once.
+    pub(crate) fn give_up_waiting(&self) {
+        let now = self.runtime.now();
+        let mut waiters = self.waiters.lock();
+        waiters.retain(|_, waiter| now.since(waiter.since) < STALLED_ANSWER_MAX);
     }
 
     /// The data cluster is dropped: nobody will apply what still waits.
@@ -273,6 +286,7 @@ impl Replicas {
                 moves
             });
             if moved {
+                // Before the writes are answered: their clients may read at once.
                 let stable = self.stable();
                 let members = self.members.read();
                 members
@@ -285,7 +299,7 @@ impl Replicas {
             for (index, outcomes) in decision.settled {
                 for outcome in outcomes {
                     if let Some(waiter) = waiters.remove(&outcome.id) {
-                        let _ = waiter.send((index, outcome));
+                        let _ = waiter.answer.send((index, outcome));
                     }
                 }
             }
@@ -331,6 +345,7 @@ impl Replicas {
         };
         let first = member.update(|status| {
             status.must_copy |= vote;
+            status.keep_differences |= vote;
             let first = status.leaving.is_none();
             status.leaving.get_or_insert(Leaving::Held);
             first
@@ -365,7 +380,14 @@ impl Replicas {
         } else {
             ReplicaState::OutOfSync
         };
-        tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, barred, "out of sync");
+        match barred {
+            false => {
+                tracing::warn!(cluster = %self.cluster, replica = %member.id, reason, "out of sync");
+            }
+            true => {
+                tracing::error!(cluster = %self.cluster, replica = %member.id, reason, "lost its third vote within an hour: it stays out until an operator has it repaired");
+            }
+        }
         member.update(|status| status.leaving.get_or_insert(Leaving::Held).to_owned());
         let logged = self
             .log_state(member.id, state, None, vote, Some(reason))
@@ -430,6 +452,10 @@ impl Replicas {
         })
     }
 }
+
+/// A write in the log waits so long for a last replica that fails; then its
+/// client hears 08007.
+const STALLED_ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// So many lost votes within [`LOST_VOTES_WITHIN`] keep a replica out for good.
 const LOST_VOTES_MAX: usize = 3;

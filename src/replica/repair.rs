@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Member, Progress, Replicas};
+use super::{Member, Replicas};
 use crate::catalog::{Replica, ReplicaState};
 use crate::endpoint::{Fault, Position};
 use crate::types::id::{Index, TransactionId};
@@ -65,7 +65,7 @@ impl Replicas {
             _ => self.copy(member).await?,
         };
         self.with_tally(|tally| tally.forget(member.id));
-        self.progress(member, "catching up", position.applied);
+        self.catches_up(member, position.applied);
         let incarnation = Some(position.incarnation);
         Ok(self
             .log_state(
@@ -106,15 +106,18 @@ impl Replicas {
         }
         self.log_state(member.id, ReplicaState::Copying, None, false, None)
             .await;
-        self.progress(member, "copying", Index(0));
+        let told = self.copy_begins(member);
         tracing::info!(cluster = %self.cluster, replica = %member.id, source = %source.id, "copying");
         member.update(|status| status.copying_after = Some(source.applied()));
         let copied = self.runtime.timeout(COPY_MAX, async {
-            let chunks = source.endpoint.copy_out().await?;
+            let chunks = source.endpoint.copy_out(told).await?;
             // What a foreign hand did to the source must not spread.
             if let Err(fault) = source.endpoint.check().await {
                 let _ = self.runtime.disk().remove(&chunks.path);
                 return Err(fault);
+            }
+            if member.status().keep_differences {
+                self.keep_differences(member, &chunks).await;
             }
             member.endpoint.copy_in(chunks).await
         });
@@ -124,6 +127,7 @@ impl Replicas {
         self.note_position(member, position.clone());
         member.update(|status| {
             status.must_copy = false;
+            status.keep_differences = false;
             status.copying_after = None;
         });
         Ok(position)
@@ -143,7 +147,7 @@ impl Replicas {
         let Some(now) = member.status().position else {
             return Ok(true);
         };
-        self.progress(member, "catching up", now.applied);
+        self.catches_up(member, now.applied);
         let target = *self.log.applied().borrow();
         let behind = self.behind(now.applied, target);
         if more || behind > NEAR_ENTRIES {
@@ -153,7 +157,8 @@ impl Replicas {
             Some(false) => Err(Fault::Tampered(
                 "its chain differs from the others'".to_owned(),
             )),
-            None => Ok(true),
+            // The next entry, or the next tick, may find both at one place.
+            None => Ok(false),
             Some(true) => {
                 let back = self.log_in_sync(member, &now).await;
                 if back {
@@ -197,22 +202,6 @@ impl Replicas {
             together.then_some(other.chain == position.chain)
         });
         direct.or_else(|| self.with_tally(|tally| tally.compare(member.id, &in_sync)))
-    }
-
-    fn progress(&self, member: &Member, phase: &'static str, applied: Index) {
-        let behind = self.behind(applied, *self.log.applied().borrow());
-        let now = self.runtime.now();
-        member.update(|status| {
-            let began = status
-                .progress
-                .as_ref()
-                .map_or(now, |progress| progress.began);
-            status.progress = Some(Progress {
-                phase,
-                began,
-                behind,
-            });
-        });
     }
 
     /// Notes that a transaction fails for good on a replica, and says where else it does.

@@ -153,7 +153,10 @@ fn voter(voters: &[Voter], replica: ReplicaId) -> Option<&Voter> {
 }
 
 /// Those outside the largest agreeing group; nobody while all agree.
-fn minority<T: ?Sized>(votes: &[(Voter, &T)], same: impl Fn(&T, &T) -> bool) -> Vec<ReplicaId> {
+pub(super) fn minority<T: ?Sized>(
+    votes: &[(Voter, &T)],
+    same: impl Fn(&T, &T) -> bool,
+) -> Vec<ReplicaId> {
     let Some((_, first)) = votes.first() else {
         return Vec::new();
     };

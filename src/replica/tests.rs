@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
+use super::floor::Reach;
 use super::*;
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::{Namespace, PrimaryKey, Table};
 use crate::catalog::{EngineKind, Place, UserKind};
 use crate::endpoint::{
-    Applied, Apply, CopySource, DeliveryContent, Fault, Level, Read, ReadError, Rows, SnapshotId,
-    TableHash,
+    Applied, Apply, Copied, CopySource, DeliveryContent, Fault, HashRequest, Level, Read,
+    ReadError, Rows, SnapshotId, TableHash,
 };
-use crate::log::command::Batch;
+use crate::log::command::{Batch, SchemaEntry};
 use crate::log::{LogConfig, no_transport};
 use crate::plan::query::Query;
 use crate::types::id::{Boot, NodeId, SchemaVersion, TableId, Term, UserId};
@@ -32,6 +35,14 @@ struct Ills {
     /// It reports other rows than the others.
     lies: bool,
     wrong_chain: bool,
+    /// It cannot apply a schema change.
+    chokes: bool,
+    /// Other rows lie in its tables.
+    other_rows: bool,
+    /// Its tables cannot be read.
+    unreadable: bool,
+    /// It is never where the others are.
+    elsewhere: bool,
     /// It does not say that it gave up its lease.
     keeps_lease: bool,
 }
@@ -75,8 +86,14 @@ impl Fake {
         }
         let mut outcomes = Vec::new();
         for entry in &request.entries {
-            let DeliveryContent::Batch(batch) = &entry.content else {
-                continue;
+            let batch = match &entry.content {
+                DeliveryContent::Batch(batch) | DeliveryContent::Pieced(batch, _) => batch,
+                DeliveryContent::Schema(change) | DeliveryContent::PiecedSchema(change, _) => {
+                    let id = change.id;
+                    let result = Ok(Done::default());
+                    outcomes.extend((!entry.taken_back).then_some(Outcome { id, result }));
+                    continue;
+                }
             };
             for transaction in &batch.transactions {
                 let rows = if ills.lies { 2 } else { 1 };
@@ -118,6 +135,22 @@ impl Endpoint for Fake {
         if ills.fails && !request.entries.is_empty() {
             return Err(Fault::Failed("out of order".to_owned()));
         }
+        let changes = request
+            .entries
+            .iter()
+            .find_map(|entry| match &entry.content {
+                DeliveryContent::Schema(change) if !entry.taken_back => {
+                    Some((entry.index, change.id))
+                }
+                _ => None,
+            });
+        if let Some((index, transaction)) = changes.filter(|_| ills.chokes) {
+            return Err(Fault::Poisoned {
+                index,
+                transaction,
+                message: "it chokes".to_owned(),
+            });
+        }
         if !request.entries.is_empty() {
             self.runtime.sleep(ills.slow).await;
         }
@@ -139,7 +172,7 @@ impl Endpoint for Fake {
 
     async fn close_snapshot(&self, _: SnapshotId) {}
 
-    async fn copy_out(&self) -> Result<CopySource, Fault> {
+    async fn copy_out(&self, _: Arc<Copied>) -> Result<CopySource, Fault> {
         let position = self.position.lock().clone();
         Ok(CopySource {
             index: position.applied,
@@ -173,8 +206,19 @@ impl Endpoint for Fake {
         Ok(String::new())
     }
 
-    async fn table_hash(&self, _: TableId) -> Result<TableHash, Fault> {
-        Err(Fault::Failed("it holds no rows".to_owned()))
+    async fn table_hash(&self, _: HashRequest) -> Result<TableHash, Fault> {
+        let ills = *self.ills.lock();
+        if ills.elsewhere {
+            return Err(Fault::NotThere(Box::new(self.position.lock().clone())));
+        }
+        if ills.unreadable {
+            return Err(Fault::Tampered("it is malformed".to_owned()));
+        }
+        Ok(TableHash {
+            rows: 1,
+            hash: ills.other_rows.into(),
+            last: None,
+        })
     }
 
     async fn check(&self) -> Result<(), Fault> {
@@ -238,22 +282,36 @@ impl Bench {
     /// Writes, and says how long it took and what the client heard.
     async fn write(&mut self) -> (Duration, Vec<u64>) {
         let began = self.runtime.now();
+        let decided = self.log_write().await;
+        let limit = Duration::from_secs(60);
+        let decided = self.runtime.timeout(limit, decided).await;
+        let (_, outcome) = decided.expect("it ends").expect("it is answered");
+        let rows = outcome.result.map(|done| done.rows).unwrap_or_default();
+        (self.runtime.now().since(began), rows)
+    }
+
+    fn next_id(&mut self) -> TransactionId {
         self.written += 1;
-        let id = TransactionId {
+        TransactionId {
             node: NodeId(1),
             boot: Boot(1),
             number: self.written,
-        };
+        }
+    }
+
+    /// Logs a write and goes on.
+    async fn log_write(&mut self) -> tokio::sync::oneshot::Receiver<Decided> {
+        let id = self.next_id();
         let decided = self.replicas.expect(id);
         let writes = vec![Write::EndOfStatement];
+        let definition = self.replicas.definition().expect("it is there");
         let batch = Batch {
             cluster: CLUSTER,
-            schema: SchemaVersion(0),
+            schema: definition.schema.version,
             transactions: vec![Transaction { id, writes }],
             counters: Vec::new(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         };
         let command = Command::Batch(Arc::new(batch));
         self.replicas
@@ -261,11 +319,47 @@ impl Bench {
             .propose(command)
             .await
             .expect("it is logged");
+        decided
+    }
+
+    /// Logs a schema change and waits for what becomes of it.
+    async fn change(&mut self, changes: Vec<SchemaChange>) -> Outcome {
+        let id = self.next_id();
+        let decided = self.replicas.expect(id);
+        let definition = self.replicas.definition().expect("it is there");
+        let change = SchemaEntry {
+            cluster: CLUSTER,
+            id,
+            before: definition.schema.version,
+            changes,
+            writes: Vec::new(),
+            counters: Vec::new(),
+            settled: None,
+            pieces: None,
+        };
+        let command = Command::Schema(Arc::new(change));
+        let logged = self.replicas.log.propose(command).await;
+        assert_eq!(logged.expect("it is logged").answer.refused, None);
         let limit = Duration::from_secs(60);
         let decided = self.runtime.timeout(limit, decided).await;
         let (_, outcome) = decided.expect("it ends").expect("it is answered");
-        let rows = outcome.result.map(|done| done.rows).unwrap_or_default();
-        (self.runtime.now().since(began), rows)
+        outcome
+    }
+
+    async fn make_table(&mut self) {
+        let table = Table {
+            id: TableId(16384),
+            namespace: Namespace::Public,
+            name: "t".to_owned(),
+            columns: Vec::new(),
+            next_column: 1,
+            key: PrimaryKey::None,
+            indexes: Vec::new(),
+            foreign_keys: Vec::new(),
+            checks: Vec::new(),
+        };
+        let made = self.change(vec![SchemaChange::CreateTable(table)]).await;
+        assert!(made.result.is_ok());
     }
 
     fn states(&self) -> Vec<ReplicaState> {
@@ -448,15 +542,239 @@ fn the_log_is_kept_for_who_needs_it() {
     simulate(3, async |bench| {
         let end = *bench.replicas.log.applied().borrow();
         let applied = bench.fakes[0].position.lock().applied;
-        assert_eq!(bench.replicas.floor(end), Some(applied));
+        let mut reach = Reach {
+            end,
+            bytes_after: Index(0),
+        };
+        assert_eq!(bench.replicas.floor(reach), Some(applied));
         let member = &bench.replicas.members()[1];
         member.update(|status| {
             if let Some(position) = &mut status.position {
                 position.durable = Index(3);
             }
         });
-        assert_eq!(bench.replicas.floor(end), Some(Index(3)));
+        assert_eq!(bench.replicas.floor(reach), Some(Index(3)));
         member.update(|status| status.position = None);
-        assert_eq!(bench.replicas.floor(end), None, "nobody knows");
+        assert_eq!(bench.replicas.floor(reach), None, "nobody knows");
+        // Away for longer than bytes are kept.
+        let out = ReplicaState::OutOfSync;
+        bench.fakes[1].ill(Ills {
+            fails: true,
+            silent: true,
+            ..Ills::default()
+        });
+        let logged = bench.replicas.log_state(member.id, out, None, false, None);
+        assert!(logged.await);
+        member.update(|status| status.reached = Some(Index(3)));
+        reach.end = applied;
+        assert_eq!(bench.replicas.floor(reach), Some(Index(3)));
+        reach.bytes_after = Index(5);
+        assert_eq!(bench.replicas.floor(reach), Some(Index(5)));
+    });
+}
+
+#[test]
+fn a_schema_change_that_no_replica_can_apply_is_taken_back() {
+    simulate(3, async |bench| {
+        bench.fakes.iter().for_each(|fake| {
+            fake.ill(Ills {
+                chokes: true,
+                ..Ills::default()
+            });
+        });
+        let outcome = bench.change(Vec::new()).await;
+        assert!(outcome.result.is_err());
+        let definition = bench.replicas.definition().expect("it is there");
+        assert_eq!(definition.schema.version, SchemaVersion(2));
+        assert_eq!(bench.write().await.1, [1], "the cluster goes on");
+        bench.heals().await;
+    });
+}
+
+#[test]
+fn writes_in_the_log_end_while_the_last_replica_fails() {
+    simulate(3, async |bench| {
+        let failing = Ills {
+            fails: true,
+            ..Ills::default()
+        };
+        bench.fakes.iter().for_each(|fake| fake.ill(failing));
+        let began = bench.runtime.now();
+        let decided = bench.log_write().await;
+        let limit = Duration::from_secs(60);
+        let decided = bench.runtime.timeout(limit, decided).await;
+        assert!(decided.expect("it ends").is_err(), "its outcome is unknown");
+        let took = bench.runtime.now().since(began);
+        assert!(
+            took >= STALLED_ANSWER_MAX && took < STALLED_ANSWER_MAX * 2,
+            "{took:?}"
+        );
+        assert!(bench.replicas.is_stalled());
+        let in_sync = bench.states().into_iter();
+        assert_eq!(in_sync.filter(|it| *it == ReplicaState::InSync).count(), 1);
+        bench
+            .fakes
+            .iter()
+            .for_each(|fake| fake.ill(Ills::default()));
+        bench.heals().await;
+        assert!(!bench.replicas.is_stalled());
+        assert_eq!(bench.write().await.1, [1]);
+        let applied = bench.fakes.iter().map(|fake| fake.position.lock().chain);
+        assert_eq!(
+            applied.collect::<Vec<_>>(),
+            [3, 3, 3],
+            "it was applied after all"
+        );
+    });
+}
+
+#[test]
+fn the_stable_index_waits_for_the_slowest_and_for_agreement() {
+    simulate(3, async |bench| {
+        bench.fakes[2].ill(Ills {
+            slow: Duration::from_millis(900),
+            ..Ills::default()
+        });
+        let before = bench.replicas.stable();
+        let decided = bench.log_write().await;
+        bench.rest().await;
+        let entry = bench.fakes[0].position.lock().applied;
+        assert!(entry > before, "the others have it");
+        assert_eq!(bench.replicas.stable(), before, "one in sync lacks it");
+        decided.await.expect("it is answered");
+        assert_eq!(bench.replicas.stable(), entry);
+        // One that leaves holds it, too, for as long as its lease may last.
+        bench.fakes[2].ill(Ills {
+            fails: true,
+            keeps_lease: true,
+            ..Ills::default()
+        });
+        let decided = bench.log_write().await;
+        bench.runtime.sleep(Duration::from_millis(400)).await;
+        assert_eq!(bench.states()[2], ReplicaState::OutOfSync);
+        assert_eq!(bench.replicas.stable(), entry, "its lease may last");
+        let (index, _) = decided.await.expect("it is answered");
+        assert_eq!(bench.replicas.stable(), index);
+    });
+}
+
+#[test]
+fn leases_are_for_those_the_log_has_in_sync() {
+    simulate(3, async |bench| {
+        let members = bench.replicas.members();
+        let grants = |member: &Member| bench.replicas.grant(member).is_some();
+        assert!(grants(&members[0]));
+        // A life that the log does not know.
+        let changes: [fn(&mut Status); 4] = [
+            |status| {
+                if let Some(position) = &mut status.position {
+                    position.incarnation = Incarnation(1);
+                }
+            },
+            |status| status.position = None,
+            |status| status.asks = None,
+            |status| {
+                if let Some(position) = &mut status.position {
+                    position.applied = Index(0);
+                }
+            },
+        ];
+        for change in changes {
+            let kept = members[0].status();
+            members[0].update(change);
+            assert!(!grants(&members[0]));
+            members[0].update(|status| *status = kept);
+        }
+        assert!(grants(&members[0]));
+        // Nobody repairs one that is barred.
+        let out = ReplicaState::Barred;
+        let logged = bench
+            .replicas
+            .log_state(members[0].id, out, None, false, None);
+        assert!(logged.await);
+        assert!(!grants(&members[0]), "it is out of sync");
+        // Who was never granted a lease may hold one from the leader before.
+        let never = &members[1];
+        never.update(|status| status.granted = None);
+        bench.fakes[1].ill(Ills {
+            keeps_lease: true,
+            ..Ills::default()
+        });
+        let opened = bench
+            .replicas
+            .leadership
+            .opened_at()
+            .expect("it was opened");
+        let void = bench.replicas.lease_void(never).await;
+        let longest = lease::LEASE + lease::PROOF_AGE_MAX;
+        assert_eq!(void, opened + longest.mul_f64(1.1));
+    });
+}
+
+#[test]
+fn other_rows_are_found_at_rest() {
+    let other_rows = Ills {
+        other_rows: true,
+        ..Ills::default()
+    };
+    let unreadable = Ills {
+        unreadable: true,
+        ..Ills::default()
+    };
+    // How many, who is ill and how, who loses, and whether that is a lost vote.
+    let cases = [
+        (3, 0, other_rows, 0, 1),
+        (3, 1, unreadable, 1, 0),
+        (2, 0, other_rows, 1, 1), // the first is longest in sync
+        (2, 0, unreadable, 0, 0),
+    ];
+    for (count, ill, ills, loser, lost) in cases {
+        simulate(count, async |bench| {
+            bench.make_table().await;
+            bench.fakes[ill].ill(ills);
+            let lives = |bench: &Bench| -> Vec<_> {
+                let definition = bench.replicas.definition().expect("it is there");
+                definition
+                    .replicas
+                    .values()
+                    .map(|it| it.incarnation)
+                    .collect()
+            };
+            let before = lives(bench);
+            bench.replicas.verify().await;
+            bench.fakes[ill].ill(Ills::default());
+            bench.rest().await;
+            bench.heals().await;
+            let after = lives(bench);
+            for place in 0..count {
+                let copied = before[place] != after[place];
+                assert_eq!(copied, place == loser, "{ills:?}: {place}");
+            }
+            let definition = bench.replicas.definition().expect("it is there");
+            let votes: usize = definition
+                .replicas
+                .values()
+                .map(|it| it.lost_votes.len())
+                .sum();
+            assert_eq!(votes, lost);
+        });
+    }
+}
+
+#[test]
+fn nobody_is_judged_who_cannot_be_compared() {
+    simulate(3, async |bench| {
+        bench.make_table().await;
+        bench.fakes[0].ill(Ills {
+            other_rows: true,
+            ..Ills::default()
+        });
+        bench.fakes[1].ill(Ills {
+            elsewhere: true,
+            ..Ills::default()
+        });
+        bench.replicas.verify().await;
+        bench.rest().await;
+        assert!(bench.states().iter().all(|it| *it == ReplicaState::InSync));
     });
 }

@@ -80,6 +80,11 @@ impl Block {
         self.kind != Kind::None
     }
 
+    /// Open savepoints.
+    pub(super) fn depth(&self) -> usize {
+        self.savepoints.len()
+    }
+
     pub(super) fn time(&self) -> Option<i64> {
         self.time
     }
@@ -303,6 +308,10 @@ impl Session {
 
     /// Leaves the block, whatever comes of it, and logs what it wrote.
     async fn end_committed(&mut self) -> Result<()> {
+        if let Err(error) = self.hold_cursors().await {
+            self.end_rolled_back();
+            return Err(error);
+        }
         let mut block = std::mem::take(&mut self.block);
         self.close_cursors();
         self.restore_settings(block.outside.take(), true);
@@ -351,6 +360,7 @@ impl Session {
             transaction.release_savepoint(name)?;
         }
         self.block.savepoints.truncate(place);
+        self.keep_cursors_since(place);
         Ok(done("RELEASE"))
     }
 
@@ -362,6 +372,7 @@ impl Session {
             transaction.deferral = self.block.savepoints[place].deferral.clone();
         }
         self.block.savepoints.truncate(place + 1);
+        self.close_cursors_since(place);
         let savepoint = &self.block.savepoints[place];
         self.block.deferral = savepoint.deferral.clone();
         self.block.outside = savepoint.outside.clone();

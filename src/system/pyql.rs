@@ -5,7 +5,28 @@ use super::relation::{Relation, Rows};
 use super::value::{int, optional};
 use crate::catalog::UserKind;
 use crate::catalog::schema::Namespace;
+use crate::types::datetime::UNIX_EPOCH;
+use crate::types::difference::Difference;
+use crate::types::id::ReplicaId;
 use crate::types::{Row, Type, Value};
+
+/// The columns of `pyql.replicas`.
+const REPLICAS: [(&str, Type); 14] = [
+    ("id", Type::Int8),
+    ("endpoint", Type::Uuid),
+    ("engine", Type::Text),
+    ("state", Type::Text),
+    ("applied", Type::Int8),
+    ("durable", Type::Int8),
+    ("behind", Type::Int8),
+    ("in_flight", Type::Int8),
+    ("phase", Type::Text),
+    ("rows_done", Type::Int8),
+    ("rows_total", Type::Int8),
+    ("rows_per_second", Type::Float8),
+    ("seconds_left", Type::Float8),
+    ("reason", Type::Text),
+];
 
 /// The relations of schema `pyql`.
 pub(crate) fn relations() -> Vec<Relation> {
@@ -36,22 +57,20 @@ pub(crate) fn relations() -> Vec<Relation> {
             ],
             |view| Rows::new(&[], clusters(view)),
         ),
+        relation(9003, "replicas", REPLICAS.to_vec(), |view| {
+            Rows::new(&[], replicas(view))
+        }),
         relation(
-            9003,
-            "replicas",
+            9005,
+            "differences",
             vec![
-                ("id", Type::Int8),
-                ("endpoint", Type::Uuid),
-                ("engine", Type::Text),
-                ("state", Type::Text),
-                ("applied", Type::Int8),
-                ("durable", Type::Int8),
-                ("behind", Type::Int8),
-                ("in_flight", Type::Int8),
-                ("phase", Type::Text),
-                ("reason", Type::Text),
+                ("replica", Type::Int8),
+                ("noticed", Type::Timestamptz(None)),
+                ("table_name", Type::Text),
+                ("held", Type::Text),
+                ("agreed", Type::Text),
             ],
-            |view| Rows::new(&[], replicas(view)),
+            |view| Rows::new(&[], differences(view)),
         ),
         relation(
             9004,
@@ -109,10 +128,29 @@ fn replicas(view: &View) -> Vec<Row> {
             int(replica.behind),
             int(replica.in_flight),
             optional(replica.phase),
+            replica.rows_done.map_or(Value::Null, int),
+            replica.rows_total.map_or(Value::Null, int),
+            replica.rows_per_second.map_or(Value::Null, Value::Float),
+            replica.seconds_left.map_or(Value::Null, Value::Float),
             optional(replica.reason.as_deref()),
         ]
     };
     view.replicas.iter().map(row).collect()
+}
+
+/// Rows in which replicas differed that lost a vote, as they held them and as
+/// the others do.
+fn differences(view: &View) -> Vec<Row> {
+    let row = |(replica, difference): &(ReplicaId, Difference)| {
+        vec![
+            int(replica.0),
+            Value::Timestamptz(difference.noticed + UNIX_EPOCH),
+            Value::text(&*difference.table),
+            optional(difference.held.as_deref()),
+            optional(difference.agreed.as_deref()),
+        ]
+    };
+    view.differences.iter().map(row).collect()
 }
 
 /// Oneself; for an admin everybody. Never a secret.

@@ -46,6 +46,10 @@ impl ClaimKey {
         ClaimKey(xxhash_rust::xxh3::xxh3_128(&bytes))
     }
 
+    pub(crate) fn bits(self) -> u128 {
+        self.0
+    }
+
     /// A whole table.
     pub fn table(table: TableId) -> ClaimKey {
         let mut bytes = [0xff; 8];

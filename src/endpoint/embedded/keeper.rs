@@ -8,16 +8,18 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::gate::Gate;
-use super::{EmbeddedConfig, Job, failed};
+use super::{EmbeddedConfig, Job, Pin, Reply, failed, unreadable};
 use crate::endpoint::{Applied, Apply, CopySource, Delivery, DeliveryContent, Fault, Position};
 use crate::engine::sqlite::apply::{Content, Entry};
 use crate::engine::sqlite::checkpoint::Checkpointer;
+use crate::engine::sqlite::hash::Pinned;
 use crate::engine::sqlite::position::Standing;
 use crate::engine::sqlite::read::Reader;
 use crate::engine::sqlite::writer::{Portion, Writer};
 use crate::engine::sqlite::{StorageError, copy};
 use crate::runtime::Runtime;
 use crate::types::id::{Index, Term, TransactionId};
+use crate::types::write::Outcome;
 
 /// A transaction that fails this often in a row, with nothing else in
 /// between, is called poisoned.
@@ -35,6 +37,8 @@ pub(super) struct Keeper {
     /// The highest term that delivered to this incarnation.
     term: Term,
     suspect: Option<Suspect>,
+    /// Snapshots that are taken when the replica comes to their place.
+    pins: Vec<(Pin, Reply<Pinned>)>,
 }
 
 /// A transaction at which the database failed.
@@ -61,6 +65,7 @@ impl Keeper {
             writer: None,
             term: Term(0),
             suspect: None,
+            pins: Vec::new(),
         };
         copy::remove_leftovers(&keeper.config.path).map_err(failed)?;
         // A file that cannot be opened now is this replica's trouble, not the node's.
@@ -82,6 +87,7 @@ impl Keeper {
             Job::Check(reply) => {
                 let _ = reply.send(self.check());
             }
+            Job::Pin(pin, reply) => self.pin(*pin, reply),
             Job::CopyIn(source, reply) => {
                 let _ = reply.send(self.copy_in(&source));
             }
@@ -137,12 +143,13 @@ impl Keeper {
             entries: request.entries.iter().map(entry).collect(),
         };
         let gate = Arc::clone(&self.gate);
-        let writer = self.writer()?;
+        self.writer()?;
         // Opening the file anew has begun another incarnation.
         if gate.incarnation() != incarnation {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
-        let applied = writer.apply(&portion, &mut |change| gate.announce(change));
+        let applied = self.apply_and_pin(portion);
+        let writer = self.writer()?;
         if let Err(error) = gate.while_moving_log(|| writer.bound_log()) {
             tracing::warn!(%error, "checkpoint");
         }
@@ -162,6 +169,63 @@ impl Keeper {
                 })
             }
             Err(error) => Err(self.fault(error)),
+        }
+    }
+
+    /// Applies entries, and stops for a moment where a snapshot is wanted.
+    fn apply_and_pin(&mut self, mut portion: Portion<'_>) -> Result<Vec<Outcome>, StorageError> {
+        self.pins.retain(|(_, reply)| !reply.is_closed());
+        let gate = Arc::clone(&self.gate);
+        let mut outcomes = Vec::new();
+        loop {
+            let places = self.pins.iter().map(|(pin, _)| pin.at);
+            let place = places.filter(|at| *at < portion.upto).min();
+            let writer = self.writer.as_mut();
+            let writer = writer.ok_or_else(|| StorageError::failed("the file is not open"))?;
+            let Some(at) = place else {
+                outcomes.extend(writer.apply(&portion, &mut |change| gate.announce(change))?);
+                self.take_pins(portion.upto);
+                return Ok(outcomes);
+            };
+            let before = portion.entries.partition_point(|entry| entry.index <= at);
+            let later = portion.entries.split_off(before);
+            if !portion.entries.is_empty() {
+                let upto = portion.upto;
+                portion.upto = at;
+                outcomes.extend(writer.apply(&portion, &mut |change| gate.announce(change))?);
+                portion.after = at;
+                portion.upto = upto;
+            }
+            portion.entries = later;
+            self.take_pins(at);
+        }
+    }
+
+    /// Takes a snapshot now, later, or never if its place has been passed.
+    fn pin(&mut self, pin: Pin, reply: Reply<Pinned>) {
+        let refused = match self.position() {
+            Err(fault) => fault,
+            Ok(position) if position.incarnation != pin.incarnation => {
+                Fault::Incarnation(position.incarnation)
+            }
+            Ok(position) if position.applied > pin.at => Fault::NotThere(Box::new(position)),
+            Ok(position) => {
+                let is_there = position.applied >= pin.from;
+                let at = pin.at;
+                self.pins.push((pin, reply));
+                if is_there {
+                    self.take_pins(at);
+                }
+                return;
+            }
+        };
+        let _ = reply.send(Err(refused));
+    }
+
+    /// All entries up to `at` are applied, and none behind it.
+    fn take_pins(&mut self, at: Index) {
+        for (pin, reply) in self.pins.extract_if(.., |(pin, _)| pin.at <= at) {
+            let _ = reply.send(pin.waiting.pin().map_err(unreadable));
         }
     }
 
@@ -226,6 +290,8 @@ impl Keeper {
         self.writer = None;
         self.term = Term(0);
         self.suspect = None;
+        // Who waits for them hears that the file is gone.
+        self.pins.clear();
     }
 
     /// After a foreign hand: opens what is there now, under a new incarnation
@@ -296,12 +362,28 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
         DeliveryContent::Batch(batch) => Content::Transactions {
             schema: batch.schema,
             transactions: &batch.transactions,
+            pieces: None,
+        },
+        DeliveryContent::Pieced(batch, pieces) => Content::Transactions {
+            schema: batch.schema,
+            transactions: &batch.transactions,
+            pieces: Some(&**pieces),
         },
         DeliveryContent::Schema(entry) => Content::Schema {
             id: entry.id,
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            pieces: None,
+            taken_back: delivery.taken_back,
+        },
+        DeliveryContent::PiecedSchema(entry, pieces) => Content::Schema {
+            id: entry.id,
+            before: entry.before,
+            changes: &entry.changes,
+            writes: &entry.writes,
+            pieces: Some(&**pieces),
+            taken_back: delivery.taken_back,
         },
     };
     Entry {

@@ -9,8 +9,8 @@ use super::{Embedded, EmbeddedConfig, gate::Gate};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Column, Namespace, PrimaryKey, Schema, Table};
 use crate::endpoint::{
-    Applied, Apply, Delivery, DeliveryContent, Endpoint, Fault, Grant, Level, Position, Read,
-    ReadError, RowStream, Stamp,
+    Applied, Apply, Delivery, DeliveryContent, Endpoint, Fault, Grant, HashRequest, Level,
+    Position, Read, ReadError, RowStream, Stamp, TableHash,
 };
 use crate::engine::sqlite::apply::constant_context;
 use crate::engine::sqlite::read::ReadFailure;
@@ -71,6 +71,7 @@ fn schema(index: u64) -> Delivery {
         before: SchemaVersion(0),
         changes: vec![SchemaChange::CreateTable(table)],
         writes: Vec::new(),
+        pieces: None,
         counters: Vec::new(),
         settled: None,
     };
@@ -78,6 +79,7 @@ fn schema(index: u64) -> Delivery {
         index: Index(index),
         content: DeliveryContent::Schema(Arc::new(entry)),
         skip: Vec::new(),
+        taken_back: false,
     }
 }
 
@@ -96,13 +98,13 @@ fn insert(index: u64) -> Delivery {
         }],
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     };
     Delivery {
         index: Index(index),
         content: DeliveryContent::Batch(Arc::new(batch)),
         skip: Vec::new(),
+        taken_back: false,
     }
 }
 
@@ -154,7 +156,13 @@ impl Replica {
     }
 
     async fn rows(&self) -> u64 {
-        self.embedded.table_hash(TABLE).await.unwrap().rows
+        self.hash().await.rows
+    }
+
+    async fn hash(&self) -> TableHash {
+        let position = self.position().await;
+        let request = hash_request(&position, position.applied, 1000);
+        self.embedded.table_hash(request).await.unwrap()
     }
 }
 
@@ -384,7 +392,7 @@ async fn a_foreign_hand_begins_a_new_incarnation() {
         good.apply(vec![schema(5), insert(6)]).await.unwrap();
         let replica = Replica::new().await;
         replica.apply(vec![schema(5)]).await.unwrap();
-        let old = replica.embedded.copy_out().await.unwrap();
+        let old = replica.embedded.copy_out(Arc::default()).await.unwrap();
         replica.apply(vec![insert(6)]).await.unwrap();
         let before = replica.position().await;
         tamper(replica.embedded.path(), &old.path);
@@ -397,20 +405,98 @@ async fn a_foreign_hand_begins_a_new_incarnation() {
         let fault = replica.embedded.apply(next).await.unwrap_err();
         assert!(matches!(fault, Fault::Incarnation(_)), "{name}: {fault}");
         // Healed by a copy of a good one.
-        let source = good.embedded.copy_out().await.unwrap();
+        let source = good.embedded.copy_out(Arc::default()).await.unwrap();
         let healed = replica.embedded.copy_in(source).await.unwrap();
         assert_eq!(healed.chain, good.position().await.chain, "{name}");
         assert_ne!(healed.incarnation, after.incarnation, "{name}");
         replica.apply(vec![insert(7)]).await.unwrap();
         good.apply(vec![insert(7)]).await.unwrap();
-        let hash = replica.embedded.table_hash(TABLE).await.unwrap();
-        assert_eq!(hash, good.embedded.table_hash(TABLE).await.unwrap());
+        let hash = replica.hash().await;
+        assert_eq!(hash, good.hash().await);
         assert_eq!(hash.rows, 2, "{name}");
         assert_eq!(
             replica.embedded.check().await.map_err(|f| f.to_string()),
             Ok(())
         );
     }
+}
+
+fn hash_request(position: &Position, at: Index, limit: u64) -> HashRequest {
+    HashRequest {
+        incarnation: position.incarnation,
+        table: TABLE,
+        after: None,
+        limit,
+        from: at,
+        at,
+    }
+}
+
+#[tokio::test]
+async fn rows_are_hashed_at_the_place_that_was_asked_for() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5)]).await.unwrap();
+    let position = replica.position().await;
+    // Entries 6 to 9 come in one delivery, which stops for a moment behind 7.
+    let waiting = replica
+        .embedded
+        .table_hash(hash_request(&position, Index(7), 10));
+    let deliver = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let entries = (6..10).map(insert).collect();
+        replica.apply(entries).await.unwrap()
+    };
+    let (hash, applied) = tokio::join!(waiting, deliver);
+    let hash = hash.unwrap();
+    assert_eq!((hash.rows, applied.outcomes.len(), hash.last), (2, 4, None));
+    assert_eq!(replica.position().await.applied, Index(9));
+    // The place has been passed, or is not reached.
+    let passed = hash_request(&position, Index(7), 10);
+    let passed = replica.embedded.table_hash(passed).await;
+    assert!(matches!(passed, Err(Fault::NotThere(_))), "{passed:?}");
+    let ahead = hash_request(&position, Index(11), 10);
+    let ahead = replica.embedded.table_hash(ahead).await;
+    assert!(matches!(ahead, Err(Fault::Failed(_))), "{ahead:?}");
+    let mut between = hash_request(&position, Index(20), 10);
+    between.from = Index(8);
+    assert_eq!(replica.embedded.table_hash(between).await.unwrap().rows, 4);
+}
+
+#[tokio::test]
+async fn pieces_of_a_table_add_up_to_it() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5)]).await.unwrap();
+    let entries = (6..17).map(insert).collect();
+    replica.apply(entries).await.unwrap();
+    let position = replica.position().await;
+    let whole = replica.hash().await;
+    let (mut rows, mut hash, mut after) = (0, 0u128, None);
+    for _ in 0..4 {
+        let mut request = hash_request(&position, position.applied, 3);
+        request.after = after.take();
+        let piece = replica.embedded.table_hash(request).await.unwrap();
+        rows += piece.rows;
+        hash = hash.wrapping_add(piece.hash);
+        after = piece.last;
+    }
+    assert_eq!((rows, hash, after), (whole.rows, whole.hash, None));
+}
+
+#[tokio::test]
+async fn a_schema_change_that_was_taken_back_counts_the_version_on() {
+    let replica = Replica::new().await;
+    let mut taken_back = schema(5);
+    taken_back.taken_back = true;
+    taken_back.skip.push(id(5));
+    let applied = replica.apply(vec![taken_back]).await.unwrap();
+    assert_eq!(applied.outcomes, []);
+    assert_eq!(applied.position.schema, SchemaVersion(2));
+    let mut again = schema(6);
+    if let DeliveryContent::Schema(entry) = &mut again.content {
+        Arc::make_mut(entry).before = SchemaVersion(2);
+    }
+    replica.apply(vec![again]).await.unwrap();
+    assert_eq!(replica.rows().await, 0);
 }
 
 #[tokio::test]

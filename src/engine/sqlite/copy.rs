@@ -8,9 +8,19 @@ use std::sync::Arc;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use super::background::Pace;
 use super::position::{self, Standing};
 use super::{StorageError, writer};
 use crate::catalog::schema::Schema;
+
+/// Pages copied in one step: a few milliseconds.
+const STEP_PAGES: i32 = 256;
+
+/// What is copied is synced after so many steps.
+const SYNC_STEPS: u32 = 8;
+
+/// The share of one thread's time that a copy takes, at low priority.
+const COPY_SHARE: f64 = 0.5;
 
 /// What the names of copies go on with after the file's own.
 const COPY_SUFFIX: &str = ".copy-";
@@ -24,27 +34,61 @@ pub(super) fn open_source(path: &Path) -> Result<Connection, StorageError> {
     Ok(connection)
 }
 
-/// Writes a copy of the file at its applied index to `target`, which must not exist.
-pub fn copy_out(path: &Path, target: &Path) -> Result<(Standing, Arc<Schema>), StorageError> {
+/// Writes a copy of the file at its applied index to `target`, which must not
+/// exist. It takes its time, and tells how far it is: rows done, of how many.
+pub fn copy_out(
+    path: &Path,
+    target: &Path,
+    tell: &dyn Fn(u64, u64),
+) -> Result<(Standing, Arc<Schema>), StorageError> {
     let source = open_source(path)?;
     source.execute_batch("BEGIN")?;
     // The first read opens the snapshot that the backup then copies.
     let standing = position::load(&source)?;
     let schema = position::load_schema(&source)?;
+    let rows = count_rows(&source, &schema)?;
+    tell(0, rows);
     let mut copy = Connection::open(target)?;
+    // Until it is whole and synced, a copy is worth nothing.
+    copy.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
+    let file = std::fs::File::open(target).map_err(io)?;
     {
         let backup = Backup::new(&source, &mut copy)?;
-        match backup.step(-1)? {
-            StepResult::Done => {}
-            other => return Err(StorageError::failed(format!("the copy ended as {other:?}"))),
+        let mut pace = Pace::of_share(COPY_SHARE);
+        let mut steps = 0_u32;
+        loop {
+            match backup.step(STEP_PAGES)? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                other => return Err(StorageError::failed(format!("the copy ended as {other:?}"))),
+            }
+            let progress = backup.progress();
+            let pages = u64::try_from(progress.pagecount).unwrap_or(0).max(1);
+            let left = u64::try_from(progress.remaining).unwrap_or(0);
+            tell(rows * pages.saturating_sub(left) / pages, rows);
+            steps += 1;
+            // A little at a time: others sync to the same disk.
+            if steps.is_multiple_of(SYNC_STEPS) {
+                file.sync_data().map_err(io)?;
+            }
+            pace.rest();
         }
     }
     source.execute_batch("COMMIT")?;
     drop(copy);
-    std::fs::File::open(target)
-        .and_then(|file| file.sync_all())
-        .map_err(io)?;
+    file.sync_all().map_err(io)?;
+    tell(rows, rows);
     Ok((standing, schema))
+}
+
+fn count_rows(source: &Connection, schema: &Schema) -> Result<u64, StorageError> {
+    let mut rows = 0;
+    for table in schema.tables.values() {
+        let count = format!("SELECT count(*) FROM {}", super::quote(&table.name));
+        let count: i64 = source.query_row(&count, [], |row| row.get(0))?;
+        rows += count.unsigned_abs();
+    }
+    Ok(rows)
 }
 
 /// Where a copy stands.

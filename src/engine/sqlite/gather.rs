@@ -39,6 +39,8 @@ pub fn register() -> Result<(), String> {
 }
 
 fn make() -> Result<(), String> {
+    #[cfg(test)]
+    super::faults::register();
     // SAFETY: the library initialises itself in these calls. The default VFS
     // and the leaked copy, with the name it points to, live for ever.
     unsafe {

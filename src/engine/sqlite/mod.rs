@@ -9,12 +9,16 @@
 //! indexes are the endpoint's.
 
 pub mod apply;
+pub mod background;
 pub mod checkpoint;
 pub mod collations;
 pub mod connections;
 pub mod copy;
 pub mod dialect;
+pub mod difference;
 pub mod execution;
+#[cfg(test)]
+mod faults;
 pub mod functions;
 pub mod gather;
 pub mod hash;
@@ -24,6 +28,7 @@ pub mod query;
 pub mod read;
 pub mod rows;
 pub mod schema;
+pub mod scratch;
 mod slow;
 #[cfg(test)]
 mod testing;
@@ -31,6 +36,7 @@ pub mod values;
 pub mod watch;
 mod windows;
 pub mod writer;
+mod written;
 
 use crate::catalog::schema::Table;
 use crate::error::Error;

@@ -30,7 +30,8 @@ pub struct Watch {
 struct Seen {
     database: Option<Mark>,
     log: Option<Mark>,
-    data_version: i64,
+    /// `None`: whatever is found next is taken for ours.
+    data_version: Option<i64>,
     /// A checkpoint of ours is writing the main file.
     checkpointing: bool,
 }
@@ -78,7 +79,7 @@ impl Watch {
         let seen = Seen {
             database: Mark::of(database)?,
             log: Mark::of(&log)?,
-            data_version: data_version(connection)?,
+            data_version: Some(data_version(connection)?),
             checkpointing: false,
         };
         Ok(Watch {
@@ -141,10 +142,17 @@ impl Watch {
     pub fn check(&self, connection: &Connection) -> Result<(), StorageError> {
         let mut seen = self.seen.lock();
         self.check_files(&mut seen)?;
-        if data_version(connection)? != seen.data_version {
-            return tampered("another program wrote to the file");
+        let found = data_version(connection)?;
+        match *seen.data_version.get_or_insert(found) {
+            known if known == found => Ok(()),
+            _ => tampered("another program wrote to the file"),
         }
-        Ok(())
+    }
+
+    /// A failure of the writer's connection makes it count as if another had
+    /// written. What really wrote in that moment the table hashes find.
+    pub(super) fn after_failure(&self, connection: &Connection) {
+        self.seen.lock().data_version = data_version(connection).ok();
     }
 
     fn check_files(&self, seen: &mut Seen) -> Result<(), StorageError> {

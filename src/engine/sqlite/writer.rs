@@ -126,6 +126,17 @@ impl Writer {
 
     /// Looks for what others did to the file.
     pub fn check(&self) -> Result<(), StorageError> {
+        self.noting_failure(self.look())
+    }
+
+    fn noting_failure<T>(&self, done: Result<T, StorageError>) -> Result<T, StorageError> {
+        if !matches!(done, Ok(_) | Err(StorageError::Tampered(_))) {
+            self.watch.after_failure(self.database.connection());
+        }
+        done
+    }
+
+    fn look(&self) -> Result<(), StorageError> {
         self.watch.check(self.database.connection())?;
         let found = position::load(self.database.connection())?;
         if found.applied != self.standing.applied || found.chain != self.standing.chain {
@@ -139,6 +150,15 @@ impl Writer {
     /// Applies entries that follow the position; those applied before give
     /// the outcomes they had.
     pub fn apply(
+        &mut self,
+        portion: &Portion<'_>,
+        announce: Announce<'_>,
+    ) -> Result<Vec<Outcome>, StorageError> {
+        let done = self.apply_portion(portion, announce);
+        self.noting_failure(done)
+    }
+
+    fn apply_portion(
         &mut self,
         portion: &Portion<'_>,
         announce: Announce<'_>,
@@ -233,8 +253,9 @@ impl Writer {
         };
         let mut schema = Arc::clone(&self.schema);
         let mut outcomes = Vec::new();
+        let mut changed = BTreeMap::new();
         for entry in entries {
-            let done = self.entry(entry, &mut schema, savepoints)?;
+            let done = self.entry(entry, &mut schema, &mut changed, savepoints)?;
             after.chain = apply::chain_after(after.chain, &done);
             position::store_outcomes(&self.database, entry.index, &done).map_err(Broken::Failed)?;
             outcomes.extend(done);
@@ -243,7 +264,6 @@ impl Writer {
             .map_err(Broken::Failed)?;
         after.schema = schema.version;
         position::store(&self.database, &after)?;
-        let mut changed = BTreeMap::new();
         entries
             .iter()
             .for_each(|entry| entry.note_tables(&mut changed));
@@ -277,22 +297,28 @@ impl Writer {
         &mut self,
         entry: &Entry<'_>,
         schema: &mut Arc<Schema>,
+        changed: &mut BTreeMap<TableId, Index>,
         savepoints: bool,
     ) -> Result<Vec<Outcome>, Broken> {
         match entry.content {
             Content::Transactions {
-                schema: version,
-                transactions,
+                schema: version, ..
             } => {
                 self.expect_version(version)?;
-                apply::transactions(
-                    &self.database,
-                    &mut self.tables,
-                    entry.index,
-                    transactions,
-                    entry.skip,
-                    savepoints,
-                )
+                let tables = &mut self.tables;
+                apply::transactions(&self.database, tables, entry, changed, savepoints)
+            }
+            Content::Schema {
+                before,
+                taken_back: true,
+                ..
+            } => {
+                self.expect_version(before)?;
+                let mut after = Schema::clone(schema);
+                after.version.0 += 2;
+                *schema = Arc::new(after);
+                position::store_schema(&self.database, schema).map_err(Broken::Failed)?;
+                Ok(Vec::new())
             }
             Content::Schema { id, .. } if entry.skip.contains(&id) => Ok(Vec::new()),
             Content::Schema {
@@ -300,6 +326,8 @@ impl Writer {
                 before,
                 changes,
                 writes,
+                pieces,
+                taken_back: false,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {
@@ -312,7 +340,7 @@ impl Writer {
                 };
                 let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
                 let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, writes);
+                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {
@@ -342,6 +370,8 @@ impl Writer {
     fn roll_back(&self) -> Result<(), StorageError> {
         if self.database.in_transaction() {
             self.database.run("ROLLBACK")?;
+            // It hides errors that it met.
+            self.watch.after_failure(self.database.connection());
         }
         Ok(())
     }
@@ -430,12 +460,28 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
     // A quoted name that is no column is an error, never a string.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    use_log(connection)?;
     connection.execute_batch(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
+        "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
          PRAGMA mmap_size = 0; PRAGMA busy_timeout = 2000;",
     )?;
     collations::register(connection)?;
     Ok(())
+}
+
+/// Sees to it that there is a write-ahead log: the change is made, and may
+/// fail, only after the pragma has told of it.
+fn use_log(connection: &Connection) -> Result<(), StorageError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    match mode.as_str() {
+        "wal" => Ok(()),
+        other => Err(StorageError::failed(format!("its journal stays {other}"))),
+    }
 }
 
 #[cfg(test)]

@@ -261,6 +261,8 @@ impl Machine {
             replicas: known,
             settled: None,
             voids: BTreeMap::new(),
+            undo: None,
+            voided_versions: Vec::new(),
             born: index,
             last_write: index,
         };

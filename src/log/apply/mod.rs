@@ -14,11 +14,16 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::recent::{Recent, Seen};
-use super::command::{Answer, Batch, Command, SchemaEntry};
+use super::command::{Answer, Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::catalog::schema::Schema;
-use crate::catalog::{Catalog, Cluster, Settled};
+use crate::catalog::{Catalog, Cluster, SchemaUndo, Settled};
 use crate::error::{Error, Result, SqlState};
-use crate::types::id::{Boot, ClusterId, Index, NodeId, Term, TransactionId};
+use crate::types::id::{Boot, ClusterId, Index, NodeId, SchemaVersion, Term, TransactionId};
+use crate::types::piece::Piece;
+
+/// Schema versions taken back that are remembered, per data cluster: entries
+/// written by one follow it closely.
+const VOIDED_VERSIONS_MAX: usize = 64;
 
 /// The replicated state as a node has applied it; never changes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -50,7 +55,7 @@ pub(super) struct Machine {
     term: Term,
     opening: Option<Opening>,
     recent: Recent,
-    /// Pieces of transactions whose last entry has not come yet.
+    /// Pieces of transactions whose last entry has not come yet, by what they have in common.
     parts: BTreeMap<TransactionId, Vec<Index>>,
     /// Entries that complete a transaction, with the first of its pieces.
     completed: BTreeMap<Index, Index>,
@@ -67,6 +72,11 @@ impl Machine {
         let result = match command {
             None => Ok(Answer::default()),
             Some(Command::Batch(batch)) => Ok(self.batch(index, batch)),
+            Some(Command::Piece(piece)) => self.piece(index, piece),
+            Some(Command::Abandon(of)) => {
+                self.parts.remove(of);
+                Ok(Answer::default())
+            }
             Some(Command::Schema(entry)) => Ok(self.schema(index, entry)),
             Some(Command::Opened { node, boot }) => {
                 self.open(*node, *boot);
@@ -110,7 +120,23 @@ impl Machine {
         if let Some(voided) = voids.and_then(|voids| voids.get(&index)) {
             skipped.extend(voided);
         }
+        if let (Some(Command::Batch(batch)), Some(cluster)) =
+            (command, self.catalog.cluster(cluster))
+            && cluster.voided_versions.contains(&batch.schema)
+        {
+            skipped.extend(batch.transactions.iter().map(|it| it.id));
+        }
         skipped
+    }
+
+    /// Whether the entry is a schema change that was taken back.
+    pub(super) fn is_voided_change(&self, index: Index, command: Option<&Command>) -> bool {
+        let Some(Command::Schema(entry)) = command else {
+            return false;
+        };
+        let cluster = self.catalog.cluster(entry.cluster);
+        let voided = cluster.and_then(|cluster| cluster.voids.get(&index));
+        voided.is_some_and(|voided| voided.contains(&entry.id))
     }
 
     fn open(&mut self, node: NodeId, boot: Boot) {
@@ -137,17 +163,8 @@ impl Machine {
             return answer;
         }
         let skipped = [&answer.repeated[..], &answer.forgotten].concat();
-        if let Some(part) = batch.part {
-            if skipped.is_empty() {
-                self.parts.entry(part).or_default().push(index);
-            }
-            return answer;
-        }
-        if let (Some(first), true) = (batch.parts.iter().min(), skipped.is_empty()) {
-            self.completed.insert(index, *first);
-            for id in &ids {
-                self.parts.remove(id);
-            }
+        if skipped.is_empty() {
+            self.complete(index, batch.pieces.as_ref());
         }
         for id in ids.iter().filter(|id| !skipped.contains(id)) {
             self.recent.note(*id, index);
@@ -163,6 +180,23 @@ impl Machine {
         answer
     }
 
+    /// Keeps a piece for the last entry of its transaction.
+    fn piece(&mut self, index: Index, piece: &PieceEntry) -> Result<Answer> {
+        self.cluster(piece.cluster)?;
+        self.parts.entry(piece.of).or_default().push(index);
+        Ok(Answer::default())
+    }
+
+    /// The pieces that this entry names are there for its deliverers; the
+    /// others of their transaction are not needed.
+    fn complete(&mut self, index: Index, pieced: Option<&Pieced>) {
+        let Some(pieced) = pieced else { return };
+        if let Some(first) = pieced.pieces.iter().map(|piece| piece.index).min() {
+            self.completed.insert(index, first);
+        }
+        self.parts.remove(&pieced.of);
+    }
+
     fn check_batch(&self, batch: &Batch, ids: &[TransactionId]) -> Result<()> {
         let cluster = self.cluster(batch.cluster)?;
         if cluster.schema.version != batch.schema {
@@ -173,20 +207,25 @@ impl Machine {
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Error::internal("a transaction is twice in one entry"));
         }
-        let one = || {
-            Error::internal("an entry of a transaction in parts holds another transaction as well")
+        let Some(pieced) = &batch.pieces else {
+            return Ok(());
         };
-        match (batch.part, ids) {
-            (Some(part), [id]) if *id == part && batch.parts.is_empty() => return Ok(()),
-            (Some(_), _) => return Err(one()),
-            (None, _) if batch.parts.is_empty() => return Ok(()),
-            (None, _) => {}
-        }
-        let [id] = ids else { return Err(one()) };
-        let known = self.parts.get(id).map_or(&[][..], |parts| parts);
+        let [id] = ids else {
+            return Err(Error::internal(
+                "an entry that completes pieces holds another transaction as well",
+            ));
+        };
         // Those of a repeat are gone because the transaction is there.
-        let repeat = self.recent.look(*id) != Seen::New;
-        if repeat || batch.parts.iter().all(|part| known.contains(part)) {
+        match self.recent.look(*id) {
+            Seen::New => self.check_pieces(pieced),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_pieces(&self, pieced: &Pieced) -> Result<()> {
+        let known = self.parts.get(&pieced.of).map_or(&[][..], |parts| parts);
+        let is_known = |piece: &Piece| known.binary_search(&piece.index).is_ok();
+        if pieced.pieces.iter().all(is_known) {
             return Ok(());
         }
         Err(Error::new(
@@ -208,7 +247,14 @@ impl Machine {
             }
             Ok(schema) => {
                 self.recent.note(entry.id, index);
+                self.complete(index, entry.pieces.as_ref());
                 if let Some(cluster) = self.cluster_mut(entry.cluster) {
+                    cluster.undo = Some(SchemaUndo {
+                        index,
+                        transaction: entry.id,
+                        schema: cluster.schema.clone(),
+                        counters: cluster.counters.clone(),
+                    });
                     cluster
                         .counters
                         .retain(|id, _| schema.sequences.contains_key(id));
@@ -227,6 +273,9 @@ impl Machine {
         if cluster.schema.version != entry.before {
             return Err(stale_schema());
         }
+        if let Some(pieced) = &entry.pieces {
+            self.check_pieces(pieced)?;
+        }
         cluster.schema.apply(&entry.changes)
     }
 
@@ -243,9 +292,11 @@ impl Machine {
         let above = at > self.floor;
         if let (Some(cluster), true) = (self.cluster_mut(cluster), above) {
             let voided = cluster.voids.entry(at).or_default();
-            if !voided.contains(&transaction) {
-                voided.push(transaction);
+            if voided.contains(&transaction) {
+                return Ok(Answer::default());
             }
+            voided.push(transaction);
+            take_back(cluster, at, transaction);
         }
         Ok(Answer::default())
     }
@@ -278,12 +329,17 @@ impl Machine {
             .catalog
             .clusters
             .values()
-            .filter(|cluster| cluster.voids.keys().any(|index| *index <= floor))
+            .filter(|cluster| {
+                let undo = cluster.undo.iter().map(|undo| &undo.index);
+                undo.chain(cluster.voids.keys())
+                    .any(|index| *index <= floor)
+            })
             .map(|cluster| cluster.id)
             .collect();
         for id in stale {
             if let Some(cluster) = self.cluster_mut(id) {
                 cluster.voids = cluster.voids.split_off(&next);
+                cluster.undo.take_if(|undo| undo.index <= floor);
             }
         }
     }
@@ -320,6 +376,31 @@ fn settle(cluster: &mut Cluster, settled: Option<Settled>) {
     {
         cluster.settled = Some(new);
     }
+}
+
+/// Takes a schema change back under a version of its own, so that nothing
+/// planned for the change is taken for planned for what is there now.
+fn take_back(cluster: &mut Cluster, at: Index, transaction: TransactionId) {
+    let is_it = |undo: &mut SchemaUndo| undo.index == at && undo.transaction == transaction;
+    let Some(undo) = cluster.undo.take_if(is_it) else {
+        return;
+    };
+    let voided = cluster.schema.version;
+    let mut schema = Schema::clone(&undo.schema);
+    schema.version = SchemaVersion(voided.0 + 1);
+    // A value once given out is not given out again.
+    let moved = std::mem::replace(&mut cluster.counters, undo.counters);
+    let known = moved
+        .into_iter()
+        .filter(|(id, _)| schema.sequences.contains_key(id));
+    cluster.counters.extend(known);
+    cluster.schema = Arc::new(schema);
+    cluster.voided_versions.push(voided);
+    let surplus = cluster
+        .voided_versions
+        .len()
+        .saturating_sub(VOIDED_VERSIONS_MAX);
+    cluster.voided_versions.drain(..surplus);
 }
 
 fn no_cluster() -> Error {

@@ -246,6 +246,33 @@ pub(super) fn entries(
     Ok(found)
 }
 
+/// The entry behind which at most so many bytes of entries lie. Their lengths
+/// are read, not the entries.
+pub(super) fn bytes_after(connection: &Connection, bytes: u64) -> rusqlite::Result<u64> {
+    let mut statement =
+        connection.prepare_cached("SELECT idx, length(data) FROM entries ORDER BY idx DESC")?;
+    let mut rows = statement.query([])?;
+    let mut sum = 0_u64;
+    while let Some(row) = rows.next()? {
+        let length: i64 = row.get(1)?;
+        sum = sum.saturating_add(length.unsigned_abs());
+        if sum > bytes {
+            return Ok(row.get::<_, i64>(0)? as u64);
+        }
+    }
+    Ok(0)
+}
+
+/// How many bytes these entries take.
+pub(super) fn size(connection: &Connection, from: u64, to: u64) -> rusqlite::Result<u64> {
+    let sum = "SELECT coalesce(sum(length(data)), 0) FROM entries WHERE idx BETWEEN ?1 AND ?2";
+    let to = i64::try_from(to).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached(sum)?
+        .query_row(params![from as i64, to], |row| row.get::<_, i64>(0))
+        .map(i64::unsigned_abs)
+}
+
 /// Meta and state of the stored snapshot.
 pub(super) fn snapshot(connection: &Connection) -> rusqlite::Result<Option<(Vec<u8>, Vec<u8>)>> {
     connection

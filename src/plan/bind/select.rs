@@ -124,6 +124,16 @@ impl Binder<'_> {
                 }
                 continue;
             }
+            if let Node::Field {
+                operand,
+                field: None,
+            } = &target.expr.node
+            {
+                for (name, expression) in self.all_fields(operand)? {
+                    targets.push(expression, name, None, place);
+                }
+                continue;
+            }
             let expression = self.expression(&target.expr)?;
             let name = match &target.alias {
                 Some(alias) => alias.text.clone(),

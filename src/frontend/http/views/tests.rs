@@ -75,6 +75,8 @@ fn catalog(last: ReplicaState) -> Catalog {
         replicas: replicas.into_iter().map(|it| (it.id, it)).collect(),
         settled: None,
         voids: Default::default(),
+        undo: None,
+        voided_versions: Vec::new(),
         born: Index(1),
         last_write: Index(9),
     };

@@ -1,0 +1,132 @@
+//! Bytes changed in a file, wherever they lie.
+
+use super::{Piece, Waiting};
+use crate::catalog::change::SchemaChange;
+use crate::catalog::schema::{Index as TableIndex, IndexColumn, IndexKey, Table};
+use crate::engine::sqlite::apply::{Content, Entry};
+use crate::engine::sqlite::writer::{Portion, Writer};
+use crate::engine::sqlite::{StorageError, testing};
+use crate::types::id::{
+    Boot, ColumnId, Index, NodeId, ObjectId, SchemaVersion, TableId, Term, TransactionId,
+};
+use crate::types::write::{Transaction, Write};
+use crate::types::{Type, Value};
+
+const TABLE: TableId = TableId(16384);
+const ROWS: i64 = 500;
+
+fn table() -> Table {
+    let columns = [("id", Type::Int8), ("word", Type::Text), ("n", Type::Int4)];
+    let mut table = Table::clone(&testing::table_of(TABLE.0, "t", &columns));
+    let column = |id| IndexColumn {
+        key: IndexKey::Column(ColumnId(id)),
+        descending: id == 3,
+        nulls_first: false,
+    };
+    table.indexes.push(TableIndex {
+        id: ObjectId(20000),
+        name: "t_word".to_owned(),
+        columns: vec![column(2), column(3)],
+        unique: false,
+        constraint: false,
+        nulls_not_distinct: false,
+        predicate: None,
+    });
+    table
+}
+
+fn id(number: u64) -> TransactionId {
+    TransactionId {
+        node: NodeId(1),
+        boot: Boot(1),
+        number,
+    }
+}
+
+/// A file with rows, some of them with NULLs, all in the main file.
+fn make(path: &std::path::Path) {
+    let mut writer = Writer::open(path, Index(0)).unwrap();
+    let changes = [SchemaChange::CreateTable(table())];
+    let row = |n: i64| {
+        let number = if n % 7 == 0 {
+            Value::Null
+        } else {
+            Value::Int(n % 5)
+        };
+        vec![Value::Int(n), Value::text(format!("word-{n:04}-")), number]
+    };
+    let writes = vec![Write::Insert {
+        table: TABLE,
+        rows: (0..ROWS).map(row).collect(),
+    }];
+    let transactions = [Transaction { id: id(2), writes }];
+    let schema = Content::Schema {
+        id: id(1),
+        before: SchemaVersion(0),
+        changes: &changes,
+        writes: &[],
+        pieces: None,
+        taken_back: false,
+    };
+    let rows = Content::Transactions {
+        schema: SchemaVersion(1),
+        transactions: &transactions,
+        pieces: None,
+    };
+    let entry = |index, content| Entry {
+        index: Index(index),
+        content,
+        skip: &[],
+    };
+    let portion = Portion {
+        term: Term(1),
+        after: Index(0),
+        upto: Index(2),
+        entries: vec![entry(1, schema), entry(2, rows)],
+    };
+    let outcomes = writer.apply(&portion, &mut |_| {}).unwrap();
+    assert!(outcomes.iter().all(|outcome| outcome.result.is_ok()));
+    drop(writer);
+    let file = rusqlite::Connection::open(path).unwrap();
+    let moved = file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    moved.unwrap();
+}
+
+#[test]
+fn a_byte_changed_in_a_row_or_in_an_index_is_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("r.db");
+    make(&path);
+    let piece = Piece {
+        table: TABLE,
+        after: None,
+        limit: 10_000,
+    };
+    let sum = || {
+        let pinned = Waiting::open(&path).and_then(|waiting| waiting.pin())?;
+        pinned.sum(&piece)
+    };
+    let right = sum().unwrap().unwrap();
+    assert_eq!((right.rows, &right.last), (ROWS as u64, &None));
+    let bytes = std::fs::read(&path).unwrap();
+    let wanted = b"word-0123-";
+    let places: Vec<usize> = (0..bytes.len() - wanted.len())
+        .filter(|at| bytes[*at..].starts_with(wanted))
+        .collect();
+    assert_eq!(places.len(), 2, "in the table and in its index");
+    let mut seen = Vec::new();
+    for at in places {
+        let mut damaged = bytes.clone();
+        damaged[at + 2] = b'X';
+        std::fs::write(&path, damaged).unwrap();
+        seen.push(match sum() {
+            Err(StorageError::Unreadable(_)) => "unreadable",
+            Ok(Some(other)) if other != right => "another sum",
+            other => panic!("not seen: {other:?}"),
+        });
+    }
+    // A row that its index does not know is found in both cases.
+    assert_eq!(seen, ["unreadable", "unreadable"]);
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(sum().unwrap().unwrap(), right);
+}
