@@ -19,8 +19,8 @@ use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::bind::{self, Binding};
 use crate::plan::evaluate::{NoScope, evaluate};
-use crate::plan::query::Query;
-use crate::plan::statement::{Insert, OnConflict};
+use crate::plan::query::{Query, RelationId};
+use crate::plan::statement::{ConflictUpdate, Insert, OnConflict};
 use crate::types::id::{Index, ObjectId, TableId};
 use crate::types::{Row, Value, compare, encode};
 
@@ -32,13 +32,21 @@ impl Evaluator<'_> {
     pub(super) async fn insert_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         rules.check(&row, &self.context)?;
         for (place, claim) in rules.unique_claims(&row)? {
-            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
-                .await?;
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let found = self.find_unique(rules, unique, claim, &values).await?;
-            if found.is_some() {
-                return Err(rules.duplicate(unique, &values, &self.context).into());
+            let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
+            // A row that is there and only locked is a duplicate without waiting.
+            let modes: &[Mode] = match claims.is_contended(owner, claim, Mode::Update) {
+                true => &[Mode::Look, Mode::Update],
+                false => &[Mode::Update],
+            };
+            for mode in modes {
+                self.claim_key(rules.table.id, claim, *mode, Basis::Fresh)
+                    .await?;
+                let found = self.find_unique(rules, unique, claim, &values).await?;
+                if found.is_some() {
+                    return Err(rules.duplicate(unique, &values, &self.context).into());
+                }
             }
         }
         self.put_inserted(rules, row).await
@@ -76,66 +84,107 @@ impl Evaluator<'_> {
         touched: &mut HashSet<Vec<u8>>,
     ) -> Attempt<Option<Row>> {
         rules.check(&row, &self.context)?;
-        let arbiter = |place: usize| {
-            let object = rules.uniques[place].object;
+        let keys = rules.unique_claims(&row)?;
+        let is_arbiter = |unique: &Unique| {
             let target = conflict.target.as_ref();
-            target.is_none_or(|target| target.contains(&object))
+            target.is_none_or(|target| target.contains(&unique.object))
         };
-        // A conflict with the target is not an error, whatever else is in the way.
-        let mut claims: Vec<_> = rules.unique_claims(&row)?.into_iter().collect();
-        claims.sort_by_key(|(place, _)| !arbiter(*place));
-        for (place, claim) in claims {
-            let unique = &rules.uniques[place];
-            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+        // Whoever only locks the row that is in the way is not waited for.
+        for (place, claim) in &keys {
+            let unique = &rules.uniques[*place];
+            if !is_arbiter(unique) {
+                continue;
+            }
+            self.claim_key(rules.table.id, *claim, Mode::Look, Basis::Fresh)
                 .await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let Some((existing, basis)) = self.find_unique(rules, unique, claim, &values).await?
-            else {
+            let found = self.find_unique(rules, unique, *claim, &values).await?;
+            let Some((existing, basis)) = found else {
                 continue;
             };
-            if !arbiter(place) {
-                return Err(rules.duplicate(unique, &values, &self.context).into());
-            }
             // What the transaction's snapshot does not show it may not act on.
-            if matches!(basis, Basis::Read(_)) && self.transaction.changed_since_snapshot(claim) {
+            if matches!(basis, Basis::Read(_)) && self.transaction.changed_since_snapshot(*claim) {
                 return Err(concurrent_update().into());
             }
             let Some(update) = &conflict.update else {
                 return Ok(None);
             };
-            let key = encode::encode_key(&rules.key_of(&existing));
-            if !touched.insert(key) {
-                let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-                return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message)
-                    .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
-                    .into());
-            }
-            let relations = [
-                (insert.relation, existing.as_slice()),
-                (update.excluded, row.as_slice()),
-            ];
-            let parameters = self.parameters.clone();
-            let scope = Relations {
-                relations: &relations,
-                others: &[],
-                parameters: &parameters,
+            let upsert = Upsert {
+                rules,
+                relation: insert.relation,
+                update,
+                proposed: &row,
             };
-            if let Some(filter) = &update.filter
-                && evaluate(filter, &scope, &self.context)? != Value::Bool(true)
-            {
-                return Ok(None);
-            }
-            let mut new = existing.clone();
-            for (place, expression) in &update.set {
-                new[*place] = evaluate(expression, &scope, &self.context)?;
-            }
-            rules.check(&new, &self.context)?;
-            self.change_rows(rules, vec![(existing, Some(new.clone()))], basis)
+            return self.upsert(upsert, existing, basis, touched).await;
+        }
+        for (place, claim) in keys {
+            let unique = &rules.uniques[place];
+            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
                 .await?;
-            return Ok(Some(new));
+            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+            let found = self.find_unique(rules, unique, claim, &values).await?;
+            match found {
+                None => {}
+                // It came since we looked.
+                Some(_) if is_arbiter(unique) => return Err(Interrupted::Stale),
+                Some(_) => return Err(rules.duplicate(unique, &values, &self.context).into()),
+            }
         }
         touched.insert(encode::encode_key(&rules.key_of(&row)));
         self.put_inserted(rules, row).await.map(Some)
+    }
+
+    /// ON CONFLICT DO UPDATE of the row that is in the way.
+    async fn upsert(
+        &mut self,
+        upsert: Upsert<'_>,
+        existing: Row,
+        basis: Basis,
+        touched: &mut HashSet<Vec<u8>>,
+    ) -> Attempt<Option<Row>> {
+        let Upsert {
+            rules,
+            relation,
+            update,
+            proposed,
+        } = upsert;
+        let key = rules.key_of(&existing);
+        let mut places = update.set.iter().map(|(place, _)| *place);
+        let mode = match places.any(|place| rules.is_in_unique(place)) {
+            true => Mode::Update,
+            false => Mode::NoKeyUpdate,
+        };
+        let claim = ClaimKey::of(rules.table.id, ObjectId(0), &key);
+        self.claim_key(rules.table.id, claim, mode, basis).await?;
+        if !touched.insert(encode::encode_key(&key)) {
+            let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
+            return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message)
+                .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
+                .into());
+        }
+        let relations = [
+            (relation, existing.as_slice()),
+            (update.excluded, proposed.as_slice()),
+        ];
+        let parameters = self.parameters.clone();
+        let scope = Relations {
+            relations: &relations,
+            others: &[],
+            parameters: &parameters,
+        };
+        if let Some(filter) = &update.filter
+            && evaluate(filter, &scope, &self.context)? != Value::Bool(true)
+        {
+            return Ok(None);
+        }
+        let mut new = existing.clone();
+        for (place, expression) in &update.set {
+            new[*place] = evaluate(expression, &scope, &self.context)?;
+        }
+        rules.check(&new, &self.context)?;
+        self.change_rows(rules, vec![(existing, Some(new.clone()))], basis)
+            .await?;
+        Ok(Some(new))
     }
 
     /// Changes (or, with `None`, deletes) rows as one statement. Rows move one
@@ -162,7 +211,8 @@ impl Evaluator<'_> {
         }
         let mut gained = Vec::with_capacity(changes.len());
         for (old, new) in &changes {
-            gained.push(self.claim_change(rules, old, new.as_ref(), basis).await?);
+            let change = (old, new.as_ref());
+            gained.push(self.claim_change(rules, change, &changes, basis).await?);
         }
         for ((old, new), gained) in changes.iter().zip(gained) {
             self.change_row(rules, old, new.as_ref(), gained).await?;
@@ -210,12 +260,13 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Claims what one row's change needs; the unique keys that it gains.
+    /// Claims what one row's change, of all of its statement, needs; the unique
+    /// keys that it gains.
     async fn claim_change(
         &mut self,
         rules: &Arc<Rules>,
-        old: &Row,
-        new: Option<&Row>,
+        (old, new): (&Row, Option<&Row>),
+        all: &[(Row, Option<Row>)],
         basis: Basis,
     ) -> Attempt<Vec<(usize, ClaimKey)>> {
         let before = rules.unique_claims(old)?;
@@ -245,11 +296,41 @@ impl Evaluator<'_> {
             .into_iter()
             .filter(|claim| !before.contains(claim))
             .collect();
-        for (_, claim) in &gained {
+        for (place, claim) in &gained {
+            let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
+            if let Some(new) = new.filter(|_| claims.is_contended(owner, *claim, Mode::Update)) {
+                self.check_taken(rules, (*place, *claim), new, all).await?;
+            }
             self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
                 .await?;
         }
         Ok(gained)
+    }
+
+    /// Fails if a row that this statement does not move has the key: one that
+    /// others only lock is not waited for.
+    async fn check_taken(
+        &mut self,
+        rules: &Arc<Rules>,
+        (place, claim): (usize, ClaimKey),
+        new: &Row,
+        all: &[(Row, Option<Row>)],
+    ) -> Attempt<()> {
+        self.claim_key(rules.table.id, claim, Mode::Look, Basis::Fresh)
+            .await?;
+        let unique = &rules.uniques[place];
+        let values = rules.unique_values(unique, new)?.unwrap_or_default();
+        let Some((found, _)) = self.find_unique(rules, unique, claim, &values).await? else {
+            return Ok(());
+        };
+        let found = rules.key_of(&found);
+        match all
+            .iter()
+            .any(|(old, _)| same_values(&rules.key_of(old), &found))
+        {
+            true => Ok(()),
+            false => Err(rules.duplicate(unique, &values, &self.context).into()),
+        }
     }
 
     /// Claims the parents that a row newly refers to and remembers to look for them.
@@ -555,6 +636,14 @@ impl Evaluator<'_> {
         }
         Ok((index, current))
     }
+}
+
+/// An INSERT whose row met another.
+struct Upsert<'a> {
+    rules: &'a Arc<Rules>,
+    relation: RelationId,
+    update: &'a ConflictUpdate,
+    proposed: &'a Row,
 }
 
 fn same_values(a: &[Value], b: &[Value]) -> bool {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Held, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
-use super::rules::{KeyPart, Rules};
+use super::rules::Rules;
 use super::transaction::{self, Basis, OpenTransaction, Patience};
 use super::write::{Content, Order, Refusal};
 use crate::catalog::schema::Schema;
@@ -253,14 +253,7 @@ impl Caller<'_> {
 
 /// Is the column part of a unique or foreign key, at either end?
 fn concerns_key(rules: &Rules, place: usize) -> bool {
-    let in_unique = rules.uniques.iter().any(|unique| {
-        unique.predicate.is_some()
-            || unique.parts.iter().any(|part| match part {
-                KeyPart::Column(column) => *column == place,
-                KeyPart::Expression(..) => true,
-            })
-    });
-    in_unique
+    rules.is_in_unique(place)
         || rules
             .parents
             .iter()

@@ -169,6 +169,17 @@ impl Rules {
         )
     }
 
+    /// Does a unique key depend on the column at this place?
+    pub fn is_in_unique(&self, place: usize) -> bool {
+        self.uniques.iter().any(|unique| {
+            unique.predicate.is_some()
+                || unique.parts.iter().any(|part| match part {
+                    KeyPart::Column(column) => *column == place,
+                    KeyPart::Expression(..) => true,
+                })
+        })
+    }
+
     /// The values of a row under a unique key; `None` when the key does not
     /// hold for it: a null in it, or outside a partial index.
     pub fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {

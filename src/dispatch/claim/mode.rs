@@ -20,10 +20,12 @@ pub enum Mode {
     Intent = 1 << 8,
     /// On a table: its rows are being locked.
     RowShare = 1 << 9,
+    /// Waits for whoever changes what the key names, and then excludes nobody.
+    Look = 1 << 10,
 }
 
 /// How many modes there are.
-pub(super) const MODES: usize = 10;
+pub(super) const MODES: usize = 11;
 
 const KEY_SHARE: u16 = Mode::KeyShare as u16;
 const SHARE: u16 = Mode::Share as u16;
@@ -40,11 +42,12 @@ impl Mode {
             Mode::KeyShare => UPDATE | POINT_KEY,
             Mode::Share => NO_KEY | UPDATE | POINT | POINT_KEY | INTENT,
             Mode::NoKeyUpdate | Mode::ForNoKeyUpdate => SHARE | NO_KEY | UPDATE | POINT | POINT_KEY,
-            Mode::Update | Mode::ForUpdate => u16::MAX,
+            Mode::Update | Mode::ForUpdate => !(Mode::Look as u16),
             Mode::Point => SHARE | NO_KEY | UPDATE,
             Mode::PointKey => KEY_SHARE | SHARE | NO_KEY | UPDATE,
             Mode::Intent => SHARE | UPDATE,
             Mode::RowShare => UPDATE,
+            Mode::Look => Mode::NoKeyUpdate as u16 | Mode::Update as u16 | POINT | POINT_KEY,
         })
     }
 
