@@ -30,10 +30,9 @@ impl Sandbox {
         Sandbox::launch(Some(data), &[])
     }
 
-    /// On a directory, with more arguments.
-    pub(crate) fn with(data: &Path, extra: &[&str]) -> Sandbox {
-        let extra: Vec<String> = extra.iter().map(|it| (*it).to_owned()).collect();
-        Sandbox::launch(Some(data), &extra)
+    /// One on a directory with further flags.
+    pub(crate) fn with(data: &Path, extra: &[String]) -> Sandbox {
+        Sandbox::launch(Some(data), extra)
     }
 
     fn launch(data: Option<&Path>, extra: &[String]) -> Sandbox {
@@ -85,6 +84,17 @@ impl Sandbox {
             std::thread::sleep(Duration::from_millis(20));
         }
         false
+    }
+
+    /// What the program takes in memory now.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the program lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<u64>().ok())
+            .expect("the system tells what it takes")
+            / 1024
     }
 
     pub(crate) fn url(&self) -> String {

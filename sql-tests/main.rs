@@ -7,13 +7,15 @@
     reason = "a test tells its seed, and its tasks end with its runtime"
 )]
 
+mod bulk;
 mod cluster;
 mod compact;
 mod crash;
+mod drivers;
 mod heal;
 mod isolation;
 mod property;
-mod psycopg;
+mod protocol;
 mod replicas;
 mod rest;
 mod scripts;
@@ -61,12 +63,20 @@ fn ends_cleanly_on_a_signal() {
     assert!(sandbox.terminate());
 }
 
-#[test]
-fn psycopg_works_unmodified() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_messages_do_no_harm() {
     let sandbox = Sandbox::start();
-    if let Err(report) = psycopg::run(&sandbox) {
-        panic!("{report}");
-    }
+    report(&protocol::run(&sandbox, seed()).await);
+}
+
+/// One test, so that the environment is made once.
+#[test]
+fn python_drivers_work_unmodified() {
+    let sandbox = Sandbox::start();
+    let scripts = ["test_psycopg.py", "test_asyncpg.py", "test_sqlalchemy.py"];
+    let failed = scripts.map(|script| drivers::run(&sandbox, script).err());
+    let failed: Vec<String> = failed.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// Of the tests that draw by chance; one run may choose another.
@@ -121,4 +131,10 @@ async fn the_last_replica_stays() {
 async fn models_are_what_is_there() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&property::models_are_what_is_there(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_transactions_stay_small() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&bulk::large_transactions(data.path()).await);
 }

@@ -15,26 +15,43 @@ use tokio_postgres::{Client, Error};
 use crate::cluster::Sandbox;
 use crate::replicas;
 
-const CLIENTS: i64 = 4;
-
 /// How long clients write.
 const DURATION: Duration = Duration::from_secs(12);
 
 /// Each client's keys are its own: from its number times this.
 const RANGE: i64 = 1000;
 
-/// Keys of a client, few so that they meet.
-const KEYS: i64 = 12;
+/// Rows of `tally`, shared by all clients.
+const TALLIES: i64 = 3;
 
-/// Values of the unique column, shared by all clients.
-const UNIQUE: i64 = 80;
+/// How much of everything there is; drawn, so that seeds differ in more than order.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    clients: i64,
+    /// Keys of a client, few so that they meet.
+    keys: i64,
+    /// Values of the unique column, shared by all clients.
+    unique: i64,
+}
 
-const TABLES: [&str; 5] = [
+impl Sizes {
+    fn draw(random: &mut StdRng) -> Sizes {
+        Sizes {
+            clients: random.random_range(2..8),
+            keys: random.random_range(4..24),
+            unique: random.random_range(20..160),
+        }
+    }
+}
+
+const TABLES: [&str; 7] = [
     "CREATE TABLE p0 (id bigint PRIMARY KEY, u bigint UNIQUE, v bigint NOT NULL)",
     "CREATE TABLE p1 (id bigint PRIMARY KEY, p bigint REFERENCES p0 (id) ON DELETE CASCADE ON UPDATE CASCADE)",
     "CREATE TABLE p2 (id bigint PRIMARY KEY, p bigint REFERENCES p1 (id) ON DELETE CASCADE ON UPDATE CASCADE)",
     "CREATE TABLE p3 (id bigint PRIMARY KEY, p bigint REFERENCES p2 (id) ON DELETE CASCADE ON UPDATE CASCADE)",
     "CREATE TABLE shape (id bigint PRIMARY KEY, v bigint)",
+    "CREATE TABLE tally (id bigint PRIMARY KEY, n bigint NOT NULL)",
+    "INSERT INTO tally SELECT g, 0 FROM generate_series(0, 2) AS g",
 ];
 
 /// What a client believes is there: rows of p0, and of p1 to p3 with their parents.
@@ -42,6 +59,8 @@ const TABLES: [&str; 5] = [
 struct Model {
     rows: BTreeMap<i64, (i64, i64)>,
     children: [BTreeMap<i64, i64>; 3],
+    /// What it added to `tally`, to which all add.
+    added: i64,
 }
 
 impl Model {
@@ -82,15 +101,15 @@ fn pick(random: &mut StdRng, from: &[i64]) -> Option<i64> {
 }
 
 /// A random statement of a client.
-fn step(random: &mut StdRng, client: i64, before: &Model) -> Option<Step> {
+fn step(random: &mut StdRng, sizes: Sizes, client: i64, before: &Model) -> Option<Step> {
     let mut after = before.clone();
-    let fresh = client * RANGE + random.random_range(0..KEYS);
+    let fresh = client * RANGE + random.random_range(0..sizes.keys);
     let (u, v) = (
-        random.random_range(0..UNIQUE),
+        random.random_range(0..sizes.unique),
         random.random_range(0..1000_i64),
     );
     let known = before.parents(0);
-    let statement = match random.random_range(0..9) {
+    let statement = match random.random_range(0..10) {
         0 | 1 => {
             after.rows.insert(fresh, (u, v));
             format!("INSERT INTO p0 VALUES ({fresh}, {u}, {v})")
@@ -128,14 +147,20 @@ fn step(random: &mut StdRng, client: i64, before: &Model) -> Option<Step> {
             let (from, to) = (client * RANGE, client * RANGE + RANGE);
             format!("UPDATE p0 SET v = v + 1 WHERE id >= {from} AND id < {to}")
         }
+        8 => {
+            let (n, id) = (random.random_range(1..5), random.random_range(0..TALLIES));
+            after.added += n;
+            format!("UPDATE tally SET n = n + {n} WHERE id = {id}")
+        }
         _ => {
             let a = pick(random, &known)?;
             let b = pick(random, &known).filter(|b| *b != a)?;
             let (u, w) = (before.rows[&a].0, before.rows[&b].0);
             after.rows.get_mut(&a)?.0 = w;
             after.rows.get_mut(&b)?.0 = u;
+            // One string is one transaction; nobody else has the client's own number below zero.
             format!(
-                "UPDATE p0 SET u = CASE id WHEN {a} THEN {w}::bigint ELSE {u}::bigint END WHERE id IN ({a}, {b})"
+                "UPDATE p0 SET u = -{a} - 1 WHERE id = {a}; UPDATE p0 SET u = {u} WHERE id = {b}; UPDATE p0 SET u = {w} WHERE id = {a}"
             )
         }
     };
@@ -149,6 +174,7 @@ fn is_expected(error: &Error) -> bool {
 }
 
 struct Writer {
+    sizes: Sizes,
     number: i64,
     client: Client,
     random: StdRng,
@@ -162,7 +188,8 @@ struct Writer {
 impl Writer {
     /// Its own rows must be what it was told.
     async fn compare(&mut self) {
-        let found = read_model(&self.client, self.number).await;
+        let mut found = read_model(&self.client, self.number).await;
+        found.added = self.model.added;
         if found != self.model {
             let (number, told, did) = (self.number, &self.model, self.history.join("\n  "));
             let wrong =
@@ -199,7 +226,9 @@ impl Writer {
             Ok(_) => true,
             Err(error) => {
                 if !is_expected(&error) {
-                    self.wrong.push(format!("{statement}: {error:?}"));
+                    let did = self.history.join("\n  ");
+                    self.wrong
+                        .push(format!("{statement}: {error:?}, after\n  {did}"));
                 }
                 false
             }
@@ -207,7 +236,8 @@ impl Writer {
     }
 
     async fn single(&mut self) {
-        let Some((statement, after)) = step(&mut self.random, self.number, &self.model) else {
+        let Some((statement, after)) = step(&mut self.random, self.sizes, self.number, &self.model)
+        else {
             return;
         };
         if self.try_to(&statement).await {
@@ -218,11 +248,17 @@ impl Writer {
 
     async fn transaction(&mut self) {
         let mut model = self.model.clone();
-        if !self.try_to("BEGIN").await {
+        let begin = match self.random.random_range(0..8) {
+            0 => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+            1 => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            _ => "BEGIN",
+        };
+        if !self.try_to(begin).await {
             return;
         }
         for _ in 0..self.random.random_range(1..6) {
-            let Some((statement, after)) = step(&mut self.random, self.number, &model) else {
+            let Some((statement, after)) = step(&mut self.random, self.sizes, self.number, &model)
+            else {
                 continue;
             };
             let guarded = self.random.random_bool(0.3);
@@ -284,8 +320,9 @@ async fn change_schema(client: Client, stopped: Arc<AtomicBool>) -> Vec<String> 
 }
 
 pub(crate) async fn models_are_what_is_there(data: &Path, seed: u64) -> Vec<String> {
-    println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
+    let sizes = Sizes::draw(&mut random);
+    println!("seed {seed}: {sizes:?}");
     let mut sandbox = Sandbox::on(data);
     let asker = sandbox.client().await;
     for statement in TABLES {
@@ -297,8 +334,9 @@ pub(crate) async fn models_are_what_is_there(data: &Path, seed: u64) -> Vec<Stri
     let stopped = Arc::new(AtomicBool::new(false));
     let committed = Arc::new(AtomicU64::new(0));
     let mut clients = Vec::new();
-    for number in 0..CLIENTS {
+    for number in 0..sizes.clients {
         let client = Writer {
+            sizes,
             number,
             client: sandbox.client().await,
             random: StdRng::seed_from_u64(random.random()),
@@ -316,15 +354,23 @@ pub(crate) async fn models_are_what_is_there(data: &Path, seed: u64) -> Vec<Stri
     tokio::time::sleep(DURATION).await;
     stopped.store(true, Ordering::Relaxed);
     let mut wrong = schema.await.expect("it ends");
+    let mut added = 0;
     for client in clients {
         let (number, model, met) = client.await.expect("a client ends");
         wrong.extend(met);
-        let found = read_model(&asker, number).await;
+        added += model.added;
+        let mut found = read_model(&asker, number).await;
+        found.added = model.added;
         if found != model {
             wrong.push(format!(
                 "client {number} was told {model:?}, there is {found:?}"
             ));
         }
+    }
+    let sum = "SELECT sum(n)::bigint FROM tally";
+    let found = asker.query_one(sum, &[]).await.expect("tally is readable");
+    if found.get::<_, i64>(0) != added {
+        wrong.push(format!("{added} were added to tally, there is {found:?}"));
     }
     println!("{} transactions", committed.load(Ordering::Relaxed));
     wrong.extend(broken_rules(&asker).await);

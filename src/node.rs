@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
+use crate::dispatch::bulk::Space;
 use crate::endpoint::Endpoint;
 use crate::endpoint::embedded::{Embedded, EmbeddedConfig};
 use crate::error::{Error, Result, SqlState};
@@ -33,6 +34,8 @@ pub struct NodeConfig {
     pub http: SocketAddr,
     /// Embedded replicas of each data cluster.
     pub replicas: usize,
+    /// Bytes that an open transaction keeps in memory, roughly.
+    pub transaction_bytes: usize,
     /// Certificate and key files; without them a certificate is made.
     pub tls: Option<(PathBuf, PathBuf)>,
 }
@@ -86,6 +89,10 @@ impl Node {
             node,
             config.replicas,
             open_embedded(config.data.join("replicas"), runtime.clone()),
+            Space {
+                directory: config.data.join("scratch"),
+                transaction_bytes: config.transaction_bytes,
+            },
         )
         .await?;
         prepare(&dispatch, runtime).await?;

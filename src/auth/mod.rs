@@ -9,7 +9,7 @@ pub mod rights;
 pub mod token;
 
 /// Equality of secrets in a time that does not depend on where they differ.
-fn same_secret(a: &[u8], b: &[u8]) -> bool {
+pub fn same_secret(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }

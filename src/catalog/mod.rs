@@ -144,6 +144,16 @@ pub struct Counter {
     pub is_called: bool,
 }
 
+impl Counter {
+    /// Of a sequence that nothing was drawn from.
+    pub fn before_first(sequence: &schema::Sequence) -> Counter {
+        Counter {
+            last_value: sequence.start,
+            is_called: false,
+        }
+    }
+}
+
 /// The chain that in-sync replicas agreed on at an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settled {

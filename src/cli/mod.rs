@@ -2,6 +2,8 @@
 
 mod sandbox;
 
+use std::io::IsTerminal;
+
 use clap::{Parser, Subcommand};
 
 /// One SQL endpoint over copies of the same rows.
@@ -33,6 +35,7 @@ fn log_to_stderr() {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,openraft=error"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // Only fails when a test has set one before.
     let _ = subscriber.try_init();

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::dispatch::bulk::TRANSACTION_BYTES;
 use crate::error::{Error, Result, SqlState};
 use crate::node::{Node, NodeConfig};
 use crate::runtime::Runtime;
@@ -28,6 +29,17 @@ pub(super) struct Sandbox {
     /// Copies of each data cluster.
     #[arg(long, env = "PYQL_REPLICAS", default_value_t = 3)]
     replicas: usize,
+    /// A certificate chain (PEM) for PostgreSQL clients that ask for TLS;
+    /// without it one is made that nobody vouches for.
+    #[arg(long, env = "PYQL_TLS_CERT", requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, env = "PYQL_TLS_KEY", requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Bytes of written rows that an open transaction keeps in memory; one
+    /// that writes more claims whole tables and keeps its rows on disk.
+    #[arg(long, env = "PYQL_TRANSACTION_MEMORY", default_value_t = TRANSACTION_BYTES)]
+    transaction_memory: usize,
 }
 
 impl Sandbox {
@@ -73,7 +85,8 @@ impl Sandbox {
             pg: address(&self.pg)?,
             http: address(&self.http)?,
             replicas: self.replicas,
-            tls: None,
+            tls: self.tls_cert.zip(self.tls_key),
+            transaction_bytes: self.transaction_memory,
         };
         let node = Node::start(&config, runtime).await?;
         sandbox::prepare(&node.dispatch).await?;

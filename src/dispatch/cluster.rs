@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::bulk::Space;
 use super::claim::Claims;
 use super::rules::Rules;
 use super::sequence::Counters;
@@ -16,7 +18,7 @@ use crate::log::Log;
 use crate::plan::context::Context;
 use crate::replica::Replicas;
 use crate::runtime::{Runtime, TaskSet};
-use crate::types::id::{ClusterId, SchemaVersion, TableId};
+use crate::types::id::{Boot, ClusterId, NodeId, SchemaVersion, TableId, TransactionId};
 
 /// Everything the leader keeps for one data cluster.
 pub struct DataCluster {
@@ -27,9 +29,43 @@ pub struct DataCluster {
     pub sequencer: Sequencer,
     pub claims: Arc<Claims>,
     pub counters: Arc<Counters>,
+    pub ids: Arc<TransactionIds>,
+    pub space: Arc<Space>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
     rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
+    drafts: AtomicU64,
+}
+
+/// Versions from here on are those of schemas that a transaction has changed
+/// and not committed. Each is used once: what was made for one that was rolled
+/// back is not taken for a later one.
+const DRAFTS: u64 = 1 << 63;
+
+/// Numbers this process's transactions as they go to the log. One that is
+/// still open has no id: the log remembers ids by how many entries came since.
+pub struct TransactionIds {
+    node: NodeId,
+    boot: Boot,
+    next: AtomicU64,
+}
+
+impl TransactionIds {
+    pub fn new(node: NodeId, boot: Boot) -> TransactionIds {
+        TransactionIds {
+            node,
+            boot,
+            next: AtomicU64::new(1),
+        }
+    }
+
+    pub fn next(&self) -> TransactionId {
+        TransactionId {
+            node: self.node,
+            boot: self.boot,
+            number: self.next.fetch_add(1, Ordering::Relaxed),
+        }
+    }
 }
 
 impl DataCluster {
@@ -38,6 +74,8 @@ impl DataCluster {
         log: &Arc<Log>,
         replicas: Arc<Replicas>,
         definition: &Cluster,
+        ids: Arc<TransactionIds>,
+        space: Arc<Space>,
         tasks: TaskSet,
     ) -> Arc<DataCluster> {
         let counters = Arc::new(Counters::new(definition.counters.clone()));
@@ -52,8 +90,11 @@ impl DataCluster {
             sequencer,
             claims: Arc::default(),
             counters,
+            ids,
+            space,
             tasks,
             rules: Mutex::default(),
+            drafts: AtomicU64::new(DRAFTS),
         })
     }
 
@@ -62,6 +103,11 @@ impl DataCluster {
         self.replicas
             .definition()
             .ok_or_else(|| Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"))
+    }
+
+    /// The version of a schema that only its transaction sees.
+    pub fn draft_version(&self) -> SchemaVersion {
+        SchemaVersion(self.drafts.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The compiled constraints of a table at a schema version.

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::deferral::Deferred;
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
 use super::schema;
-use super::transaction::{Basis, Claim, Deferred, concurrent_update};
-use super::written::Known;
+use super::transaction::{Basis, Claim, concurrent_update};
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
@@ -21,7 +21,7 @@ use crate::plan::bind::{self, Binding};
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::query::Query;
 use crate::plan::statement::{Insert, OnConflict};
-use crate::types::id::Index;
+use crate::types::id::{Index, ObjectId, TableId};
 use crate::types::{Row, Value, compare, encode};
 
 /// How deep foreign-key actions may follow each other.
@@ -32,7 +32,8 @@ impl Evaluator<'_> {
     pub(super) async fn insert_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         rules.check(&row, &self.context)?;
         for (place, claim) in rules.unique_claims(&row)? {
-            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+                .await?;
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
             let found = self.find_unique(rules, unique, claim, &values).await?;
@@ -43,22 +44,18 @@ impl Evaluator<'_> {
         self.put_inserted(rules, row).await
     }
 
-    /// Adds a row to a table that is claimed as a whole and was empty.
+    /// Adds a row whose unique keys are claimed, and none of them on a replica.
     pub(super) async fn add_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<()> {
         rules.check(&row, &self.context)?;
-        for (place, claim) in rules.unique_claims(&row)? {
-            if self
-                .transaction
-                .written
-                .row_with(rules.table.id, claim)
-                .is_some()
-            {
+        self.claim_parents(rules, None, &row).await?;
+        match self.transaction.written.add(rules, row)? {
+            None => Ok(()),
+            Some((place, row)) => {
                 let unique = &rules.uniques[place];
                 let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-                return Err(rules.duplicate(unique, &values, &self.context).into());
+                Err(rules.duplicate(unique, &values, &self.context).into())
             }
         }
-        self.put_inserted(rules, row).await.map(|_| ())
     }
 
     async fn put_inserted(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
@@ -79,19 +76,24 @@ impl Evaluator<'_> {
         touched: &mut HashSet<Vec<u8>>,
     ) -> Attempt<Option<Row>> {
         rules.check(&row, &self.context)?;
-        for (place, claim) in rules.unique_claims(&row)? {
+        let arbiter = |place: usize| {
+            let object = rules.uniques[place].object;
+            let target = conflict.target.as_ref();
+            target.is_none_or(|target| target.contains(&object))
+        };
+        // A conflict with the target is not an error, whatever else is in the way.
+        let mut claims: Vec<_> = rules.unique_claims(&row)?.into_iter().collect();
+        claims.sort_by_key(|(place, _)| !arbiter(*place));
+        for (place, claim) in claims {
             let unique = &rules.uniques[place];
-            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+                .await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
             let Some((existing, basis)) = self.find_unique(rules, unique, claim, &values).await?
             else {
                 continue;
             };
-            let arbiter = conflict
-                .target
-                .as_ref()
-                .is_none_or(|target| target.contains(&unique.object));
-            if !arbiter {
+            if !arbiter(place) {
                 return Err(rules.duplicate(unique, &values, &self.context).into());
             }
             // What the transaction's snapshot does not show it may not act on.
@@ -136,8 +138,8 @@ impl Evaluator<'_> {
         self.put_inserted(rules, row).await.map(Some)
     }
 
-    /// Changes (or, with `None`, deletes) rows as one statement: all old keys
-    /// go before new ones are looked up, so that rows may swap their keys.
+    /// Changes (or, with `None`, deletes) rows as one statement. Rows move one
+    /// after the other: a key that a later one of them still has is taken.
     pub(super) async fn change_rows(
         &mut self,
         rules: &Arc<Rules>,
@@ -158,37 +160,13 @@ impl Evaluator<'_> {
             let message = "foreign key actions follow each other too deeply";
             return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message).into());
         }
-        let mut new_keys: Vec<(usize, ClaimKey, Row)> = Vec::new();
+        let mut gained = Vec::with_capacity(changes.len());
         for (old, new) in &changes {
-            self.claim_change(rules, old, new.as_ref(), basis, &mut new_keys)
-                .await?;
+            gained.push(self.claim_change(rules, old, new.as_ref(), basis).await?);
         }
-        for (old, new) in &changes {
-            let key = rules.key_of(old);
-            let stays = new
-                .as_ref()
-                .filter(|new| same_values(&rules.key_of(new), &key));
-            self.transaction
-                .written
-                .put(rules, key, Some(old), stays.cloned())?;
+        for ((old, new), gained) in changes.iter().zip(gained) {
+            self.change_row(rules, old, new.as_ref(), gained).await?;
         }
-        for (old, new) in &changes {
-            if let Some(new) = new
-                && !same_values(&rules.key_of(new), &rules.key_of(old))
-            {
-                let key = rules.key_of(new);
-                let unique = &rules.uniques[0];
-                let claim = ClaimKey::of(rules.table.id, unique.id, &key);
-                let found = self.find_unique(rules, unique, claim, &key).await?;
-                if found.is_some() {
-                    return Err(rules.duplicate(unique, &key, &self.context).into());
-                }
-                self.transaction
-                    .written
-                    .put(rules, key, None, Some(new.clone()))?;
-            }
-        }
-        self.check_new_keys(rules, new_keys).await?;
         for (old, new) in &changes {
             if let Some(new) = new {
                 self.claim_parents(rules, Some(old), new).await?;
@@ -198,15 +176,48 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Claims what one row's change needs and collects the unique keys it gains.
+    /// Writes one row's change, whose keys are claimed; fails if another row
+    /// has a unique key that it gains.
+    async fn change_row(
+        &mut self,
+        rules: &Arc<Rules>,
+        old: &Row,
+        new: Option<&Row>,
+        gained: Vec<(usize, ClaimKey)>,
+    ) -> Attempt<()> {
+        let before = rules.key_of(old);
+        if let Some(new) = new {
+            for (place, claim) in gained {
+                let unique = &rules.uniques[place];
+                let values = rules.unique_values(unique, new)?.unwrap_or_default();
+                let found = self.find_unique(rules, unique, claim, &values).await?;
+                let other = |(row, _): &(Row, Basis)| !same_values(&rules.key_of(row), &before);
+                if found.as_ref().is_some_and(other) {
+                    return Err(rules.duplicate(unique, &values, &self.context).into());
+                }
+            }
+        }
+        let after = new.map(|new| rules.key_of(new));
+        let stays = after
+            .as_ref()
+            .is_some_and(|after| same_values(after, &before));
+        let in_place = new.filter(|_| stays).cloned();
+        let written = &mut self.transaction.written;
+        written.put(rules, before, Some(old), in_place)?;
+        if let (Some(key), Some(new), false) = (after, new, stays) {
+            written.put(rules, key, None, Some(new.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Claims what one row's change needs; the unique keys that it gains.
     async fn claim_change(
         &mut self,
         rules: &Arc<Rules>,
         old: &Row,
         new: Option<&Row>,
         basis: Basis,
-        new_keys: &mut Vec<(usize, ClaimKey, Row)>,
-    ) -> Attempt<()> {
+    ) -> Attempt<Vec<(usize, ClaimKey)>> {
         let before = rules.unique_claims(old)?;
         let after = new
             .map(|new| rules.unique_claims(new))
@@ -220,48 +231,25 @@ impl Evaluator<'_> {
         };
         let mut primary = before.iter().filter(|(place, _)| *place == 0);
         if let Some((_, claim)) = primary.next() {
-            self.claim_key(*claim, mode, basis).await?;
+            self.claim_key(rules.table.id, *claim, mode, basis).await?;
         }
         if keys_stay {
-            return Ok(());
+            return Ok(Vec::new());
         }
+        self.guard_children(rules).await?;
         for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
-            self.claim_key(*claim, Mode::Update, Basis::Fresh).await?;
+            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+                .await?;
         }
-        let gained = after.into_iter().filter(|claim| !before.contains(claim));
-        for (place, claim) in gained {
-            self.claim_key(claim, Mode::Update, Basis::Fresh).await?;
-            // Primary keys are looked up as their rows are put.
-            if let Some(new) = new.filter(|_| place != 0) {
-                new_keys.push((place, claim, new.clone()));
-            }
+        let gained: Vec<_> = after
+            .into_iter()
+            .filter(|claim| !before.contains(claim))
+            .collect();
+        for (_, claim) in &gained {
+            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+                .await?;
         }
-        Ok(())
-    }
-
-    /// Fails if a gained unique key belongs to another row.
-    async fn check_new_keys(
-        &mut self,
-        rules: &Arc<Rules>,
-        new_keys: Vec<(usize, ClaimKey, Row)>,
-    ) -> Attempt<()> {
-        let mut seen = HashSet::new();
-        for (place, claim, row) in new_keys {
-            let unique = &rules.uniques[place];
-            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let written = &self.transaction.written;
-            let other = !seen.insert(claim)
-                || written.rows_with(rules.table.id, claim) > 1
-                || !self
-                    .committed(&rules.table, &unique.lookup, &values)
-                    .await?
-                    .1
-                    .is_empty();
-            if other {
-                return Err(rules.duplicate(unique, &values, &self.context).into());
-            }
-        }
-        Ok(())
+        Ok(gained)
     }
 
     /// Claims the parents that a row newly refers to and remembers to look for them.
@@ -282,9 +270,10 @@ impl Evaluator<'_> {
             if before.is_some_and(|before| same_values(&before, &values)) {
                 continue;
             }
-            if !self.is_deferred(reference) {
+            if !self.transaction.deferral.is_deferred(&reference.key) {
                 let claim = reference.parent_claim(&values);
-                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+                self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
+                    .await?;
             }
             self.remember(reference.clone(), values, true);
         }
@@ -333,18 +322,19 @@ impl Evaluator<'_> {
 
     async fn follow(
         &mut self,
-        reference: &Reference,
+        reference: &Arc<Reference>,
         action: Action,
         values: Vec<Value>,
         gained: Option<Vec<Value>>,
         depth: usize,
     ) -> Attempt<()> {
+        // First: who holds the whole table may be changing any of its rows.
+        self.claim_table(reference.child.id, Mode::Intent).await?;
         let (index, children) = self.find_children(reference, &values).await?;
         if children.is_empty() {
             return Ok(());
         }
         let rules = self.rules(&reference.child)?;
-        self.claim_table(reference.child.id, Mode::Intent).await?;
         let mut changes = Vec::with_capacity(children.len());
         for child in children {
             let new = match (action, &gained) {
@@ -387,14 +377,8 @@ impl Evaluator<'_> {
         Ok(new)
     }
 
-    fn is_deferred(&self, reference: &Reference) -> bool {
-        let key = &reference.key;
-        let asked = self.transaction.constraints_deferred;
-        key.deferrable && asked.unwrap_or(key.initially_deferred)
-    }
-
-    fn remember(&mut self, reference: Reference, values: Vec<Value>, of_child: bool) {
-        let deferred = self.is_deferred(&reference);
+    fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, of_child: bool) {
+        let deferred = self.transaction.deferral.is_deferred(&reference.key);
         let check = Deferred {
             reference,
             values,
@@ -408,14 +392,15 @@ impl Evaluator<'_> {
 
     /// Looks at the foreign keys that this statement touched.
     pub(super) async fn check_references(&mut self) -> Attempt<()> {
-        let pending = std::mem::take(&mut self.pending);
+        let pending = self.pending.take();
         self.check_all(pending).await
     }
 
-    /// Looks at the foreign keys that were put off until the end.
-    pub async fn check_deferred(&mut self) -> Result<(), read::Refused> {
+    /// Looks at the foreign keys that were put off until the end, or at some of them.
+    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
         // They stay: what made one hold may yet be taken back by ROLLBACK TO.
-        let deferred = self.transaction.deferred.clone();
+        let mut deferred = self.transaction.deferred.clone();
+        deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.reference.key.id)));
         match self.check_all(deferred).await {
             Ok(()) => Ok(()),
             Err(Interrupted::Refused(refused)) => Err(refused),
@@ -426,19 +411,19 @@ impl Evaluator<'_> {
     async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
         let mut seen = HashSet::new();
         for check in checks {
+            if !seen.insert(check.name()) {
+                continue;
+            }
             let Deferred {
                 reference,
                 values,
                 of_child,
             } = check;
-            let name = (reference.key.id, of_child, encode::encode_key(&values));
-            if !seen.insert(name) {
-                continue;
-            }
             let claim = reference.parent_claim(&values);
             if of_child {
                 // One that was put off has not claimed its parent yet.
-                self.claim_key(claim, Mode::KeyShare, Basis::Fresh).await?;
+                self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
+                    .await?;
             }
             if self.find_parent(&reference, &values).await?.is_some() {
                 continue;
@@ -457,11 +442,22 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    async fn claim_key(&mut self, key: ClaimKey, mode: Mode, basis: Basis) -> Attempt<()> {
-        let claim = self
-            .transaction
-            .claim(key, mode, basis, Contended::Wait, &self.patience);
-        match claim.await? {
+    pub(super) async fn claim_key(
+        &mut self,
+        table: TableId,
+        key: ClaimKey,
+        mode: Mode,
+        basis: Basis,
+    ) -> Attempt<()> {
+        let transaction = &self.transaction;
+        let claim = match transaction.whole.covers(table, mode) {
+            true => transaction.judge(key, mode, basis)?,
+            false => {
+                let claim = transaction.claim(key, mode, basis, Contended::Wait, &self.patience);
+                claim.await?
+            }
+        };
+        match claim {
             Claim::Stale => Err(Interrupted::Stale),
             Claim::Held | Claim::Skipped => Ok(()),
         }
@@ -475,26 +471,26 @@ impl Evaluator<'_> {
         claim: ClaimKey,
         values: &[Value],
     ) -> Attempt<Option<(Row, Basis)>> {
-        if let Some(row) = self.transaction.written.row_with(rules.table.id, claim) {
-            return Ok(Some((row.clone(), Basis::Fresh)));
+        let written = &self.transaction.written;
+        let key = (unique.id == ObjectId(0)).then_some(values);
+        if let Some(row) = written.row_with(rules.table.id, claim, key)? {
+            return Ok(Some((row, Basis::Fresh)));
         }
         let (index, committed) = self.committed(&rules.table, &unique.lookup, values).await?;
         let first = committed.into_iter().next();
         Ok(first.map(|row| (row, Basis::Read(index))))
     }
 
-    async fn find_parent(
+    pub(super) async fn find_parent(
         &mut self,
         reference: &Reference,
         values: &[Value],
     ) -> Attempt<Option<Row>> {
         let claim = reference.parent_claim(values);
-        if let Some(row) = self
-            .transaction
-            .written
-            .row_with(reference.parent.id, claim)
-        {
-            return Ok(Some(row.clone()));
+        let key = (reference.unique == ObjectId(0)).then(|| reference.ordered(values));
+        let written = &self.transaction.written;
+        if let Some(row) = written.row_with(reference.parent.id, claim, key.as_deref())? {
+            return Ok(Some(row));
         }
         let committed = self
             .committed(&reference.parent, &reference.parents, values)
@@ -502,7 +498,7 @@ impl Evaluator<'_> {
         Ok(committed.1.into_iter().next())
     }
 
-    async fn find_children(
+    pub(super) async fn find_children(
         &mut self,
         reference: &Reference,
         values: &[Value],
@@ -510,18 +506,14 @@ impl Evaluator<'_> {
         let (index, mut rows) = self
             .committed(&reference.child, &reference.children, values)
             .await?;
-        let written = self.transaction.written.rows(reference.child.id);
-        rows.extend(
-            written
-                .filter(|row| refers(reference, row, values))
-                .cloned(),
-        );
+        let written = &self.transaction.written;
+        rows.extend(written.rows_equal(reference.child.id, &reference.child_places, values)?);
         Ok((index, rows))
     }
 
     /// Committed rows as the replicas have them now, without those that the
     /// transaction has written over, and the index they were read at.
-    async fn committed(
+    pub(super) async fn committed(
         &mut self,
         table: &Arc<Table>,
         query: &Arc<Query>,
@@ -551,17 +543,18 @@ impl Evaluator<'_> {
         };
         let (index, rows) = read::read_all(cluster, &question).await?;
         let rules = self.rules(table)?;
-        let written = &self.transaction.written;
-        let current =
-            |row: &Row| matches!(written.row(table.id, &rules.key_of(row)), Known::Unknown);
-        Ok((index, rows.into_iter().filter(current).collect()))
+        let mut current = Vec::with_capacity(rows.len());
+        for row in rows {
+            if !self
+                .transaction
+                .written
+                .knows(table.id, &rules.key_of(&row))?
+            {
+                current.push(row);
+            }
+        }
+        Ok((index, current))
     }
-}
-
-fn refers(reference: &Reference, row: &Row, values: &[Value]) -> bool {
-    let own = reference.child_places.iter().map(|place| &row[*place]);
-    own.zip(values)
-        .all(|(own, value)| !own.is_null() && compare::same(own, value))
 }
 
 fn same_values(a: &[Value], b: &[Value]) -> bool {

@@ -6,8 +6,11 @@
 use std::sync::Arc;
 
 use super::claim::Mode;
-use super::evaluate::{Evaluator, Interrupted};
+use super::deferral::Pending;
+use super::evaluate::{Attempt, Evaluator, Interrupted};
 use super::read::{self, Refused};
+use super::rules::{Rules, lookup_any};
+use super::transaction::Basis;
 use crate::catalog::schema::Table;
 use crate::endpoint::Level;
 use crate::error::{Error, Result};
@@ -15,7 +18,7 @@ use crate::plan::evaluate::evaluate;
 use crate::plan::evaluation::{of_select, plain};
 use crate::plan::expression::Expression;
 use crate::plan::query::{From, RelationId};
-use crate::types::{Row, Type, Value};
+use crate::types::{Array, Row, Type, Value};
 
 /// A COPY under way.
 pub struct Copying {
@@ -25,6 +28,8 @@ pub struct Copying {
     /// The table held no row when it was claimed.
     pub empty: Option<bool>,
     pub rows: u64,
+    /// Foreign keys to look at when it ends.
+    pub pending: Pending,
 }
 
 impl Evaluator<'_> {
@@ -34,23 +39,29 @@ impl Evaluator<'_> {
         copying: &mut Copying,
         rows: Vec<Row>,
     ) -> Result<(), Refused> {
+        std::mem::swap(&mut self.pending, &mut copying.pending);
+        let taken = self.take_rows(copying, rows).await;
+        std::mem::swap(&mut self.pending, &mut copying.pending);
+        taken
+    }
+
+    async fn take_rows(&mut self, copying: &mut Copying, rows: Vec<Row>) -> Result<(), Refused> {
         if copying.empty.is_none() {
             copying.empty = Some(self.claim_empty(&copying.table).await?);
         }
         let rules = self.rules(&copying.table)?;
+        let complete = rows.into_iter().map(|row| self.complete(copying, row));
+        let rows: Vec<Row> = complete.collect::<Result<_>>()?;
         let empty = copying.empty == Some(true);
-        for values in rows {
-            let row = self.complete(copying, values)?;
+        let new = empty || self.are_new(&rules, &rows).await.map_err(settled)?;
+        for row in rows {
             copying.rows += 1;
             let line = copying.rows;
-            let inserted = match empty {
+            let inserted = match new {
                 true => self.add_row(&rules, row).await,
                 false => self.insert_row(&rules, row).await.map(|_| ()),
             };
-            inserted.map_err(|interrupted| match interrupted {
-                Interrupted::Refused(refused) => refused,
-                Interrupted::Stale => Error::internal("a key of a claimed table changed").into(),
-            })?;
+            inserted.map_err(settled)?;
             if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
                 return Err(read::cancelled().into());
             }
@@ -58,17 +69,41 @@ impl Evaluator<'_> {
         self.transaction
             .schema
             .get_or_insert_with(|| self.schema.clone());
-        Ok(())
+        self.make_room().await.map_err(settled)
+    }
+
+    /// Claims the unique keys of rows and looks them all up at once: `true` if
+    /// no replica has any. Otherwise, or if some key cannot be looked up so,
+    /// each row has to be looked at by itself.
+    async fn are_new(&mut self, rules: &Arc<Rules>, rows: &[Row]) -> Attempt<bool> {
+        let Some(places) = rules.single_places() else {
+            return Ok(false);
+        };
+        for row in rows {
+            for (_, claim) in rules.unique_claims(row)? {
+                let table = rules.table.id;
+                self.claim_key(table, claim, Mode::Update, Basis::Fresh)
+                    .await?;
+            }
+        }
+        for place in places {
+            let ty = rules.table.columns[place].ty.without_modifier();
+            let values = rows.iter().map(|row| row[place].clone());
+            let values = values.filter(|value| !value.is_null()).collect();
+            let array = Value::Array(Arc::new(Array::one_dimensional(ty, values)));
+            let query = lookup_any(&rules.table, place)?;
+            let found = self.committed(&rules.table, &query, &[array]).await?;
+            if !found.1.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Looks at the foreign keys of all rows.
-    pub async fn copy_end(&mut self) -> Result<(), Refused> {
-        self.check_references()
-            .await
-            .map_err(|interrupted| match interrupted {
-                Interrupted::Refused(refused) => refused,
-                Interrupted::Stale => Error::internal("a claimed key changed").into(),
-            })
+    pub async fn copy_end(&mut self, copying: &mut Copying) -> Result<(), Refused> {
+        self.pending = std::mem::take(&mut copying.pending);
+        self.check_references().await.map_err(settled)
     }
 
     fn complete(&self, copying: &Copying, values: Row) -> Result<Row> {
@@ -85,7 +120,7 @@ impl Evaluator<'_> {
     /// Claims an empty table as a whole, any other for writing rows.
     async fn claim_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
         if self.is_empty(table).await? {
-            self.claim_table(table.id, Mode::Update).await?;
+            self.claim_whole(table.id).await?;
             // It may have been filled before the claim was had.
             return self.is_empty(table).await;
         }
@@ -95,7 +130,7 @@ impl Evaluator<'_> {
 
     async fn is_empty(&mut self, table: &Arc<Table>) -> Result<bool, Refused> {
         if self.transaction.written.is_truncated(table.id) {
-            return Ok(self.transaction.written.rows(table.id).next().is_none());
+            return Ok(self.transaction.written.count_rows(table.id)? == 0);
         }
         let relation = RelationId(0);
         let from = From::Table {
@@ -118,5 +153,13 @@ impl Evaluator<'_> {
             .version;
         let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
         Ok(rows.is_empty())
+    }
+}
+
+/// Nothing that a COPY looks at can change under it: it is all claimed.
+pub(super) fn settled(interrupted: Interrupted) -> Refused {
+    match interrupted {
+        Interrupted::Refused(refused) => refused,
+        Interrupted::Stale => Error::internal("a claimed key changed").into(),
     }
 }

@@ -8,31 +8,29 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::deferral::Pending;
 use super::read::{self, Question, Refused};
 use super::rules::Rules;
-use super::transaction::{Basis, Claim, OpenTransaction, Patience};
+use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::evaluate::{Scope, evaluate, is_evaluable};
-use crate::plan::evaluation::{self, Evaluation, LockedKey};
+use crate::plan::evaluation::Evaluation;
 use crate::plan::expression::Expression;
-use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RelationId, RowLock};
+use crate::plan::query::{Body, OutputColumn, Query, RelationId};
 use crate::plan::statement::{
     Delete, Insert, InsertColumn, InsertSource, Isolation, Returning, Update,
 };
-use crate::types::id::{Index, ObjectId, TableId};
-use crate::types::{Row, Type, Value};
+use crate::types::id::{Index, TableId};
+use crate::types::{Row, Value};
 
 /// How often a statement is evaluated again before it claims its whole table.
 const ATTEMPTS_BEFORE_TABLE: usize = 20;
 
 /// How often at all.
-const ATTEMPTS_MAX: usize = 100;
-
-/// How many rows more a locking query reads at first when others hold some.
-const SKIPPED_MIN: usize = 32;
+pub(super) const ATTEMPTS_MAX: usize = 100;
 
 /// One statement at work in a transaction.
 pub struct Evaluator<'a> {
@@ -43,8 +41,10 @@ pub struct Evaluator<'a> {
     pub patience: Patience,
     /// The tables the statement reads, for SERIALIZABLE.
     pub reads: Vec<TableId>,
+    /// A query in it locks rows.
+    pub locking: bool,
     /// Foreign keys to look at when the statement ends.
-    pub pending: Vec<super::transaction::Deferred>,
+    pub pending: Pending,
 }
 
 /// What a writing statement did.
@@ -106,7 +106,7 @@ impl Evaluator<'_> {
                 return Ok(done);
             }
             self.transaction.return_to(&place);
-            self.pending.clear();
+            self.pending.take();
             match outcome {
                 Err(Interrupted::Refused(refused)) => return Err(refused),
                 _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
@@ -119,10 +119,10 @@ impl Evaluator<'_> {
 
     async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
         // What came before it waits is what it may see.
-        self.transaction.snapshot().await?;
+        self.transaction.snapshot(&self.schema).await?;
         let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
-            Mode::Update
+            Mode::ForUpdate
         } else {
             Mode::Intent
         };
@@ -155,8 +155,8 @@ impl Evaluator<'_> {
     }
 
     /// A question on the transaction's own view: its snapshot and its rows.
-    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question> {
-        let snapshot = self.transaction.snapshot().await?;
+    pub async fn question(&mut self, query: Arc<Query>) -> Result<Question, Refused> {
+        let snapshot = self.transaction.snapshot(&self.schema).await?;
         let level = match &snapshot {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
@@ -168,97 +168,141 @@ impl Evaluator<'_> {
             context: self.context.clone(),
             schema,
             level,
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot,
             cancel: self.patience.cancel.clone(),
         })
     }
 
-    async fn rows_of(&mut self, query: Arc<Query>) -> Result<(Index, Vec<Row>), Refused> {
+    pub(super) async fn rows_of(
+        &mut self,
+        query: Arc<Query>,
+    ) -> Result<(Index, Vec<Row>), Refused> {
         let question = self.question(query).await?;
         read::read_all(&self.transaction.cluster, &question).await
     }
 
     async fn insert(&mut self, insert: &Insert) -> Attempt<Done> {
-        let rows = self.proposed(insert).await?;
-        let rules = self.rules(&insert.table)?;
+        let rows = match &insert.source {
+            InsertSource::Query { query, columns } => {
+                let query = with_of(insert, query);
+                self.note_reads();
+                if query.locks.is_empty() {
+                    let query = self.settled(query).await?;
+                    match self.rows_unless_large(&query, true).await? {
+                        Some((_, results)) => self.inserted(results, columns)?,
+                        None => return self.insert_large(insert, &query, columns).await,
+                    }
+                } else {
+                    let results = self.rows_locked(query).await?;
+                    self.inserted(results, columns)?
+                }
+            }
+            InsertSource::Values(rows) => self.proposed(insert, rows).await?,
+        };
         let mut done = Done::default();
-        let mut touched = HashSet::new();
+        self.insert_rows(insert, rows, &mut HashSet::new(), &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Inserts complete rows; `touched` are the keys that ON CONFLICT has met.
+    pub(super) async fn insert_rows(
+        &mut self,
+        insert: &Insert,
+        rows: Vec<Row>,
+        touched: &mut HashSet<Vec<u8>>,
+        done: &mut Done,
+    ) -> Attempt<()> {
+        let rules = self.rules(&insert.table)?;
         for row in rows {
             let inserted = match &insert.on_conflict {
                 None => Some(self.insert_row(&rules, row).await?),
                 Some(conflict) => {
-                    self.insert_or(&rules, insert, conflict, row, &mut touched)
+                    self.insert_or(&rules, insert, conflict, row, touched)
                         .await?
                 }
             };
+            self.make_room().await?;
             let Some(row) = inserted else { continue };
             done.rows += 1;
-            self.return_row(&insert.returning, insert.relation, &row, &[], &mut done)?;
+            self.return_row(&insert.returning, insert.relation, &row, &[], done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
-    /// The complete rows that an INSERT proposes.
-    async fn proposed(&mut self, insert: &Insert) -> Attempt<Vec<Row>> {
-        match &insert.source {
-            InsertSource::Values(rows) if rows.iter().flatten().all(is_evaluable) => {
-                let mut values = Vec::with_capacity(rows.len());
-                for row in rows {
-                    let row = row
-                        .iter()
-                        .map(|e| evaluate(e, &*self.parameters, &self.context));
-                    values.push(row.collect::<Result<Row>>()?);
+    /// Complete rows out of the results of an INSERT's query.
+    pub(super) fn inserted(&self, results: Vec<Row>, columns: &[InsertColumn]) -> Result<Vec<Row>> {
+        let complete = |result: Row| {
+            let row = columns.iter().map(|column| match column {
+                InsertColumn::Result(place) => Ok(result[*place].clone()),
+                InsertColumn::Default(expression) => {
+                    evaluate(expression, &*self.parameters, &self.context)
                 }
-                Ok(values)
+            });
+            row.collect::<Result<Row>>()
+        };
+        results.into_iter().map(complete).collect()
+    }
+
+    /// The complete rows that VALUES propose.
+    async fn proposed(&mut self, insert: &Insert, rows: &[Vec<Expression>]) -> Attempt<Vec<Row>> {
+        if rows.iter().flatten().all(is_evaluable) {
+            let mut values = Vec::with_capacity(rows.len());
+            for row in rows {
+                let row = row
+                    .iter()
+                    .map(|e| evaluate(e, &*self.parameters, &self.context));
+                values.push(row.collect::<Result<Row>>()?);
             }
-            InsertSource::Values(rows) => {
-                let columns = insert.table.columns.iter().map(|column| {
-                    let ty = column.ty.clone();
-                    OutputColumn {
-                        name: column.name.clone(),
-                        ty,
-                        origin: None,
-                    }
-                });
-                let query = Query {
-                    with: insert.with.clone(),
-                    body: Body::Values(rows.clone()),
-                    order_by: Vec::new(),
-                    limit: None,
-                    offset: None,
-                    columns: columns.collect(),
-                    locks: Vec::new(),
-                };
-                Ok(self.rows_of(Arc::new(query)).await?.1)
-            }
-            InsertSource::Query { query, columns } => {
-                let mut query = Query::clone(query);
-                let mut with = insert.with.clone();
-                with.append(&mut query.with);
-                query.with = with;
-                self.note_reads();
-                let (_, results) = self.rows_of(Arc::new(query)).await?;
-                let mut rows = Vec::with_capacity(results.len());
-                for result in results {
-                    let row = columns.iter().map(|column| match column {
-                        InsertColumn::Result(place) => Ok(result[*place].clone()),
-                        InsertColumn::Default(expression) => {
-                            evaluate(expression, &*self.parameters, &self.context)
-                        }
-                    });
-                    rows.push(row.collect::<Result<Row>>()?);
-                }
-                Ok(rows)
-            }
+            return Ok(values);
         }
+        let columns = insert.table.columns.iter().map(|column| {
+            let ty = column.ty.clone();
+            OutputColumn {
+                name: column.name.clone(),
+                ty,
+                origin: None,
+            }
+        });
+        let query = Query {
+            with: insert.with.clone(),
+            body: Body::Values(rows.to_vec()),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            columns: columns.collect(),
+            locks: Vec::new(),
+        };
+        let query = self.settled(Arc::new(query)).await?;
+        Ok(self.rows_of(query).await?.1)
     }
 
     async fn update(&mut self, update: &Update, evaluation: &Evaluation) -> Attempt<Done> {
         let rules = self.rules(&update.table)?;
         self.note_reads();
-        let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
+        let query = self.settled(evaluation.query.clone()).await?;
+        let portions = self.may_update_in_portions(update, &rules);
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.update_large(update, evaluation, &query, &rules).await;
+        };
+        let mut done = Done::default();
         let found = each_once(&rules, rows);
+        self.update_rows(update, evaluation, &rules, index, found, &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Updates rows that were found at `index`, each with what was found beside it.
+    pub(super) async fn update_rows(
+        &mut self,
+        update: &Update,
+        evaluation: &Evaluation,
+        rules: &Arc<Rules>,
+        index: Index,
+        found: Vec<(Row, Row)>,
+        done: &mut Done,
+    ) -> Attempt<()> {
         let mut changes = Vec::with_capacity(found.len());
         for (old, rest) in found {
             let new = self.updated(update, evaluation, &old, &rest)?;
@@ -269,16 +313,14 @@ impl Evaluator<'_> {
             .iter()
             .map(|(old, new, _)| (old.clone(), Some(new.clone())))
             .collect();
-        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
-        let mut done = Done {
-            rows: changes.len() as u64,
-            returning: Vec::new(),
-        };
+        self.change_rows(rules, pairs, Basis::Read(index)).await?;
+        self.make_room().await?;
+        done.rows += changes.len() as u64;
         for (_, new, rest) in &changes {
             let others = others(evaluation, rest);
-            self.return_row(&update.returning, update.relation, new, &others, &mut done)?;
+            self.return_row(&update.returning, update.relation, new, &others, done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// The new row of an UPDATE.
@@ -314,19 +356,37 @@ impl Evaluator<'_> {
     async fn delete(&mut self, delete: &Delete, evaluation: &Evaluation) -> Attempt<Done> {
         let rules = self.rules(&delete.table)?;
         self.note_reads();
-        let (index, rows) = self.rows_of(evaluation.query.clone()).await?;
-        let found = each_once(&rules, rows);
-        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
-        self.change_rows(&rules, pairs, Basis::Read(index)).await?;
-        let mut done = Done {
-            rows: found.len() as u64,
-            returning: Vec::new(),
+        let query = self.settled(evaluation.query.clone()).await?;
+        let portions = self.may_delete_in_portions(&rules);
+        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
+            return self.delete_large(delete, evaluation, &query, &rules).await;
         };
+        let mut done = Done::default();
+        let found = each_once(&rules, rows);
+        self.delete_rows(delete, evaluation, &rules, index, found, &mut done)
+            .await?;
+        Ok(done)
+    }
+
+    /// Deletes rows that were found at `index`, each with what was found beside it.
+    pub(super) async fn delete_rows(
+        &mut self,
+        delete: &Delete,
+        evaluation: &Evaluation,
+        rules: &Arc<Rules>,
+        index: Index,
+        found: Vec<(Row, Row)>,
+        done: &mut Done,
+    ) -> Attempt<()> {
+        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
+        self.change_rows(rules, pairs, Basis::Read(index)).await?;
+        self.make_room().await?;
+        done.rows += found.len() as u64;
         for (old, rest) in &found {
             let others = others(evaluation, rest);
-            self.return_row(&delete.returning, delete.relation, old, &others, &mut done)?;
+            self.return_row(&delete.returning, delete.relation, old, &others, done)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Empties tables; the caller has found that no others refer to them.
@@ -341,102 +401,6 @@ impl Evaluator<'_> {
             .schema
             .get_or_insert_with(|| self.schema.clone());
         Ok(())
-    }
-
-    /// Runs FOR UPDATE and its like: claims the rows it yields.
-    pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
-        let (asked, keys) = evaluation::of_locks(query)?;
-        self.transaction.snapshot().await?;
-        for key in &keys {
-            self.claim_table(key.table.id, Mode::RowShare).await?;
-        }
-        let window = self.window(query)?;
-        let mut extra = 0;
-        for _ in 0..ATTEMPTS_MAX {
-            let claims = self.transaction.cluster.claims.clone();
-            let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
-            let wanted = window.asked(extra);
-            let (index, rows) = self.rows_of(limited(&asked, wanted)).await?;
-            let all = wanted.is_none_or(|wanted| rows.len() < wanted);
-            let Some(kept) = self.claim_rows(query, &keys, index, rows, &window).await? else {
-                continue;
-            };
-            if all || window.is_full(&kept) {
-                return Ok(window.cut(kept));
-            }
-            // Others hold some of them: look further.
-            extra = (extra * 2).max(SKIPPED_MIN);
-        }
-        let message = "could not serialize access: the rows change too fast";
-        Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
-    }
-
-    /// Claims rows until the window is full; `None` when one of them changed
-    /// since it was read.
-    async fn claim_rows(
-        &mut self,
-        query: &Query,
-        keys: &[LockedKey],
-        index: Index,
-        rows: Vec<Row>,
-        window: &Window,
-    ) -> Result<Option<Vec<Row>>, Refused> {
-        let mut kept = Vec::with_capacity(rows.len());
-        for mut row in rows {
-            if window.is_full(&kept) {
-                break;
-            }
-            let mut keep = true;
-            for key in keys {
-                let values: Vec<Value> =
-                    key.places.iter().map(|place| row[*place].clone()).collect();
-                if values.iter().any(Value::is_null) {
-                    continue;
-                }
-                let (mode, contended) = lock_of(&query.locks[key.lock]);
-                let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
-                let basis = Basis::Read(index);
-                let held = self
-                    .transaction
-                    .claim(claim, mode, basis, contended, &self.patience);
-                match held.await? {
-                    Claim::Held => {}
-                    Claim::Stale => return Ok(None),
-                    Claim::Skipped => keep = false,
-                }
-            }
-            if keep {
-                row.truncate(query.columns.len());
-                kept.push(row);
-            }
-        }
-        Ok(Some(kept))
-    }
-
-    /// LIMIT and OFFSET of a locking query: they count rows that were locked.
-    fn window(&self, query: &Query) -> Result<Window> {
-        let count = |expression: &Option<Expression>, name: &str, state| -> Result<Option<usize>> {
-            let Some(expression) = expression else {
-                return Ok(None);
-            };
-            match evaluate(expression, &*self.parameters, &self.context)? {
-                Value::Null => Ok(None),
-                Value::Int(count) => usize::try_from(count)
-                    .map(Some)
-                    .map_err(|_| Error::new(state, format!("{name} must not be negative"))),
-                _ => Err(Error::internal(format!("{name} is no whole number"))),
-            }
-        };
-        let limit = count(&query.limit, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
-        let offset = count(
-            &query.offset,
-            "OFFSET",
-            SqlState::INVALID_ROW_COUNT_IN_OFFSET,
-        )?;
-        Ok(Window {
-            offset: offset.unwrap_or(0),
-            limit,
-        })
     }
 
     /// Remembers what a serializable transaction has read.
@@ -476,60 +440,18 @@ impl Evaluator<'_> {
     }
 }
 
-/// Which of the locked rows a query gives.
-struct Window {
-    offset: usize,
-    limit: Option<usize>,
-}
-
-impl Window {
-    /// How many rows to read when `extra` of them may be skipped.
-    fn asked(&self, extra: usize) -> Option<usize> {
-        let limit = self.limit?;
-        Some(limit.saturating_add(self.offset).saturating_add(extra))
-    }
-
-    fn is_full(&self, kept: &[Row]) -> bool {
-        let limit = self.limit.map(|limit| limit.saturating_add(self.offset));
-        limit.is_some_and(|limit| kept.len() >= limit)
-    }
-
-    fn cut(&self, mut kept: Vec<Row>) -> Vec<Row> {
-        kept.drain(..self.offset.min(kept.len()));
-        kept
-    }
-}
-
-/// The query with this limit and no offset.
-fn limited(query: &Arc<Query>, limit: Option<usize>) -> Arc<Query> {
-    let mut query = Query::clone(query);
-    query.offset = None;
-    query.limit = limit.map(|limit| {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        Expression::constant(Value::Int(limit), Type::Int8)
-    });
+/// The query of an INSERT … SELECT with the CTEs of both.
+fn with_of(insert: &Insert, query: &Query) -> Arc<Query> {
+    let mut query = query.clone();
+    let mut with = insert.with.clone();
+    with.append(&mut query.with);
+    query.with = with;
     Arc::new(query)
-}
-
-/// How a row lock claims.
-fn lock_of(lock: &RowLock) -> (Mode, Contended) {
-    let mode = match lock.strength {
-        LockStrength::KeyShare => Mode::KeyShare,
-        LockStrength::Share => Mode::Share,
-        LockStrength::NoKeyUpdate => Mode::NoKeyUpdate,
-        LockStrength::Update => Mode::Update,
-    };
-    let contended = match lock.wait {
-        LockWait::Wait => Contended::Wait,
-        LockWait::NoWait => Contended::Fail,
-        LockWait::SkipLocked => Contended::Skip,
-    };
-    (mode, contended)
 }
 
 /// The rows of the target, each by the first match it has, and what the query
 /// yields beside it.
-fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
+pub(super) fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
     let width = rules.table.columns.len();
     let mut seen = HashSet::new();
     let mut found = Vec::with_capacity(rows.len());

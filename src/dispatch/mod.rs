@@ -1,13 +1,16 @@
 //! Runs plans: reads on one replica, writes through the sequencer on all.
 
 pub mod admin;
+pub mod bulk;
 pub mod claim;
 pub mod cluster;
 mod compact;
 mod constraint;
 pub mod copy;
+pub mod deferral;
 pub mod evaluate;
 pub mod explain;
+mod locking;
 pub mod point;
 pub mod presence;
 pub mod read;
@@ -22,14 +25,15 @@ pub mod written;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
 use crate::catalog::schema::Schema;
-use crate::catalog::{Catalog, Cluster, Place, Replica, User};
+use crate::catalog::{Catalog, Cluster, Counter, Place, Replica, User};
 use crate::endpoint::{Endpoint, Level, RowStream};
+use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
@@ -43,11 +47,13 @@ use crate::replica::Replicas;
 use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
 use crate::system::System;
-use crate::types::id::{Boot, ClusterId, NodeId, TransactionId};
+use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
-use cluster::DataCluster;
+use cluster::{DataCluster, TransactionIds};
+use deferral::Pending;
 use evaluate::{Evaluator, Writing};
 use read::{Question, Refused};
+use sequence::OwnSequences;
 use transaction::{OpenTransaction, Patience};
 use write::Refusal;
 
@@ -74,8 +80,8 @@ pub struct Dispatch {
     opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
     presences: Arc<presence::Presences>,
-    boot: Boot,
-    numbers: AtomicU64,
+    ids: Arc<TransactionIds>,
+    space: Arc<bulk::Space>,
     tasks: TaskSet,
 }
 
@@ -105,6 +111,8 @@ pub struct Call<'a> {
     pub patience: Patience,
     /// Set when the statement moves a sequence.
     pub drew: Arc<AtomicBool>,
+    /// The sequences that its own transaction, if it has one, makes or restarts.
+    pub sequences: Option<Arc<OwnSequences>>,
     pub user: Arc<User>,
     /// The session's settings, for the system's relations: name, value, description.
     pub settings: Vec<(String, String, String)>,
@@ -122,6 +130,7 @@ impl Call<'_> {
             read_only: self.read_only,
             patience: self.patience.clone(),
             drew: self.drew.clone(),
+            sequences: self.sequences.clone(),
             user: self.user.clone(),
             settings: self.settings.clone(),
         }
@@ -148,7 +157,9 @@ impl Dispatch {
         node: NodeId,
         embedded_replicas: usize,
         open_endpoint: OpenEndpoint,
+        space: bulk::Space,
     ) -> Result<Arc<Dispatch>> {
+        Scratch::clear(&space.directory);
         let boot = log.boot();
         let opened = log.propose(Command::Opened { node, boot }).await?;
         let leadership = Leadership::new(runtime.clone());
@@ -177,8 +188,8 @@ impl Dispatch {
             opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
             presences: Arc::default(),
-            boot,
-            numbers: AtomicU64::new(1),
+            ids: Arc::new(TransactionIds::new(node, boot)),
+            space: Arc::new(space),
             tasks,
         });
         dispatch.open_clusters().await?;
@@ -264,6 +275,8 @@ impl Dispatch {
             &self.log,
             replicas,
             definition,
+            self.ids.clone(),
+            self.space.clone(),
             tasks,
         ))
     }
@@ -310,15 +323,6 @@ impl Dispatch {
         }
     }
 
-    pub fn next_transaction(&self) -> TransactionId {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        TransactionId {
-            node: self.node,
-            boot: self.boot,
-            number,
-        }
-    }
-
     /// Ends all tasks; what was acknowledged is in the log.
     pub async fn shutdown(&self) {
         self.tasks.shutdown(SHUTDOWN_MAX).await;
@@ -334,12 +338,15 @@ impl Dispatch {
     ) -> Result<Ran, Refused> {
         match &call.plan.statement {
             Statement::Query(query) if call.plan.system => self.system_query(cluster, call, query),
-            Statement::Query(query) if query.locks.is_empty() => {
+            Statement::Query(query) if !call.plan.locking => {
                 self.query(cluster, call, query, transaction).await
             }
             Statement::Copy(copy) => match &copy.direction {
                 CopyDirection::Out { query } if call.plan.system => {
                     self.system_query(cluster, call, query)
+                }
+                CopyDirection::Out { .. } if call.plan.locking => {
+                    Err(Error::unsupported("COPY of a query that locks rows").into())
                 }
                 CopyDirection::Out { query } => self.query(cluster, call, query, transaction).await,
                 CopyDirection::In { .. } => {
@@ -398,10 +405,10 @@ impl Dispatch {
                 return Err(Error::unsupported(RELAID).into());
             }
         }
-        let snapshot = transaction.snapshot().await?;
+        let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
         question.schema = transaction.read_version(&call.schema, &call.plan.tables)?;
-        question.overlay = transaction.written.overlay();
+        question.overlay = transaction.written.overlay()?;
         question.snapshot = snapshot;
         let rows = read::read(cluster, &question).await?;
         if transaction.isolation == Isolation::Serializable {
@@ -415,9 +422,8 @@ impl Dispatch {
 
     /// Logs counters that moved without a write, so that their values stay given out.
     async fn keep_counters(&self, cluster: &Arc<DataCluster>) -> Result<()> {
-        let id = self.next_transaction();
         let mut transaction =
-            OpenTransaction::new(cluster.clone(), id, Isolation::ReadCommitted, false);
+            OpenTransaction::new(cluster.clone(), Isolation::ReadCommitted, false);
         transaction.drew = true;
         transaction.commit().await.map(|_| ())
     }
@@ -428,7 +434,6 @@ impl Dispatch {
         cluster: &Arc<DataCluster>,
         call: &Call<'_>,
     ) -> Result<Ran, Refused> {
-        let id = self.next_transaction();
         let caller = point::Caller {
             cluster,
             schema: &call.schema,
@@ -438,15 +443,20 @@ impl Dispatch {
         if !call.read_only
             && let Some(point) = caller.recognise(&call.plan.statement)?
         {
-            let done = point::run(&caller, id, point, &call.patience).await;
+            let drew = call.drew.load(Ordering::Relaxed);
+            let done = point::run(&caller, point, drew, &call.patience).await;
             let done = done.map_err(|refusal| match refusal {
                 Refusal::Replan => Refused::Replan,
                 Refusal::Error(error) => Refused::Error(error),
             })?;
-            return Ok(wrote(call, done.rows, done.returning));
+            if let Some(done) = done {
+                return Ok(wrote(call, done.rows, done.returning));
+            }
         }
-        let mut transaction =
-            OpenTransaction::new(cluster.clone(), id, call.isolation, call.read_only);
+        let mut transaction = OpenTransaction::new(cluster.clone(), call.isolation, call.read_only);
+        if let Some(own) = &call.sequences {
+            transaction.sequences = own.clone();
+        }
         let ran = match self.write(call, &mut transaction).await {
             Ok(ran) => ran,
             Err(refused) => {
@@ -483,7 +493,7 @@ impl Dispatch {
         let done = match &call.plan.statement {
             Statement::Query(query) => {
                 evaluator.note_reads();
-                let rows = evaluator.lock_rows(query).await?;
+                let rows = evaluator.rows_locked(Arc::new(Query::clone(query))).await?;
                 return Ok(Ran::Rows(RowStream::Ready(rows)));
             }
             Statement::Insert(insert) => evaluator.run(Writing::Insert(insert)).await?,
@@ -534,9 +544,10 @@ impl Dispatch {
                 parameters: Arc::from([]),
                 patience: patience.clone(),
                 reads: Vec::new(),
-                pending: Vec::new(),
+                locking: false,
+                pending: Pending::default(),
             };
-            if let Err(refused) = evaluator.check_deferred().await {
+            if let Err(refused) = evaluator.check_deferred(None).await {
                 transaction.rollback();
                 return Err(refused);
             }
@@ -556,7 +567,8 @@ fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evalu
         parameters: call.parameters.clone(),
         patience: call.patience.clone(),
         reads: call.plan.tables.clone(),
-        pending: Vec::new(),
+        locking: call.plan.locking,
+        pending: Pending::default(),
     }
 }
 
@@ -594,7 +606,8 @@ fn verb(statement: &Statement) -> &'static str {
     }
 }
 
-/// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again.
+/// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again, for
+/// others once the transaction is committed.
 fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::TableId]) {
     let owned = evaluator.schema.sequences.values().filter(|sequence| {
         sequence
@@ -602,10 +615,7 @@ fn restart_sequences(evaluator: &Evaluator<'_>, tables: &[crate::types::id::Tabl
             .is_some_and(|(table, _)| tables.contains(&table))
     });
     for sequence in owned {
-        evaluator
-            .transaction
-            .cluster
-            .counters
-            .set(sequence.id, sequence.start, false);
+        let counter = Counter::before_first(sequence);
+        evaluator.transaction.sequences.own(sequence.id, counter);
     }
 }

@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use super::claim::{ClaimKey, Contended, Mode, Owner};
+use super::claim::{ClaimKey, Contended, Held, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
 use super::rules::{KeyPart, Rules};
 use super::transaction::{self, Basis, OpenTransaction, Patience};
-use super::write::{Content, Refusal};
+use super::write::{Content, Order, Refusal};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::plan::context::Context;
@@ -21,7 +21,7 @@ use crate::plan::evaluate::{evaluate, is_evaluable};
 use crate::plan::pin;
 use crate::plan::point::{self, Point};
 use crate::plan::statement::{Insert, InsertSource, Isolation, Statement, Update};
-use crate::types::id::{ObjectId, TransactionId};
+use crate::types::id::{ObjectId, TableId};
 use crate::types::write::{Assigned, Assignment, Write};
 use crate::types::{Row, Value};
 
@@ -67,7 +67,11 @@ impl Caller<'_> {
     /// The statement as a point write, if it is one.
     pub fn recognise(&self, statement: &Statement) -> Result<Option<PointWrite>> {
         match statement {
-            Statement::Insert(insert) => self.insert(insert),
+            // Values that it drew before it waits for a TRUNCATE would be lost.
+            Statement::Insert(insert) => match self.is_table_free(insert.table.id) {
+                true => self.insert(insert),
+                false => Ok(None),
+            },
             Statement::Update(update) => self.update(statement, update),
             Statement::Delete(delete) if delete.returning.is_none() => {
                 let rules = self
@@ -98,6 +102,11 @@ impl Caller<'_> {
             }
             _ => Ok(None),
         }
+    }
+
+    fn is_table_free(&self, table: TableId) -> bool {
+        let table = [(ClaimKey::table(table), Mode::Intent)];
+        self.cluster.claims.is_free_for_point(&table)
     }
 
     fn insert(&self, insert: &Insert) -> Result<Option<PointWrite>> {
@@ -262,35 +271,42 @@ fn concerns_key(rules: &Rules, place: usize) -> bool {
             .any(|child| child.parent_places.contains(&place))
 }
 
-/// Submits a point write and waits for its outcome.
+/// Submits a point write and waits for its outcome. `None`: it drew values
+/// (`drew`) from a sequence that whoever it must wait for may restart.
 pub async fn run(
     caller: &Caller<'_>,
-    id: TransactionId,
     point: PointWrite,
+    drew: bool,
     patience: &Patience,
-) -> Result<Done, Refusal> {
-    let owner = Owner(id.number);
-    let claims = &caller.cluster.claims;
-    if !claims.try_claim_all(owner, &point.claims) {
+) -> Result<Option<Done>, Refusal> {
+    let held = if caller.cluster.claims.try_claim_point(&point.claims) {
+        Held::Point(point.claims)
+    } else if drew {
+        return Ok(None);
+    } else {
         // Dropped early, it lets go of what it has claimed so far.
-        let waiter =
-            OpenTransaction::new(caller.cluster.clone(), id, Isolation::ReadCommitted, false);
+        let waiter = OpenTransaction::new(caller.cluster.clone(), Isolation::ReadCommitted, false);
         for (key, mode) in &point.claims {
             let claimed = waiter.claim(*key, *mode, Basis::Fresh, Contended::Wait, patience);
             claimed.await.map_err(Refusal::Error)?;
         }
-        waiter.keep_claims();
-    }
-    let content = Content::Writes(vec![point.write]);
-    let schema = caller.schema.clone();
-    let decided = transaction::submit(caller.cluster, id, owner, content, schema, None).await?;
+        Held::Of(waiter.keep_claims())
+    };
+    let order = Order {
+        id: caller.cluster.ids.next(),
+        content: Content::Writes(vec![point.write]),
+        schema: caller.schema.clone(),
+        read: None,
+        counters: Vec::new(),
+    };
+    let decided = transaction::submit(caller.cluster, held, order).await?;
     let rows = decided
         .1
         .result
         .map(|applied| applied.rows.iter().sum())
         .unwrap_or_default();
-    Ok(Done {
+    Ok(Some(Done {
         rows,
         returning: point.returning,
-    })
+    }))
 }

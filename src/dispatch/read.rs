@@ -196,22 +196,34 @@ impl Drop for Busy<'_> {
     }
 }
 
-/// Opens a snapshot on the least busy replica that may.
-pub async fn hold_snapshot(cluster: &DataCluster, level: Level) -> Result<Held> {
+/// Opens a snapshot on the least busy replica that may and has this schema.
+pub async fn hold_snapshot(
+    cluster: &DataCluster,
+    level: Level,
+    schema: SchemaVersion,
+) -> Result<Held, Refused> {
     let deadline = cluster.runtime.now() + READ_WAIT_MAX;
     loop {
+        let mut behind = false;
         for member in candidates(cluster) {
             let Some(incarnation) = member.incarnation() else {
                 continue;
             };
-            match member.endpoint.open_snapshot(level, incarnation).await {
+            let opened = member.endpoint.open_snapshot(level, incarnation, schema);
+            match opened.await {
                 Ok((id, index)) => return Ok(Held { member, id, index }),
-                Err(ReadError::Statement(error)) => return Err(error),
+                Err(ReadError::Statement(error)) => return Err(error.into()),
+                Err(ReadError::Schema(has)) if has > schema => return Err(Refused::Replan),
+                Err(ReadError::Schema(_)) => behind = true,
                 Err(error) => tracing::debug!(replica = %member.id, %error, "snapshot passed on"),
             }
         }
+        let newer = cluster.definition()?.schema.version > schema;
+        if newer && !behind {
+            return Err(Refused::Replan);
+        }
         if cluster.runtime.now() >= deadline {
-            return Err(Error::unavailable("no replica may open a snapshot now"));
+            return Err(Error::unavailable("no replica may open a snapshot now").into());
         }
         cluster.runtime.sleep(ROUND_WAIT).await;
     }

@@ -16,7 +16,7 @@ use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, Query, RelationId};
 use crate::types::id::ObjectId;
-use crate::types::{Row, Value, text};
+use crate::types::{Row, Type, Value, text};
 
 /// The relation under which lookups name the table's row.
 const LOOKUP: RelationId = RelationId(0);
@@ -29,8 +29,8 @@ pub struct Rules {
     /// The primary key first, as `ObjectId(0)`.
     pub uniques: Vec<Unique>,
     pub checks: Vec<CompiledCheck>,
-    pub parents: Vec<Reference>,
-    pub children: Vec<Reference>,
+    pub parents: Vec<Arc<Reference>>,
+    pub children: Vec<Arc<Reference>>,
     context: Arc<Context>,
 }
 
@@ -61,7 +61,6 @@ pub struct CompiledCheck {
 }
 
 /// A foreign key seen from one of its ends.
-#[derive(Clone)]
 pub struct Reference {
     pub key: ForeignKey,
     pub child: Arc<Table>,
@@ -215,6 +214,17 @@ impl Rules {
         Ok(claims)
     }
 
+    /// The columns that are unique each by itself, if all unique keys are such.
+    pub fn single_places(&self) -> Option<Vec<usize>> {
+        let place = |unique: &Unique| match &unique.parts[..] {
+            [KeyPart::Column(place)] if unique.predicate.is_none() => {
+                (!unique.nulls_not_distinct).then_some(*place)
+            }
+            _ => None,
+        };
+        self.uniques.iter().map(place).collect()
+    }
+
     /// The error of a row whose unique key another row has.
     pub fn duplicate(&self, unique: &Unique, values: &[Value], context: &Context) -> Error {
         let message = format!(
@@ -304,12 +314,13 @@ impl Reference {
 
     /// The claim on the parent's key of these values, given in the key's order.
     pub fn parent_claim(&self, values: &[Value]) -> ClaimKey {
-        let ordered: Vec<Value> = self
-            .unique_order
-            .iter()
-            .map(|place| values[*place].clone())
-            .collect();
-        ClaimKey::of(self.parent.id, self.unique, &ordered)
+        ClaimKey::of(self.parent.id, self.unique, &self.ordered(values))
+    }
+
+    /// The referenced values in the order of the parent's key.
+    pub fn ordered(&self, values: &[Value]) -> Vec<Value> {
+        let places = self.unique_order.iter();
+        places.map(|place| values[*place].clone()).collect()
     }
 
     /// 23503 for a child without a parent.
@@ -360,7 +371,7 @@ fn missing(key: &ForeignKey) -> Error {
     Error::internal(format!("foreign key \"{}\" refers to no table", key.name))
 }
 
-fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Result<Reference> {
+fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Result<Arc<Reference>> {
     let place = |table: &Table, id| table.position(id).ok_or_else(|| missing(key));
     let child_places: Vec<usize> = key
         .columns
@@ -377,7 +388,7 @@ fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Resul
         .iter()
         .filter_map(|place| parent_places.iter().position(|other| other == place))
         .collect();
-    Ok(Reference {
+    Ok(Arc::new(Reference {
         key: key.clone(),
         child: child.clone(),
         parent: parent.clone(),
@@ -387,7 +398,7 @@ fn reference(key: &ForeignKey, child: &Arc<Table>, parent: &Arc<Table>) -> Resul
         parent_places,
         unique,
         unique_order,
-    })
+    }))
 }
 
 /// The unique key over exactly these columns, and its columns in its own order.
@@ -495,6 +506,32 @@ pub fn lookup(table: &Arc<Table>, places: &[usize]) -> Result<Arc<Query>> {
         .map(|place| Expression::column(LOOKUP, *place, table.columns[*place].ty.clone()))
         .collect();
     lookup_by(table, sides, None, false)
+}
+
+/// The rows of a table whose column is one of the array that is the parameter.
+pub fn lookup_any(table: &Arc<Table>, place: usize) -> Result<Arc<Query>> {
+    let column = Expression::column(LOOKUP, place, table.columns[place].ty.clone());
+    let ty = column.ty.without_modifier();
+    let array = Expression {
+        kind: ExpressionKind::Parameter(0),
+        ty: Type::Array(Box::new(ty.clone())),
+    };
+    let filter = Expression {
+        kind: ExpressionKind::AnyArray {
+            operand: Box::new(column),
+            array: Box::new(array),
+            operator: resolve::operator("=", &[ty.clone(), ty])?.function,
+            all: false,
+        },
+        ty: Type::Bool,
+    };
+    let from = From::Table {
+        relation: LOOKUP,
+        table: table.clone(),
+        alias: table.name.clone(),
+    };
+    let select = plain(whole_row(table, LOOKUP), vec![from], Some(filter));
+    Ok(Arc::new(of_select(select)))
 }
 
 fn lookup_by(

@@ -9,9 +9,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
+use super::copy::settled;
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::transaction::Basis;
+use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
@@ -33,6 +35,10 @@ const PARENT: RelationId = RelationId(u32::MAX - 2);
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
+        if self.transaction.written.bulk().is_some() {
+            let what = "a schema change in a transaction that has written so many rows";
+            return Err(Error::unsupported(what).into());
+        }
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
@@ -60,7 +66,9 @@ impl Evaluator<'_> {
             Some(query) => Some(self.fill_rows(query).await?),
             None => None,
         };
-        let changed = Arc::new(self.schema.apply(&statement.changes)?);
+        let mut changed = self.schema.apply(&statement.changes)?;
+        changed.version = self.transaction.cluster.draft_version();
+        let changed = Arc::new(changed);
         check_storable(&changed)?;
         let transaction = &mut *self.transaction;
         transaction.base.get_or_insert_with(|| self.schema.clone());
@@ -68,13 +76,23 @@ impl Evaluator<'_> {
             .changes
             .extend(statement.changes.iter().cloned());
         transaction.schema = Some(changed.clone());
+        for (id, sequence) in &changed.sequences {
+            if !self.schema.sequences.contains_key(id) && !transaction.sequences.owns(*id) {
+                transaction
+                    .sequences
+                    .own(*id, Counter::before_first(sequence));
+            }
+        }
         for table in created(&statement.changes) {
             // Nothing of it is on a replica: what is written is all there is.
             transaction.written.truncate(table.id);
         }
         for (sequence, next) in &statement.restarts {
-            transaction.cluster.counters.set(*sequence, *next, false);
-            transaction.drew = true;
+            let counter = Counter {
+                last_value: *next,
+                is_called: false,
+            };
+            transaction.sequences.own(*sequence, counter);
         }
         if !statement.column_fills.is_empty() {
             self.fill_columns(&statement.column_fills, &changed).await?;
@@ -114,18 +132,17 @@ impl Evaluator<'_> {
         select.grouped = true;
         let rows = self.look(of_select(select)).await?;
         if let Some([Value::Int(count @ 1..)]) = rows.first().map(Vec::as_slice) {
-            let counters = &self.transaction.cluster.counters;
-            counters.set(sequence.id, *count, true);
-            self.transaction.drew = true;
+            let counter = Counter {
+                last_value: *count,
+                is_called: true,
+            };
+            self.transaction.sequences.own(sequence.id, counter);
         }
         Ok(())
     }
 
     async fn fill_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
-        let question = self.question(Arc::new(query.clone())).await?;
-        Ok(read::read_all(&self.transaction.cluster, &question)
-            .await?
-            .1)
+        self.rows_locked(Arc::new(query.clone())).await
     }
 
     /// CREATE TABLE AS: the rows get hidden keys and go in as written rows.
@@ -143,13 +160,15 @@ impl Evaluator<'_> {
             self.transaction
                 .written
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
+            self.make_room().await.map_err(settled)?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
-            let count = self.transaction.written.rows(table.id).count() as i64;
-            self.transaction
-                .cluster
-                .counters
-                .set(*sequence, count.max(1), count > 0);
+            let count = self.transaction.written.count_rows(table.id)? as i64;
+            let counter = Counter {
+                last_value: count.max(1),
+                is_called: count > 0,
+            };
+            self.transaction.sequences.own(*sequence, counter);
         }
         Ok(())
     }
@@ -177,6 +196,7 @@ impl Evaluator<'_> {
             .transaction
             .cluster
             .rules(changed, &new, &self.context)?;
+        let context = self.context.over(changed);
         for row in rows {
             let laid = new
                 .columns
@@ -189,10 +209,10 @@ impl Evaluator<'_> {
             let mut after = before.clone();
             for fill in fills {
                 if let Some(place) = new.position(fill.column) {
-                    after[place] = evaluate(&fill.value, &NoScope, &self.context)?;
+                    after[place] = evaluate(&fill.value, &NoScope, &context)?;
                 }
             }
-            rules.check(&after, &self.context)?;
+            rules.check(&after, &context)?;
             self.transaction.written.put(
                 &rules,
                 rules.key_of(&before),
@@ -229,10 +249,11 @@ impl Evaluator<'_> {
                 relation,
                 condition,
                 constraint,
+                not_valid,
             } => {
                 let table = self.table(*table)?;
-                self.check_holds(&table, *relation, condition, constraint)
-                    .await
+                let outcome = self.check_holds(&table, *relation, condition, constraint);
+                unless_not_valid(outcome.await, *not_valid)
             }
             SchemaCheck::Unique {
                 table,
@@ -245,17 +266,9 @@ impl Evaluator<'_> {
                 self.check_unique(&table, columns, *relation, filter.as_ref(), name)
                     .await
             }
-            SchemaCheck::ForeignKey {
-                table,
-                columns,
-                parent,
-                parent_columns,
-                constraint,
-            } => {
-                let child = self.table(*table)?;
-                let parent = self.table(*parent)?;
-                self.check_foreign_key(&child, columns, &parent, parent_columns, constraint)
-                    .await
+            SchemaCheck::ForeignKey { not_valid, .. } => {
+                let outcome = self.check_foreign_key(check).await;
+                unless_not_valid(outcome, *not_valid)
             }
         }
     }
@@ -307,7 +320,7 @@ impl Evaluator<'_> {
                 .unwrap_or(&self.schema)
                 .version,
             level: Level::Evaluate(cluster.replicas.stable()),
-            overlay: self.transaction.written.overlay(),
+            overlay: self.transaction.written.overlay()?,
             snapshot: None,
             cancel: self.patience.cancel.clone(),
         };
@@ -389,19 +402,24 @@ impl Evaluator<'_> {
     }
 
     /// Looks for a child without a parent by an outer join.
-    async fn check_foreign_key(
-        &mut self,
-        child: &Arc<Table>,
-        columns: &[usize],
-        parent: &Arc<Table>,
-        parent_columns: &[usize],
-        constraint: &str,
-    ) -> Result<(), Refused> {
+    async fn check_foreign_key(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
+        let SchemaCheck::ForeignKey {
+            table,
+            relation,
+            columns,
+            parent,
+            parent_columns,
+            constraint,
+            ..
+        } = check
+        else {
+            return Ok(());
+        };
+        let (child, parent) = (&self.table(*table)?, &self.table(*parent)?);
         let mut matches = Vec::with_capacity(columns.len());
         let mut conditions = Vec::with_capacity(columns.len() + 1);
         let mut shown = Vec::with_capacity(columns.len());
-        for (column, parent_column) in columns.iter().zip(parent_columns) {
-            let left = Expression::column(CHILD, *column, child.columns[*column].ty.clone());
+        for ((_, left), parent_column) in columns.iter().zip(parent_columns) {
             let right = Expression::column(
                 PARENT,
                 *parent_column,
@@ -414,7 +432,7 @@ impl Evaluator<'_> {
             matches.push(Expression {
                 kind: ExpressionKind::Call {
                     function: equal,
-                    arguments: vec![left, right],
+                    arguments: vec![left.clone(), right],
                 },
                 ty: Type::Bool,
             });
@@ -427,7 +445,7 @@ impl Evaluator<'_> {
         conditions.push(is_null(missing));
         let join = From::Join {
             kind: JoinKind::Left,
-            left: Box::new(table_item(child, CHILD)),
+            left: Box::new(table_item(child, *relation)),
             right: Box::new(table_item(parent, PARENT)),
             on: Some(and(matches)),
         };
@@ -436,29 +454,28 @@ impl Evaluator<'_> {
         let Some(row) = self.look(query).await?.into_iter().next() else {
             return Ok(());
         };
-        let names: Vec<&str> = columns
-            .iter()
-            .map(|place| child.columns[*place].name.as_str())
-            .collect();
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let values = shown.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
             crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
             out
         });
         let values = values.collect::<Vec<_>>().join(", ");
-        let (child, parent) = (&child.name, &parent.name);
-        let message = format!(
-            "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
-        );
-        Err(Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
-            .detail(format!(
-                "Key ({})=({values}) is not present in table \"{parent}\".",
-                names.join(", ")
-            ))
-            .table(child)
-            .constraint(constraint)
-            .into())
+        Err(orphan(child, parent, constraint, &names.join(", "), &values).into())
     }
+}
+
+fn orphan(child: &Table, parent: &Table, constraint: &str, names: &str, values: &str) -> Error {
+    let (child, parent) = (&child.name, &parent.name);
+    let message = format!(
+        "insert or update on table \"{child}\" violates foreign key constraint \"{constraint}\""
+    );
+    Error::new(SqlState::FOREIGN_KEY_VIOLATION, message)
+        .detail(format!(
+            "Key ({names})=({values}) is not present in table \"{parent}\"."
+        ))
+        .table(child)
+        .constraint(constraint)
 }
 
 fn contains_nulls(column: &str, table: &Table) -> Error {
@@ -467,6 +484,19 @@ fn contains_nulls(column: &str, table: &Table) -> Error {
         table.name
     );
     Error::new(SqlState::NOT_NULL_VIOLATION, message)
+        .table(&table.name)
+        .column(column)
+}
+
+/// NOT VALID would let rows stay that violate the constraint; that every row
+/// satisfies every constraint is relied on.
+fn unless_not_valid(outcome: Result<(), Refused>, not_valid: bool) -> Result<(), Refused> {
+    match outcome {
+        Err(Refused::Error(error)) if not_valid && error.state().class() == *b"23" => {
+            Err(Error::unsupported("NOT VALID over rows that violate the constraint").into())
+        }
+        outcome => outcome,
+    }
 }
 
 fn table_item(table: &Arc<Table>, relation: RelationId) -> From {

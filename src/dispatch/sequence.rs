@@ -62,18 +62,9 @@ impl Counters {
 
     fn next(&self, sequence: &Sequence) -> Result<i64> {
         let mut state = self.state.lock();
-        let value = match state.values.get(&sequence.id) {
-            Some(counter) if counter.is_called => advance(sequence, counter.last_value)?,
-            Some(counter) => counter.last_value,
-            None => sequence.start,
-        };
-        state.values.insert(
-            sequence.id,
-            Counter {
-                last_value: value,
-                is_called: true,
-            },
-        );
+        let counter = state.values.entry(sequence.id);
+        let counter = counter.or_insert_with(|| Counter::before_first(sequence));
+        let value = draw(sequence, counter)?;
         state.dirty.insert(sequence.id);
         Ok(value)
     }
@@ -91,9 +82,83 @@ impl Counters {
         state.dirty.insert(sequence);
     }
 
+    /// Takes over what a transaction that enters the log made of its own sequences.
+    pub fn adopt(&self, counters: &[(ObjectId, Counter)]) {
+        let mut state = self.state.lock();
+        state.values.extend(counters.iter().copied());
+        state.dirty.extend(counters.iter().map(|(id, _)| *id));
+    }
+
     pub fn get(&self, sequence: ObjectId) -> Option<Counter> {
         self.state.lock().values.get(&sequence).copied()
     }
+}
+
+/// The sequences that an open transaction has made or started again: nobody
+/// else draws from them, and ROLLBACK gives them up.
+///
+/// Each restart lies over what was before it, so that ROLLBACK TO uncovers
+/// that; what was drawn in between stays drawn, as nextval promises.
+///
+/// Not handled: others who draw from a restarted sequence meanwhile get values
+/// of the old one, where PostgreSQL has them wait.
+#[derive(Debug, Default)]
+pub struct OwnSequences {
+    layers: Mutex<Vec<(ObjectId, Counter)>>,
+}
+
+impl OwnSequences {
+    /// From here on the transaction counts for itself, from `counter` on.
+    pub fn own(&self, sequence: ObjectId, counter: Counter) {
+        self.layers.lock().push((sequence, counter));
+    }
+
+    pub fn owns(&self, sequence: ObjectId) -> bool {
+        self.layers.lock().iter().any(|(id, _)| *id == sequence)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.layers.lock().is_empty()
+    }
+
+    /// A place to return to.
+    pub fn mark(&self) -> usize {
+        self.layers.lock().len()
+    }
+
+    pub fn undo_to(&self, mark: usize) {
+        self.layers.lock().truncate(mark);
+    }
+
+    /// What becomes of the sequences when the transaction is committed.
+    pub fn moved(&self) -> Vec<(ObjectId, Counter)> {
+        let layers = self.layers.lock();
+        let last: BTreeMap<ObjectId, Counter> = layers.iter().copied().collect();
+        last.into_iter().collect()
+    }
+
+    fn next(&self, sequence: &Sequence) -> Option<Result<i64>> {
+        let mut layers = self.layers.lock();
+        let mut own = layers.iter_mut().rev();
+        let (_, counter) = own.find(|(id, _)| *id == sequence.id)?;
+        Some(draw(sequence, counter))
+    }
+
+    /// `false` when the sequence is not its own.
+    fn set(&self, sequence: ObjectId, counter: Counter) -> bool {
+        let mut layers = self.layers.lock();
+        let mut own = layers.iter_mut().rev();
+        let own = own.find(|(id, _)| *id == sequence);
+        own.map(|layer| layer.1 = counter).is_some()
+    }
+}
+
+fn draw(sequence: &Sequence, counter: &mut Counter) -> Result<i64> {
+    if counter.is_called {
+        counter.last_value = advance(sequence, counter.last_value)?;
+    }
+    counter.is_called = true;
+    Ok(counter.last_value)
 }
 
 fn advance(sequence: &Sequence, last: i64) -> Result<i64> {
@@ -130,8 +195,11 @@ impl Drawn {
 }
 
 /// The counters as one statement of one session sees them.
+#[derive(Clone)]
 pub struct SessionSequences {
     pub counters: Arc<Counters>,
+    /// Those of the open transaction go before.
+    pub own: Option<Arc<OwnSequences>>,
     pub drawn: Arc<Drawn>,
     pub schema: Arc<Schema>,
     /// The statement moved a counter.
@@ -157,8 +225,17 @@ impl SessionSequences {
 }
 
 impl Sequences for SessionSequences {
+    fn over(&self, schema: &Arc<Schema>) -> Arc<dyn Sequences> {
+        Arc::new(SessionSequences {
+            schema: schema.clone(),
+            ..self.clone()
+        })
+    }
+
     fn next(&self, id: ObjectId) -> Result<i64> {
-        let value = self.counters.next(self.sequence(id)?)?;
+        let sequence = self.sequence(id)?;
+        let own = self.own.as_ref().and_then(|own| own.next(sequence));
+        let value = own.unwrap_or_else(|| self.counters.next(sequence))?;
         self.remember(id, value);
         Ok(value)
     }
@@ -191,7 +268,13 @@ impl Sequences for SessionSequences {
             );
             return Err(Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message));
         }
-        self.counters.set(id, value, called);
+        let counter = Counter {
+            last_value: value,
+            is_called: called,
+        };
+        if !self.own.as_ref().is_some_and(|own| own.set(id, counter)) {
+            self.counters.set(id, value, called);
+        }
         if called {
             self.remember(id, value);
         }

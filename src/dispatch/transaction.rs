@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::claim::{ClaimKey, Claimed, Contended, Mode, Owner, Watch};
+use super::bulk::Whole;
+use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
-use super::read::{self, Held, Refused};
-use super::rules::Reference;
-use super::write::{Content, ReadSet, Refusal};
+use super::deferral::{Deferral, Deferred};
+use super::read::{self, Refused};
+use super::sequence::OwnSequences;
+use super::write::{Content, Order, ReadSet, Refusal};
 use super::written::Written;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Schema;
@@ -21,14 +23,12 @@ use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::SchemaEntry;
 use crate::plan::statement::Isolation;
-use crate::types::Value;
-use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
+use crate::types::id::{Index, SchemaVersion, TableId};
 use crate::types::write::Outcome;
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
     pub cluster: Arc<DataCluster>,
-    pub id: TransactionId,
     pub owner: Owner,
     pub isolation: Isolation,
     pub read_only: bool,
@@ -40,28 +40,23 @@ pub struct OpenTransaction {
     pub written: Written,
     /// Foreign keys to look at when the transaction ends.
     pub deferred: Vec<Deferred>,
-    /// SET CONSTRAINTS: all deferrable keys, or by name.
-    pub constraints_deferred: Option<bool>,
+    /// What SET CONSTRAINTS has said.
+    pub deferral: Deferral,
     /// The tables a serializable transaction has read.
     pub tables_read: BTreeSet<TableId>,
     /// It drew from a sequence.
     pub drew: bool,
+    /// The sequences that it has made or restarted.
+    pub sequences: Arc<OwnSequences>,
+    pub whole: Whole,
     snapshot: Option<Snapshot>,
     savepoints: Vec<Savepoint>,
     /// Its claims are let go of by whoever ends its submission.
     submitted: bool,
 }
 
-/// A foreign key to check at the end: of a child's values, or of values a parent lost.
-#[derive(Clone)]
-pub struct Deferred {
-    pub reference: Reference,
-    pub values: Vec<Value>,
-    pub of_child: bool,
-}
-
 struct Snapshot {
-    held: Held,
+    held: read::Held,
     /// What its tables were then.
     schema: Arc<Schema>,
     /// Keeps changed keys remembered.
@@ -72,7 +67,7 @@ struct Snapshot {
 /// Closes a snapshot on its replica when the transaction is gone.
 struct Closer {
     cluster: Arc<DataCluster>,
-    held: Held,
+    held: read::Held,
 }
 
 impl Drop for Closer {
@@ -88,6 +83,7 @@ struct Savepoint {
     name: String,
     place: Place,
     claims: usize,
+    whole: Whole,
 }
 
 /// What a failed statement or ROLLBACK TO takes a transaction back to.
@@ -95,6 +91,7 @@ pub struct Place {
     written: usize,
     deferred: usize,
     changes: usize,
+    sequences: usize,
     schema: Option<Arc<Schema>>,
 }
 
@@ -109,14 +106,13 @@ pub struct Patience {
 impl OpenTransaction {
     pub fn new(
         cluster: Arc<DataCluster>,
-        id: TransactionId,
         isolation: Isolation,
         read_only: bool,
     ) -> OpenTransaction {
+        let owner = cluster.claims.new_owner();
         OpenTransaction {
             cluster,
-            id,
-            owner: Owner(id.number),
+            owner,
             isolation,
             read_only,
             schema: None,
@@ -124,18 +120,20 @@ impl OpenTransaction {
             base: None,
             written: Written::default(),
             deferred: Vec::new(),
-            constraints_deferred: None,
+            deferral: Deferral::default(),
             tables_read: BTreeSet::new(),
             drew: false,
+            sequences: Arc::default(),
+            whole: Whole::default(),
             snapshot: None,
             savepoints: Vec::new(),
             submitted: false,
         }
     }
 
-    /// The snapshot that all its statements read, opened by the first;
-    /// `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self) -> Result<Option<Held>> {
+    /// The snapshot that all its statements read, opened by the first with the
+    /// schema that this was planned against; `None` under READ COMMITTED.
+    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<read::Held>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -144,8 +142,8 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.cluster.definition()?.schema.clone();
-            let held = read::hold_snapshot(&self.cluster, Level::Strong).await?;
+            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer {
                 cluster: self.cluster.clone(),
                 held: held.clone(),
@@ -206,15 +204,21 @@ impl OpenTransaction {
         if claimed == Claimed::Skipped {
             return Ok(Claim::Skipped);
         }
+        self.judge(key, mode, basis)
+    }
+
+    /// What has become of a key that nobody else can change any more.
+    pub fn judge(&self, key: ClaimKey, mode: Mode, basis: Basis) -> Result<Claim> {
+        let claims = &self.cluster.claims;
         let fixed = self.snapshot_index();
         let index = match basis {
             Basis::Fresh => None,
             Basis::Read(index) => fixed.or(Some(index)),
             Basis::Snapshot => fixed,
         };
-        let stale = index.is_some_and(|index| claims.changed_since(key, index));
+        let stale = index.is_some_and(|index| claims.changed_since(key, mode, index));
         match (stale, fixed) {
-            (true, Some(_)) if mode != Mode::KeyShare => Err(concurrent_update()),
+            (true, Some(_)) => Err(concurrent_update()),
             (true, None) => Ok(Claim::Stale),
             _ => Ok(Claim::Held),
         }
@@ -223,7 +227,7 @@ impl OpenTransaction {
     /// Did the key change after the transaction's snapshot, if it has one?
     pub fn changed_since_snapshot(&self, key: ClaimKey) -> bool {
         let fixed = self.snapshot_index();
-        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, index))
+        fixed.is_some_and(|index| self.cluster.claims.changed_since(key, Mode::Update, index))
     }
 
     pub fn savepoint(&mut self, name: String) {
@@ -232,6 +236,7 @@ impl OpenTransaction {
             name,
             place: self.place(),
             claims,
+            whole: self.whole.clone(),
         });
     }
 
@@ -240,6 +245,7 @@ impl OpenTransaction {
             written: self.written.mark(),
             deferred: self.deferred.len(),
             changes: self.changes.len(),
+            sequences: self.sequences.mark(),
             schema: self.schema.clone(),
         }
     }
@@ -249,6 +255,7 @@ impl OpenTransaction {
         self.written.undo_to(place.written);
         self.deferred.truncate(place.deferred);
         self.changes.truncate(place.changes);
+        self.sequences.undo_to(place.sequences);
         self.schema = place.schema.clone();
         if self.changes.is_empty() {
             self.base = None;
@@ -266,6 +273,7 @@ impl OpenTransaction {
         self.savepoints.truncate(place + 1);
         if let Some(savepoint) = self.savepoints.pop() {
             self.return_to(&savepoint.place);
+            self.whole = savepoint.whole.clone();
             self.cluster
                 .claims
                 .release_after(self.owner, savepoint.claims);
@@ -281,6 +289,7 @@ impl OpenTransaction {
             return false;
         };
         self.return_to(&savepoint.place);
+        self.whole = savepoint.whole.clone();
         let claims = &self.cluster.claims;
         claims.release_after(self.owner, savepoint.claims);
         self.savepoints.push(savepoint);
@@ -303,17 +312,23 @@ impl OpenTransaction {
     }
 
     /// Someone else lets go of its claims.
-    pub fn keep_claims(mut self) {
+    pub fn keep_claims(mut self) -> Owner {
         self.submitted = true;
+        self.owner
     }
 
     /// Logs what was written and waits until every in-sync replica has it.
     /// Deferred constraints have been checked by the caller.
     pub async fn commit(mut self) -> Result<Option<Index>> {
         let read = self.read_set();
-        let written = std::mem::take(&mut self.written);
+        let mut written = std::mem::take(&mut self.written);
+        let bulk = match written.take_bulk() {
+            Some(bulk) => Some(bulk.complete().await?),
+            None => None,
+        };
         let writes = written.into_writes();
-        if writes.is_empty() && self.changes.is_empty() && !self.drew {
+        let logged = !writes.is_empty() || !self.changes.is_empty() || bulk.is_some();
+        if !logged && !self.drew && self.sequences.is_empty() {
             self.rollback();
             return Ok(None);
         }
@@ -322,20 +337,32 @@ impl OpenTransaction {
             None => self.cluster.definition()?.schema.clone(),
         };
         let changes = std::mem::take(&mut self.changes);
-        let content = match changes.is_empty() {
-            true => Content::Writes(writes),
-            false => Content::Schema(Box::new(SchemaEntry {
+        let id = self.cluster.ids.next();
+        let content = match (changes.is_empty(), bulk) {
+            (true, None) => Content::Writes(writes),
+            (true, Some(completed)) => Content::Pieced(completed),
+            (false, mut bulk) => Content::Schema(Box::new(SchemaEntry {
                 cluster: self.cluster.id,
-                id: self.id,
+                id,
                 before: schema.version,
                 changes,
-                writes,
+                writes: bulk
+                    .as_mut()
+                    .map_or(writes, |it| std::mem::take(&mut it.last)),
+                pieces: bulk.map(|completed| completed.pieced),
                 counters: Vec::new(),
                 settled: None,
             })),
         };
         self.submitted = true;
-        let decided = submit(&self.cluster, self.id, self.owner, content, schema, read).await;
+        let order = Order {
+            id,
+            content,
+            schema,
+            read,
+            counters: self.sequences.moved(),
+        };
+        let decided = submit(&self.cluster, Held::Of(self.owner), order).await;
         self.snapshot = None;
         match decided {
             Ok((index, _)) => Ok(Some(index)),
@@ -357,7 +384,7 @@ impl OpenTransaction {
 impl Drop for OpenTransaction {
     fn drop(&mut self) {
         if !self.submitted {
-            self.cluster.claims.release(self.owner, None);
+            self.cluster.claims.release(&Held::Of(self.owner), None);
         }
     }
 }
@@ -396,15 +423,11 @@ async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
     }
 }
 
-/// Submits writes whose claims `owner` holds, and lets go of them afterwards,
-/// even if the caller does not wait for the end.
+/// Submits writes whose claims are `held`, and lets go of them afterwards, even if the caller does not wait for the end.
 pub async fn submit(
     cluster: &Arc<DataCluster>,
-    id: TransactionId,
-    owner: Owner,
-    content: Content,
-    schema: Arc<Schema>,
-    read: Option<ReadSet>,
+    held: Held,
+    order: Order,
 ) -> Result<(Index, Outcome), Refusal> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let mut waiting = Waiting {
@@ -414,9 +437,9 @@ pub async fn submit(
     let submitted = {
         let cluster = cluster.clone();
         let future = async move {
-            let decided = cluster.sequencer.submit(id, content, schema, read).await;
+            let decided = cluster.sequencer.submit(order).await;
             let written = decided.as_ref().ok().map(|(index, _)| *index);
-            cluster.claims.release(owner, written);
+            cluster.claims.release(&held, written);
             let _ = sender.send(decided);
         };
         waiting.pending = Some(Box::pin(future));

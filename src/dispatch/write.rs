@@ -5,20 +5,23 @@
 //! order, what can only be checked there: the schema version and the tables
 //! that a serializable transaction has read.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::bulk::Completed;
 use super::sequence::Counters;
+use crate::catalog::Counter;
 use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
-use crate::log::command::{Batch, Command, SchemaEntry};
+use crate::log::command::{Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::replica::{Decided, Replicas};
 use crate::runtime::{Moment, TaskSet};
-use crate::types::id::{ClusterId, Index, TableId, TransactionId};
+use crate::types::id::{ClusterId, Index, ObjectId, TableId, TransactionId};
+use crate::types::piece::Piece;
 use crate::types::write::{RowChange, Transaction, Write};
 
 /// Transactions waiting for the sequencer; past this submitting waits.
@@ -27,7 +30,7 @@ const QUEUE_MAX: usize = 4096;
 /// Transactions of one entry.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
 
-/// An entry's size, roughly; a larger transaction enters in parts.
+/// An entry's size, roughly; a larger transaction enters in pieces.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
@@ -39,21 +42,41 @@ const UNAPPLIED_MAX: u64 = 1;
 const GATHER_TURNS: usize = 8;
 
 /// A write on its way into the log.
-pub struct Submission {
+struct Submission {
+    order: Order,
+    /// Told when it did not enter the log.
+    refused: oneshot::Sender<Error>,
+    submitted: Moment,
+}
+
+/// What the sequencer is asked to log.
+pub struct Order {
     pub id: TransactionId,
     pub content: Content,
     /// The schema it was planned against.
     pub schema: Arc<Schema>,
     /// What a serializable transaction read, and on which snapshot.
     pub read: Option<ReadSet>,
-    /// Told when it did not enter the log.
-    refused: oneshot::Sender<Error>,
-    submitted: Moment,
+    /// Sequences that start anew with it.
+    pub counters: Vec<(ObjectId, Counter)>,
 }
 
 pub enum Content {
     Writes(Vec<Write>),
+    /// What remains of a transaction whose pieces are in the log.
+    Pieced(Completed),
     Schema(Box<SchemaEntry>),
+}
+
+impl Content {
+    /// What its pieces have in common, if it has any.
+    fn pieces(&self) -> Option<TransactionId> {
+        match self {
+            Content::Writes(_) => None,
+            Content::Pieced(completed) => Some(completed.pieced.of),
+            Content::Schema(entry) => entry.pieces.as_ref().map(|pieced| pieced.of),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,20 +127,12 @@ impl Sequencer {
     }
 
     /// Puts a write in order and waits until every in-sync replica has applied it.
-    pub async fn submit(
-        &self,
-        id: TransactionId,
-        content: Content,
-        schema: Arc<Schema>,
-        read: Option<ReadSet>,
-    ) -> Result<Decided, Refusal> {
+    pub async fn submit(&self, order: Order) -> Result<Decided, Refusal> {
+        let id = order.id;
         let decided = self.replicas.expect(id);
         let (refused, refusal) = oneshot::channel();
         let submission = Submission {
-            id,
-            content,
-            schema,
-            read,
+            order,
             refused,
             submitted: self.replicas.runtime.now(),
         };
@@ -156,14 +171,9 @@ fn outcome_unknown() -> Error {
     )
 }
 
-/// Its id comes from so long ago that the log would not know a repeat. It was
-/// proposed this once, so it has certainly done nothing.
+/// Its id comes from so long ago that the log would not know a repeat.
 fn too_old() -> Error {
-    Error::new(
-        SqlState::SERIALIZATION_FAILURE,
-        "could not commit because the transaction was open for too long",
-    )
-    .hint("The transaction might succeed if retried.")
+    outcome_unknown().detail("The log no longer remembers transactions of that age.")
 }
 
 struct Worker {
@@ -225,15 +235,32 @@ impl Worker {
                 .metrics
                 .queue
                 .record(now.since(submission.submitted));
-            if let Err(error) = self.admit(&submission, &entry) {
-                let _ = submission.refused.send(error);
+            let Submission { order, refused, .. } = submission;
+            if let Err(error) = self.admit(&order, &entry) {
+                let _ = refused.send(error);
+                if let Some(of) = order.content.pieces() {
+                    abandon(&self.log, of).await;
+                }
                 continue;
             }
-            match submission.content {
+            self.counters.adopt(&order.counters);
+            match order.content {
                 Content::Schema(schema) => {
                     self.propose_batch(std::mem::take(&mut entry)).await;
                     bytes = 0;
-                    self.propose_schema(schema, submission.refused).await;
+                    self.propose_schema(schema, refused).await;
+                }
+                Content::Pieced(completed) => {
+                    let transaction = Transaction {
+                        id: order.id,
+                        writes: completed.last,
+                    };
+                    let admitted = Admitted {
+                        transaction,
+                        refused,
+                    };
+                    self.propose_pieced(admitted, completed.pieced, completed.tables)
+                        .await;
                 }
                 Content::Writes(writes) => {
                     let size = size_of(&writes);
@@ -242,15 +269,15 @@ impl Worker {
                         bytes = 0;
                     }
                     let transaction = Transaction {
-                        id: submission.id,
+                        id: order.id,
                         writes,
                     };
                     let admitted = Admitted {
                         transaction,
-                        refused: submission.refused,
+                        refused,
                     };
                     if size > ENTRY_BYTES_MAX {
-                        self.propose_in_parts(admitted).await;
+                        self.propose_in_pieces(admitted).await;
                     } else {
                         bytes += size;
                         entry.push(admitted);
@@ -262,7 +289,7 @@ impl Worker {
     }
 
     /// Checks what must hold at this place in the order.
-    fn admit(&self, submission: &Submission, before: &[Admitted]) -> Result<()> {
+    fn admit(&self, order: &Order, before: &[Admitted]) -> Result<()> {
         if self.replicas.is_stalled() {
             return Err(Error::unavailable(
                 "no replica of the data cluster can take writes",
@@ -274,19 +301,18 @@ impl Worker {
                 "the data cluster was dropped",
             ));
         };
-        if definition.schema.version != submission.schema.version {
-            let same = match &submission.content {
+        if definition.schema.version != order.schema.version {
+            let is_same = |table| order.schema.table(table) == definition.schema.table(table);
+            let same = match &order.content {
                 Content::Schema(_) => false,
-                Content::Writes(writes) => writes
-                    .iter()
-                    .flat_map(tables_of)
-                    .all(|table| submission.schema.table(table) == definition.schema.table(table)),
+                Content::Pieced(completed) => completed.tables.iter().copied().all(is_same),
+                Content::Writes(writes) => writes.iter().flat_map(tables_of).all(is_same),
             };
             if !same {
                 return Err(Error::new(REPLAN, "the schema changed"));
             }
         }
-        let Some(read) = &submission.read else {
+        let Some(read) = &order.read else {
             return Ok(());
         };
         let changed = |table: &TableId| {
@@ -351,48 +377,60 @@ impl Worker {
             transactions,
             counters: self.counters.take_moved(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         }
     }
 
-    /// Logs a large transaction as parts without effect and a last entry that names them.
-    async fn propose_in_parts(&mut self, admitted: Admitted) {
+    /// Logs a large transaction as pieces without effect and a last entry that names them.
+    async fn propose_in_pieces(&mut self, admitted: Admitted) {
         let Transaction { id, writes } = admitted.transaction;
-        let tables: HashSet<TableId> = writes.iter().flat_map(tables_of).collect();
-        let mut parts = Vec::new();
-        let mut pieces = split(writes);
-        let last = pieces.pop().unwrap_or_default();
-        for piece in pieces {
-            let mut batch = self.batch(vec![Transaction { id, writes: piece }]);
-            batch.part = Some(id);
-            // A piece has no effect, so the last entry carries what moved.
-            self.counters.put_back(&std::mem::take(&mut batch.counters));
-            // No replica hears of a piece: it is not waited for.
-            let last_entry = self.last_entry;
-            let proposed = self.propose(Command::Batch(Arc::new(batch))).await;
-            self.last_entry = last_entry;
-            match proposed {
-                Ok(index) => parts.push(index),
+        let mut pieces = Vec::new();
+        let tables: BTreeSet<TableId> = writes.iter().flat_map(tables_of).collect();
+        let mut rest = split(writes);
+        let last = rest.pop().unwrap_or_default();
+        for writes in rest {
+            match piece(&self.log, self.cluster, id, &writes).await {
+                Ok(piece) => pieces.push(piece),
                 Err(error) => {
                     let _ = admitted.refused.send(error);
+                    abandon(&self.log, id).await;
                     return;
                 }
             }
         }
-        let mut batch = self.batch(vec![Transaction { id, writes: last }]);
-        batch.parts = parts;
+        let admitted = Admitted {
+            transaction: Transaction { id, writes: last },
+            refused: admitted.refused,
+        };
+        let pieced = Pieced { of: id, pieces };
+        self.propose_pieced(admitted, pieced, tables).await;
+    }
+
+    /// Logs the last entry of a large transaction.
+    async fn propose_pieced(
+        &mut self,
+        admitted: Admitted,
+        pieced: Pieced,
+        tables: BTreeSet<TableId>,
+    ) {
+        let (id, of) = (admitted.transaction.id, pieced.of);
+        self.replicas.metrics.logged(1);
+        let mut batch = self.batch(vec![admitted.transaction]);
+        batch.pieces = Some(pieced);
         let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
             Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old())),
-            Ok(index) => self
-                .table_changes
-                .extend(tables.into_iter().map(|table| (table, index))),
+            Ok(index) => {
+                self.table_changes
+                    .extend(tables.into_iter().map(|table| (table, index)));
+                return;
+            }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = admitted.refused.send(error);
             }
         }
+        abandon(&self.log, of).await;
     }
 
     async fn propose_schema(
@@ -404,6 +442,7 @@ impl Worker {
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
         let id = schema.id;
+        let of = schema.pieces.as_ref().map(|pieced| pieced.of);
         let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
@@ -413,11 +452,15 @@ impl Worker {
                 // Should no replica be able to apply it, it is taken back:
                 // nothing may build on it before.
                 self.wait_until_applied(index).await;
+                return;
             }
             Err(error) => {
                 self.counters.put_back(&counters);
                 let _ = refused.send(error);
             }
+        }
+        if let Some(of) = of {
+            abandon(&self.log, of).await;
         }
     }
 
@@ -443,6 +486,35 @@ impl Worker {
         self.last_entry = proposed.index;
         self.dropped = proposed.answer.forgotten;
         Ok(proposed.index)
+    }
+}
+
+/// Logs writes of a large transaction that have no effect yet.
+pub async fn piece(
+    log: &Log,
+    cluster: ClusterId,
+    of: TransactionId,
+    writes: &[Write],
+) -> Result<Piece> {
+    let entry = PieceEntry {
+        cluster,
+        of,
+        bytes: crate::types::piece::pack(writes)?,
+    };
+    let proposed = log.propose(Command::Piece(Arc::new(entry))).await?;
+    proposed.answer.check()?;
+    Ok(Piece {
+        index: proposed.index,
+        changes: crate::types::piece::changes(writes),
+    })
+}
+
+/// Lets the log forget the pieces of a transaction that will not be completed.
+/// A leader that ends before it comes to that needs none: the next opening
+/// forgets them.
+pub async fn abandon(log: &Log, of: TransactionId) {
+    if let Err(error) = log.propose(Command::Abandon(of)).await {
+        tracing::debug!(%error, "pieces are not abandoned");
     }
 }
 

@@ -5,18 +5,20 @@
 //! query; an undo log serves failed statements and savepoints.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::bulk::{Bulk, size};
 use super::claim::ClaimKey;
 use super::rules::Rules;
 use crate::endpoint::{Overlay, OverlayRow, OverlayTable};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
 use crate::types::write::{RowChange, RowHash, Write};
-use crate::types::{Row, Value, encode};
+use crate::types::{Row, Value, compare, encode};
 
-/// What one open transaction may keep in memory, roughly.
+/// What one open transaction may keep in memory, roughly, where its rows
+/// cannot move out of it.
 pub const TRANSACTION_BYTES_MAX: usize = 1 << 30;
 
 /// Bytes that a written row takes beside its values, roughly.
@@ -30,6 +32,8 @@ pub struct Written {
     rules: BTreeMap<TableId, Arc<Rules>>,
     undo: Vec<Undo>,
     bytes: usize,
+    /// Everything, once it is much; then the fields above are empty.
+    bulk: Option<Box<Bulk>>,
 }
 
 enum Undo {
@@ -46,70 +50,133 @@ enum Undo {
     },
 }
 
-/// What is known of a row without asking a replica.
-pub enum Known<'a> {
-    Row(&'a Row),
-    Deleted,
-    /// A replica has it or not.
-    Unknown,
-}
-
 impl Written {
     pub fn is_empty(&self) -> bool {
-        self.overlay.tables.is_empty()
+        self.overlay.tables.is_empty() && self.bulk.as_ref().is_none_or(|it| it.mark() == 0)
+    }
+
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn bulk(&mut self) -> Option<&mut Bulk> {
+        self.bulk.as_deref_mut()
+    }
+
+    pub fn take_bulk(&mut self) -> Option<Bulk> {
+        self.bulk.take().map(|bulk| *bulk)
     }
 
     /// The rows for a read to lay over the tables; `None` when there are none.
-    pub fn overlay(&self) -> Option<Arc<Overlay>> {
-        (!self.is_empty()).then(|| self.overlay.clone())
+    pub fn overlay(&mut self) -> Result<Option<Arc<Overlay>>> {
+        if self.is_empty() {
+            return Ok(None);
+        }
+        match &mut self.bulk {
+            Some(bulk) => bulk.overlay().map(Some),
+            None => Ok(Some(self.overlay.clone())),
+        }
     }
 
     pub fn is_truncated(&self, table: TableId) -> bool {
+        if let Some(bulk) = &self.bulk {
+            return bulk.is_emptied(table);
+        }
         self.overlay
             .tables
             .get(&table)
             .is_some_and(|table| table.truncated)
     }
 
-    /// The row of a primary key.
-    pub fn row(&self, table: TableId, key: &[Value]) -> Known<'_> {
-        let Some(written) = self.overlay.tables.get(&table) else {
-            return Known::Unknown;
+    /// Whether the key was written or its table emptied, so that no replica
+    /// knows better.
+    pub fn knows(&self, table: TableId, key: &[Value]) -> Result<bool> {
+        if let Some(bulk) = &self.bulk {
+            return bulk.knows(table, key);
+        }
+        let written = self.overlay.tables.get(&table);
+        Ok(written.is_some_and(|written| {
+            written.truncated || written.rows.contains_key(&encode::encode_key(key))
+        }))
+    }
+
+    /// The live written row that has a unique key; `key` is its values if it
+    /// is the primary one.
+    pub fn row_with(
+        &self,
+        table: TableId,
+        unique: ClaimKey,
+        key: Option<&[Value]>,
+    ) -> Result<Option<Row>> {
+        if let Some(bulk) = &self.bulk {
+            return Ok(bulk.rows_with(table, unique, key)?.into_iter().next());
+        }
+        let written = self.overlay.tables.get(&table);
+        let (Some(written), Some(keys)) = (written, self.uniques.get(&unique)) else {
+            return Ok(None);
         };
-        match written.rows.get(&encode::encode_key(key)) {
-            Some(OverlayRow { row: Some(row), .. }) => Known::Row(row),
-            Some(OverlayRow { row: None, .. }) => Known::Deleted,
-            None if written.truncated => Known::Deleted,
-            None => Known::Unknown,
+        let mut live = keys
+            .iter()
+            .filter_map(|key| written.rows.get(key)?.row.as_ref());
+        Ok(live.next().cloned())
+    }
+
+    /// The live written rows with these values at these places.
+    pub fn rows_equal(
+        &self,
+        table: TableId,
+        places: &[usize],
+        values: &[Value],
+    ) -> Result<Vec<Row>> {
+        if let Some(bulk) = &self.bulk {
+            return bulk.rows_equal(table, places, values);
+        }
+        let equal = |row: &&Row| {
+            let own = places.iter().map(|place| &row[*place]);
+            own.zip(values)
+                .all(|(own, value)| !own.is_null() && compare::same(own, value))
+        };
+        Ok(self.rows(table).filter(equal).cloned().collect())
+    }
+
+    pub fn count_rows(&self, table: TableId) -> Result<u64> {
+        match &self.bulk {
+            Some(bulk) => bulk.count_rows(table),
+            None => Ok(self.rows(table).count() as u64),
         }
     }
 
-    /// The live written row that has a unique key.
-    pub fn row_with(&self, table: TableId, unique: ClaimKey) -> Option<&Row> {
-        let written = self.overlay.tables.get(&table)?;
-        let keys = self.uniques.get(&unique)?;
-        keys.iter()
-            .find_map(|key| written.rows.get(key)?.row.as_ref())
-    }
-
-    /// How many live written rows have a unique key: two before one of them is refused.
-    pub fn rows_with(&self, table: TableId, unique: ClaimKey) -> usize {
-        let (Some(written), Some(keys)) =
-            (self.overlay.tables.get(&table), self.uniques.get(&unique))
-        else {
-            return 0;
-        };
-        let live = |key: &&Vec<u8>| written.rows.get(*key).is_some_and(|row| row.row.is_some());
-        keys.iter().filter(live).count()
-    }
-
-    /// All live written rows of a table.
-    pub fn rows(&self, table: TableId) -> impl Iterator<Item = &Row> {
+    fn rows(&self, table: TableId) -> impl Iterator<Item = &Row> {
         let written = self.overlay.tables.get(&table);
         written
             .into_iter()
             .flat_map(|written| written.rows.values())
             .filter_map(|row| row.row.as_ref())
+    }
+
+    /// Adds a row none of whose unique keys is on a replica. If a written row
+    /// has one of them, nothing is done and the row given back with the place
+    /// of that key among the rules.
+    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<(usize, Row)>> {
+        // The scratch file itself finds primary keys.
+        if self.bulk.is_none() || rules.uniques.len() > 1 {
+            for (place, claim) in rules.unique_claims(&row)? {
+                let key = (place == 0).then(|| rules.key_of(&row));
+                let looked_up = key.is_none() || self.bulk.is_none();
+                let table = rules.table.id;
+                if looked_up && self.row_with(table, claim, key.as_deref())?.is_some() {
+                    return Ok(Some((place, row)));
+                }
+            }
+        }
+        match &mut self.bulk {
+            Some(bulk) => Ok(bulk.add(rules, row)?.map(|row| (0, row))),
+            None => {
+                self.put(rules, rules.key_of(&row), None, Some(row))?;
+                Ok(None)
+            }
+        }
     }
 
     /// Writes a row (`None`: deletes it). `committed` is the row of this key as
@@ -121,6 +188,9 @@ impl Written {
         committed: Option<&Row>,
         row: Option<Row>,
     ) -> Result<()> {
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.put(rules, key, committed.map(|row| encode::row_hash(row)), row);
+        }
         let table = rules.table.id;
         self.rules.entry(table).or_insert_with(|| rules.clone());
         let bytes = encode::encode_key(&key);
@@ -132,7 +202,7 @@ impl Written {
                 true
             }
         };
-        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, |row| 32 * row.len());
+        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, size);
         if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Error::new(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -182,6 +252,9 @@ impl Written {
 
     /// Empties a table.
     pub fn truncate(&mut self, table: TableId) {
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.truncate(table);
+        }
         let overlay = Arc::make_mut(&mut self.overlay);
         let emptied = OverlayTable {
             truncated: true,
@@ -193,11 +266,17 @@ impl Written {
 
     /// A place to return to.
     pub fn mark(&self) -> usize {
-        self.undo.len()
+        match &self.bulk {
+            Some(bulk) => bulk.mark() as usize,
+            None => self.undo.len(),
+        }
     }
 
     /// Takes back all that was written after a mark.
     pub fn undo_to(&mut self, mark: usize) {
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.undo_to(mark as u64);
+        }
         while self.undo.len() > mark {
             match self.undo.pop() {
                 Some(Undo::Row {
@@ -229,8 +308,71 @@ impl Written {
     }
 
     /// The tables written to.
-    pub fn tables(&self) -> impl Iterator<Item = TableId> {
-        self.overlay.tables.keys().copied()
+    pub fn tables(&self) -> BTreeSet<TableId> {
+        match &self.bulk {
+            Some(bulk) => bulk.tables(),
+            None => self.overlay.tables.keys().copied().collect(),
+        }
+    }
+
+    /// Moves everything out of memory, change by change: what was a mark stays one.
+    pub fn spill(&mut self, mut bulk: Bulk) -> Result<()> {
+        let undo = std::mem::take(&mut self.undo);
+        let mut tables = Arc::unwrap_or_clone(std::mem::take(&mut self.overlay)).tables;
+        // Backwards, each step finds what it made.
+        let mut changes = Vec::with_capacity(undo.len());
+        for step in undo.into_iter().rev() {
+            match step {
+                Undo::Row {
+                    table,
+                    key,
+                    previous,
+                    ..
+                } => {
+                    let written = tables.entry(table).or_default();
+                    let Some(made) = written.rows.remove(&key) else {
+                        return Err(Error::internal("a written row is lost"));
+                    };
+                    let committed = self.before.get(&(table, key.clone())).copied().flatten();
+                    if let Some(previous) = previous {
+                        written.rows.insert(key, previous);
+                    }
+                    changes.push((table, Some((made, committed))));
+                }
+                Undo::Table { table, previous } => {
+                    match previous {
+                        Some(previous) => tables.insert(table, previous),
+                        None => tables.remove(&table),
+                    };
+                    changes.push((table, None));
+                }
+            }
+        }
+        for (table, change) in changes.into_iter().rev() {
+            match change {
+                None => bulk.truncate(table),
+                Some((OverlayRow { key, row }, committed)) => {
+                    let rules = self.rules.get(&table);
+                    let rules = rules.ok_or_else(|| Error::internal("rules are lost"))?;
+                    bulk.put(rules, key, committed, row)?;
+                }
+            }
+        }
+        *self = Written {
+            bulk: Some(Box::new(bulk)),
+            ..Written::default()
+        };
+        Ok(())
+    }
+
+    /// The tables that written rows may refer to.
+    pub fn parents(&self) -> BTreeSet<TableId> {
+        let rules = match &self.bulk {
+            Some(bulk) => bulk.rules(),
+            None => &self.rules,
+        };
+        let parents = rules.values().flat_map(|rules| &rules.parents);
+        parents.map(|reference| reference.parent.id).collect()
     }
 
     /// What the log is to carry. Rows whose keys change go and come as separate

@@ -22,8 +22,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
-    Applied, Apply, Copied, CopySource, Endpoint, Fault, HashRequest, Level, Position, Read,
-    ReadError, RowStream, Rows, SnapshotId, TableHash,
+    Applied, Apply, Copied, CopySource, Endpoint, Fault, Grant, HashRequest, Level, Position, Read,
+    ReadError, RowStream, Rows, SnapshotId, Stamp, TableHash,
 };
 use crate::catalog::EngineKind;
 use crate::engine::sqlite::background::Background;
@@ -35,7 +35,7 @@ use crate::engine::sqlite::{StorageError, copy, dialect, difference, hash};
 use crate::plan::query::Query;
 use crate::runtime::{Next, Runtime, Worker};
 use crate::types::difference::{Difference, Written};
-use crate::types::id::{ClusterId, Incarnation, Index};
+use crate::types::id::{ClusterId, Incarnation, Index, SchemaVersion};
 use gate::Gate;
 use keeper::Keeper;
 
@@ -226,6 +226,13 @@ impl Endpoint for Embedded {
         Ok(dialect::render(query, &Overlaid::new())?.sql)
     }
 
+    async fn renew(&self, grant: Option<Grant>) -> Result<Stamp, Fault> {
+        if let Some(grant) = grant {
+            self.gate.take_grant(&grant, self.gate.applied());
+        }
+        Ok(self.gate.now())
+    }
+
     async fn revoke(&self) -> Result<(), Fault> {
         self.gate.revoke();
         Ok(())
@@ -252,14 +259,17 @@ impl Endpoint for Embedded {
         self.ask(|reply| Job::Apply(Box::new(request), reply)).await
     }
 
+    fn stable_at(&self, stable: Index) {
+        self.gate.stable_at(stable);
+    }
+
     async fn read(&self, request: Read) -> Result<Rows, ReadError> {
         let (level, incarnation) = (request.level, request.incarnation);
         let held = request.snapshot.is_some();
         if !held {
             self.gate.enter(level, incarnation).await?;
         }
-        let schema = Some(request.schema);
-        let admit = self.gate.admit(level, incarnation, schema, held);
+        let admit = self.gate.admit(level, incarnation, request.schema, held);
         let query = Arc::clone(&request.query);
         let read = ReadRequest {
             query: request.query,
@@ -285,9 +295,10 @@ impl Endpoint for Embedded {
         &self,
         level: Level,
         incarnation: Incarnation,
+        schema: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         self.gate.enter(level, incarnation).await?;
-        let admit = self.gate.admit(level, incarnation, None, false);
+        let admit = self.gate.admit(level, incarnation, schema, false);
         let (HeldId(id), snapshot) = self.reader.open_snapshot(&admit)?;
         Ok((SnapshotId(id), snapshot.applied))
     }

@@ -24,6 +24,7 @@ use crate::types::id::{
     ClusterId, Incarnation, Index, SchemaVersion, TableId, Term, TransactionId,
 };
 pub use crate::types::overlay::{Overlay, OverlayRow, OverlayTable};
+use crate::types::piece::Pieces;
 use crate::types::write::Outcome;
 use crate::types::{Row, Value};
 
@@ -41,14 +42,19 @@ pub trait Endpoint: Send + Sync {
     /// Applies entries in order. See [`Apply`].
     async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
 
+    /// Every in-sync replica has applied up to here: told at once to endpoints
+    /// in this process, so that no read waits for the next delivery to say so.
+    fn stable_at(&self, _stable: Index) {}
+
     /// Runs a query on one snapshot and streams its rows.
     async fn read(&self, request: Read) -> Result<Rows, ReadError>;
 
-    /// Holds a snapshot open for later reads of one transaction.
+    /// Holds a snapshot of this schema open for later reads of one transaction.
     async fn open_snapshot(
         &self,
         level: Level,
         incarnation: Incarnation,
+        schema: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError>;
 
     async fn close_snapshot(&self, snapshot: SnapshotId);
@@ -69,6 +75,13 @@ pub trait Endpoint: Send + Sync {
     /// What it has kept.
     fn kept(&self) -> Vec<Difference> {
         Vec::new()
+    }
+
+    /// Takes a grant while a delivery is under way, and asks for the next one.
+    /// A replica at work on a long delivery still has every write that was
+    /// answered, so it may go on to answer reads.
+    async fn renew(&self, _grant: Option<Grant>) -> Result<Stamp, Fault> {
+        Err(Fault::Failed("renewing a lease is not offered".to_owned()))
     }
 
     /// Gives up its lease now, so that nobody has to wait for its end.
@@ -135,9 +148,12 @@ pub struct Delivery {
 
 #[derive(Clone)]
 pub enum DeliveryContent {
-    /// With parts already joined into whole transactions.
     Batch(Arc<Batch>),
+    /// One large transaction: its pieces, then the writes of the batch.
+    Pieced(Arc<Batch>, Arc<dyn Pieces>),
     Schema(Arc<SchemaEntry>),
+    /// One that brings many rows: the pieces come before its writes.
+    PiecedSchema(Arc<SchemaEntry>, Arc<dyn Pieces>),
 }
 
 /// Lets a replica answer strong reads until `for_time` after the moment `asked`

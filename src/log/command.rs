@@ -11,6 +11,7 @@ use crate::types::id::{
     Boot, ClusterId, Incarnation, Index, NodeId, ObjectId, ReplicaId, SchemaVersion, TransactionId,
     UserId,
 };
+use crate::types::piece::Piece;
 use crate::types::write::Transaction;
 
 /// One log entry's content.
@@ -23,6 +24,10 @@ pub enum Command {
     },
     /// Writes of one data cluster, in order.
     Batch(Arc<Batch>),
+    /// Some rows of a large transaction, without effect by themselves.
+    Piece(Arc<PieceEntry>),
+    /// The last entry of these pieces will not come.
+    Abandon(TransactionId),
     /// A schema change, alone in its entry.
     Schema(Arc<SchemaEntry>),
     /// A transaction of an earlier entry is skipped on every replica.
@@ -95,10 +100,28 @@ pub struct Batch {
     /// Where sequences stand after it.
     pub counters: Vec<(ObjectId, Counter)>,
     pub settled: Option<Settled>,
-    /// A piece of a transaction too large for one entry: without effect until
-    /// the last entry of it names the indexes of all its parts.
-    pub part: Option<TransactionId>,
-    pub parts: Vec<Index>,
+    /// The pieces that come before the writes of its only transaction.
+    pub pieces: Option<Pieced>,
+}
+
+/// A piece of a transaction too large for one entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PieceEntry {
+    pub cluster: ClusterId,
+    /// What pieces and last entry have in common. Not the transaction's id:
+    /// the log may have forgotten one so old when the last entry comes.
+    pub of: TransactionId,
+    /// Its writes, as `types::piece` packs them.
+    #[serde(with = "serde_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// The pieces that a last entry completes, in the order they apply. Those
+/// that it leaves out have no effect.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pieced {
+    pub of: TransactionId,
+    pub pieces: Vec<Piece>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,6 +134,8 @@ pub struct SchemaEntry {
     /// Rows written with the change (filled columns, CREATE TABLE AS), laid
     /// out by the schema after it.
     pub writes: Vec<crate::types::write::Write>,
+    /// The pieces that come before these writes.
+    pub pieces: Option<Pieced>,
     pub counters: Vec<(ObjectId, Counter)>,
     pub settled: Option<Settled>,
 }

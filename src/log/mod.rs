@@ -17,6 +17,7 @@ pub mod command;
 mod apply;
 mod codec;
 mod network;
+mod pieces;
 mod raft;
 mod snapshot;
 mod start;
@@ -31,8 +32,9 @@ use openraft::error::{ClientWriteError, RaftError};
 use openraft::{BasicNode, Raft};
 use tokio::sync::watch;
 
-use self::command::{Answer, Batch, Command};
+use self::command::{Answer, Command, Pieced};
 use self::network::Network;
+use self::pieces::LogPieces;
 use self::raft::{Group, Proposal};
 use self::start::{identify, raft_config, watch_leadership};
 use self::state_machine::StateMachine;
@@ -40,6 +42,7 @@ use self::store::{Identity, Store};
 use crate::error::{Error, Result, SqlState};
 use crate::runtime::{Moment, Runtime, TaskSet};
 use crate::types::id::{Boot, Index, NodeId, Term, TransactionId};
+use crate::types::piece::Pieces;
 
 pub use apply::{Opening, State};
 pub use network::{Answering, Call, Transport, no_transport};
@@ -232,30 +235,10 @@ impl Log {
         Ok(delivered.collect())
     }
 
-    /// A batch as replicas apply it: the pieces of a large transaction joined
-    /// with its last entry. A batch that is itself a piece has no effect.
-    pub async fn joined(&self, batch: &Arc<Batch>) -> Result<Arc<Batch>> {
-        if batch.parts.is_empty() {
-            return Ok(batch.clone());
-        }
-        let mut writes = Vec::new();
-        for index in &batch.parts {
-            let entries = self.entries(*index, 0).await?;
-            match entries.first().and_then(|entry| entry.command.as_deref()) {
-                Some(Command::Batch(piece)) if piece.part.is_some() => {
-                    let pieces = piece.transactions.iter();
-                    writes.extend(pieces.flat_map(|piece| piece.writes.iter().cloned()));
-                }
-                _ => return Err(Error::internal(format!("entry {index} is no piece"))),
-            }
-        }
-        let mut whole = Batch::clone(batch);
-        whole.parts.clear();
-        if let Some(last) = whole.transactions.first_mut() {
-            writes.append(&mut last.writes);
-            last.writes = writes;
-        }
-        Ok(Arc::new(whole))
+    /// What comes before the writes of an entry that completes pieces.
+    pub fn pieces(&self, pieced: Option<&Pieced>) -> Option<Arc<dyn Pieces>> {
+        let pieced = pieced?;
+        Some(LogPieces::of(self.machine.store(), pieced))
     }
 
     /// Who leads, as far as this node knows.

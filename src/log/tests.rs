@@ -49,8 +49,8 @@ async fn make_cluster(log: &Log) -> Result<()> {
 }
 
 /// A batch of one transaction of this number.
-fn batch(number: u64) -> Batch {
-    Batch {
+fn batch(number: u64) -> command::Batch {
+    command::Batch {
         cluster: CLUSTER,
         schema: crate::types::id::SchemaVersion(0),
         transactions: vec![Transaction {
@@ -63,8 +63,7 @@ fn batch(number: u64) -> Batch {
         }],
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     }
 }
 

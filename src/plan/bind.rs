@@ -9,6 +9,7 @@ mod alter_constraint;
 mod alter_identity;
 mod call;
 mod column;
+mod composite;
 mod constraint;
 mod define;
 mod drop;
@@ -18,6 +19,7 @@ mod grouping;
 mod index;
 mod insert;
 mod literal;
+mod lock;
 mod naming;
 mod operator;
 mod output;
@@ -34,6 +36,7 @@ mod update;
 mod utility;
 mod window;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::coerce::{self, Strength};
@@ -44,7 +47,7 @@ use super::parse::{self, Parsed};
 use super::query::{CommonTableId, OutputColumn, RelationId};
 use super::statement::Statement as Planned;
 use super::syntax::{Path, Place, Statement};
-use super::{Plan, evaluate};
+use super::{Plan, evaluate, visit};
 use crate::catalog::schema::{Namespace, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::types::Type;
@@ -54,6 +57,10 @@ use scope::{CommonEntry, Scope};
 
 /// How deep bound expressions and queries may nest.
 const MAX_DEPTH: usize = 1000;
+
+/// How many expressions may be made by writing some of the statement's twice,
+/// as BETWEEN does with its operand: nested ones double each time.
+const MAX_COPIES: usize = 1_000_000;
 
 /// What names are looked up in.
 #[derive(Clone, Copy)]
@@ -86,11 +93,17 @@ struct Binder<'a> {
     /// User tables named so far.
     tables: Vec<TableId>,
     system: bool,
+    /// A query in it locks rows.
+    locking: bool,
     /// One for each query around the point where we stand, outermost first.
     scopes: Vec<Scope>,
     /// The common tables in sight, innermost last.
     commons: Vec<CommonEntry>,
     depth: usize,
+    /// Expressions made so far by [`Binder::copy_of`].
+    copies: usize,
+    /// The fields of columns that are records.
+    records: HashMap<(RelationId, usize), composite::Fields>,
 }
 
 impl<'a> Binder<'a> {
@@ -106,9 +119,12 @@ impl<'a> Binder<'a> {
             next_common: 0,
             tables: Vec::new(),
             system: false,
+            locking: false,
             scopes: Vec::new(),
             commons: Vec::new(),
             depth: 0,
+            copies: 0,
+            records: HashMap::new(),
         }
     }
 
@@ -173,6 +189,7 @@ impl<'a> Binder<'a> {
             columns,
             tables: self.tables,
             system: self.system,
+            locking: self.locking,
             schema_version: self.binding.schema.version,
             text: Arc::from(""),
             derived: super::Derived::default(),
@@ -220,6 +237,18 @@ impl<'a> Binder<'a> {
         let result = inner(self);
         self.depth -= 1;
         result
+    }
+
+    /// An expression once more, for what PostgreSQL's grammar spells out too.
+    fn copy_of(&mut self, expression: &Expression) -> Result<Expression> {
+        self.copies = self.copies.saturating_add(visit::size(expression));
+        if self.copies > MAX_COPIES {
+            return Err(Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                "stack depth limit exceeded",
+            ));
+        }
+        Ok(expression.clone())
     }
 
     /// The table a path names, system relations first; `None` if there is none.

@@ -41,6 +41,24 @@ impl Context {
         [&self.schema, &self.system]
     }
 
+    /// The same over another schema, as a statement goes on that has changed it.
+    pub fn over(&self, schema: &Arc<Schema>) -> Context {
+        let sequences = self.sequences.as_ref();
+        Context {
+            settings: self.settings.clone(),
+            transaction_time: self.transaction_time,
+            statement_time: self.statement_time,
+            user: self.user.clone(),
+            database: self.database.clone(),
+            schema: schema.clone(),
+            system: self.system.clone(),
+            users: self.users.clone(),
+            random: Mutex::new(RandomState(self.random.lock().draw())),
+            sequences: sequences.map(|sequences| sequences.over(schema)),
+            variables: self.variables.clone(),
+        }
+    }
+
     /// What reading and printing values needs to know.
     pub fn io(&self) -> Io<'_> {
         Io {
@@ -71,6 +89,8 @@ pub trait Sequences: Send + Sync {
     fn current(&self, sequence: ObjectId) -> Result<i64>;
     fn last(&self) -> Result<i64>;
     fn set(&self, sequence: ObjectId, value: i64, called: bool) -> Result<i64>;
+    /// The same, knowing the sequences of another schema.
+    fn over(&self, schema: &Arc<Schema>) -> Arc<dyn Sequences>;
 }
 
 /// The settings by name, as `current_setting` and SHOW give them.

@@ -44,6 +44,8 @@ pub struct Plan {
     pub tables: Vec<TableId>,
     /// It reads the system's relations (and then no user table).
     pub system: bool,
+    /// Some query in it, at whatever depth, has FOR UPDATE or its like.
+    pub locking: bool,
     /// The schema it was planned against.
     pub schema_version: SchemaVersion,
     pub derived: Derived,
@@ -66,6 +68,7 @@ impl Plan {
             columns: Vec::new(),
             tables: Vec::new(),
             system: false,
+            locking: false,
             schema_version: SchemaVersion::default(),
             derived: Derived::default(),
         }

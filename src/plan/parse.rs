@@ -5,7 +5,7 @@
 //! no text can exhaust the stack.
 //!
 //! Not handled: constructs that answer 0A000 by name, such as MERGE, grouping
-//! sets, TABLESAMPLE, composite field selection and data-modifying WITH.
+//! sets, TABLESAMPLE and data-modifying WITH.
 
 mod alter;
 mod create;
@@ -33,13 +33,13 @@ pub const MAX_STATEMENT_BYTES: usize = 64 << 20;
 /// How high a syntax tree may grow, operators that follow each other included
 /// (they nest to the left). Whatever walks trees and plans later on may thus
 /// recurse on the stack of a runtime's worker.
-const MAX_HEIGHT: usize = 100;
+const MAX_HEIGHT: usize = 1000;
 
 /// Canonical text has parentheses around every operator, which count as well.
 const MAX_STORED_HEIGHT: usize = 3 * MAX_HEIGHT;
 
 /// How deep the parser itself may recurse.
-const MAX_DEPTH: usize = 130;
+const MAX_DEPTH: usize = 1000;
 
 /// One statement of a request.
 #[derive(Clone, Debug, PartialEq)]

@@ -26,6 +26,21 @@ pub struct Query {
     pub locks: Vec<RowLock>,
 }
 
+impl Query {
+    /// A query without columns or rows: holds the place of another.
+    pub fn nothing() -> Query {
+        Query {
+            with: Vec::new(),
+            body: Body::Values(Vec::new()),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            columns: Vec::new(),
+            locks: Vec::new(),
+        }
+    }
+}
+
 /// A result column as Describe tells it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OutputColumn {
@@ -115,6 +130,8 @@ pub enum From {
     Function {
         relation: RelationId,
         call: Expression,
+        /// Further calls that run side by side with it.
+        more: Vec<Expression>,
         alias: String,
         columns: Vec<OutputColumn>,
         ordinality: bool,

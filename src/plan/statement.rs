@@ -173,14 +173,19 @@ pub enum SchemaCheck {
         relation: RelationId,
         condition: Expression,
         constraint: String,
+        /// NOT VALID was said: rows may violate it, which is not supported.
+        not_valid: bool,
     },
     /// Each row's foreign key finds its parent.
     ForeignKey {
         table: TableId,
-        columns: Vec<usize>,
+        relation: RelationId,
+        /// The key's columns and, over the rows that are there, their values.
+        columns: Vec<(String, Expression)>,
         parent: TableId,
         parent_columns: Vec<usize>,
         constraint: String,
+        not_valid: bool,
     },
 }
 
@@ -314,7 +319,8 @@ pub enum SessionStatement {
     Declare {
         name: String,
         text: String,
-        scroll: bool,
+        /// `None` is neither SCROLL nor NO SCROLL.
+        scroll: Option<bool>,
         hold: bool,
         binary: bool,
     },
@@ -327,10 +333,21 @@ pub enum SessionStatement {
     Close(Option<String>),
 }
 
+/// Where FETCH and MOVE go from the current row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FetchCount {
-    Forward(u64),
-    All,
+    /// So many rows onward, backward if negative; 0 is the current row again.
+    Rows(i64),
+    /// The row of this number, from the end if negative.
+    Absolute(i64),
+    /// The row so many behind the current one.
+    Relative(i64),
+}
+
+impl FetchCount {
+    /// More rows than any cursor has.
+    pub const ALL: FetchCount = FetchCount::Rows(i64::MAX);
+    pub const BACKWARD_ALL: FetchCount = FetchCount::Rows(-i64::MAX);
 }
 
 #[derive(Clone, Debug, PartialEq)]

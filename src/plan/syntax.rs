@@ -134,6 +134,11 @@ pub enum Node {
         lower: Option<Box<Expr>>,
         upper: Option<Box<Expr>>,
     },
+    /// `(operand).field`, or all its fields: `(operand).*`.
+    Field {
+        operand: Box<Expr>,
+        field: Option<Name>,
+    },
     Collate {
         operand: Box<Expr>,
         collation: Path,
@@ -297,6 +302,8 @@ pub enum FromItem {
     },
     Function {
         call: Expr,
+        /// The other calls of ROWS FROM.
+        more: Vec<Expr>,
         alias: Option<Alias>,
         ordinality: bool,
         lateral: bool,
@@ -650,6 +657,11 @@ pub enum AlterAction {
         cascade: bool,
     },
     ValidateConstraint(Name),
+    /// DEFERRABLE and INITIALLY DEFERRED, as far as they are said.
+    AlterConstraint {
+        name: Name,
+        deferral: Option<(bool, bool)>,
+    },
     /// OWNER TO, SET (…), CLUSTER ON: change no result.
     Nothing,
 }

@@ -1,8 +1,10 @@
 //! Walks over expressions with the queries in them, and over queries.
 
+use std::collections::BTreeSet;
+
 use super::evaluate::walk;
 use super::expression::{Expression, ExpressionKind};
-use super::query::{Body, Distinct, From, Query, RelationId, Select, SortBy};
+use super::query::{Body, CommonTableId, Distinct, From, Query, RelationId, Select, SortBy};
 
 /// Calls `visit` with each direct part of an expression, its queries left out.
 pub fn children<'a>(expression: &'a Expression, visit: &mut dyn FnMut(&'a Expression)) {
@@ -29,6 +31,16 @@ pub fn columns(expression: &Expression, visit: &mut dyn FnMut(RelationId, usize)
     if let Some(query) = subquery(expression) {
         expressions(query, &mut |part| columns(part, visit));
     }
+}
+
+/// How many expressions it is made of, those of its subqueries included.
+pub fn size(expression: &Expression) -> usize {
+    let mut count = 1;
+    children(expression, &mut |child| count += size(child));
+    if let Some(query) = subquery(expression) {
+        expressions(query, &mut |part| count += size(part));
+    }
+    count
 }
 
 /// Whether any part of it, subqueries left out, satisfies `test`.
@@ -81,13 +93,147 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
     match from {
         From::Table { .. } | From::Common { .. } => {}
         From::Subquery { query, .. } => expressions(query, visit),
-        From::Function { call, .. } => visit(call),
+        From::Function { call, more, .. } => {
+            visit(call);
+            more.iter().for_each(visit);
+        }
         From::Join {
             left, right, on, ..
         } => {
             from_expressions(left, visit);
             from_expressions(right, visit);
             on.iter().for_each(visit);
+        }
+    }
+}
+
+/// Calls `visit` with each query directly inside this one: of WITH, of FROM,
+/// of its expressions, and the sides of a set operation.
+pub fn subqueries_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
+    for common in &mut query.with {
+        visit(&mut common.query);
+    }
+    match &mut query.body {
+        Body::Select(select) => {
+            if let Distinct::On(keys) = &mut select.distinct {
+                keys.iter_mut().for_each(|key| inside_mut(key, visit));
+            }
+            let parts = select.projection.iter_mut();
+            parts.for_each(|part| inside_mut(part, visit));
+            select.from.iter_mut().for_each(|it| from_mut(it, visit));
+            let parts = select.filter.iter_mut().chain(&mut select.group_by);
+            parts
+                .chain(&mut select.having)
+                .for_each(|part| inside_mut(part, visit));
+        }
+        Body::Values(rows) => {
+            let values = rows.iter_mut().flatten();
+            values.for_each(|value| inside_mut(value, visit));
+        }
+        Body::SetOperation { left, right, .. } => {
+            visit(left);
+            visit(right);
+        }
+    }
+    for key in &mut query.order_by {
+        if let SortBy::Expression(by) = &mut key.by {
+            inside_mut(by, visit);
+        }
+    }
+    let limits = query.limit.iter_mut().chain(&mut query.offset);
+    limits.for_each(|limit| inside_mut(limit, visit));
+}
+
+fn from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Query)) {
+    match from {
+        From::Table { .. } | From::Common { .. } => {}
+        From::Subquery { query, .. } => visit(query),
+        From::Function { call, .. } => inside_mut(call, visit),
+        From::Join {
+            left, right, on, ..
+        } => {
+            from_mut(left, visit);
+            from_mut(right, visit);
+            on.iter_mut().for_each(|on| inside_mut(on, visit));
+        }
+    }
+}
+
+fn inside_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Query)) {
+    walk::each_child(expression, &mut |child| inside_mut(child, visit));
+    match &mut expression.kind {
+        ExpressionKind::Exists { query, .. }
+        | ExpressionKind::Scalar(query)
+        | ExpressionKind::ArrayQuery(query)
+        | ExpressionKind::AnyQuery { query, .. } => visit(query),
+        _ => {}
+    }
+}
+
+/// Does the query name a column or a common table of the queries around it?
+pub fn depends_on_outside(query: &Query) -> bool {
+    let mut names = Names::default();
+    names.query(query);
+    !names.used.is_subset(&names.own) || !names.used_commons.is_subset(&names.own_commons)
+}
+
+/// Relations and common tables that are made and used somewhere within.
+#[derive(Default)]
+struct Names {
+    own: BTreeSet<RelationId>,
+    used: BTreeSet<RelationId>,
+    own_commons: BTreeSet<CommonTableId>,
+    used_commons: BTreeSet<CommonTableId>,
+}
+
+impl Names {
+    fn query(&mut self, query: &Query) {
+        for common in &query.with {
+            self.own_commons.insert(common.id);
+            self.query(&common.query);
+        }
+        match &query.body {
+            Body::Select(select) => select.from.iter().for_each(|item| self.from(item)),
+            Body::SetOperation { left, right, .. } => {
+                self.query(left);
+                self.query(right);
+            }
+            Body::Values(_) => {}
+        }
+        expressions(query, &mut |part| self.expression(part));
+    }
+
+    fn from(&mut self, from: &From) {
+        match from {
+            From::Table { relation, .. } | From::Function { relation, .. } => {
+                self.own.insert(*relation);
+            }
+            From::Common {
+                relation, common, ..
+            } => {
+                self.own.insert(*relation);
+                self.used_commons.insert(*common);
+            }
+            From::Subquery {
+                relation, query, ..
+            } => {
+                self.own.insert(*relation);
+                self.query(query);
+            }
+            From::Join { left, right, .. } => {
+                self.from(left);
+                self.from(right);
+            }
+        }
+    }
+
+    fn expression(&mut self, expression: &Expression) {
+        if let ExpressionKind::Column { relation, .. } = expression.kind {
+            self.used.insert(relation);
+        }
+        children(expression, &mut |child| self.expression(child));
+        if let Some(query) = subquery(expression) {
+            self.query(query);
         }
     }
 }

@@ -251,7 +251,7 @@ impl Replicas {
         Ok((request, !idle && upto < target))
     }
 
-    /// This cluster's entries after an index, parts joined, and how far they reach.
+    /// This cluster's entries after an index, and how far they reach.
     async fn entries_after(
         &self,
         after: Index,
@@ -259,7 +259,7 @@ impl Replicas {
     ) -> crate::error::Result<(Vec<Delivery>, Index)> {
         let mut deliveries = Vec::new();
         let mut upto = after;
-        // Parts and other clusters' entries give nothing to deliver: read on.
+        // Pieces and other clusters' entries give nothing to deliver: read on.
         while deliveries.is_empty() && upto < target {
             let read = self
                 .log
@@ -270,7 +270,7 @@ impl Replicas {
             }
             for entry in read.into_iter().take_while(|entry| entry.index <= target) {
                 upto = entry.index;
-                if let Some(content) = self.content(&entry).await? {
+                if let Some(content) = self.content(&entry) {
                     deliveries.push(Delivery {
                         index: entry.index,
                         content,
@@ -283,21 +283,22 @@ impl Replicas {
         Ok((deliveries, upto))
     }
 
-    pub(super) async fn content(
-        &self,
-        entry: &LogEntry,
-    ) -> crate::error::Result<Option<DeliveryContent>> {
-        Ok(match entry.command.as_deref() {
-            Some(Command::Batch(batch))
-                if batch.cluster == self.cluster && batch.part.is_none() =>
-            {
-                Some(DeliveryContent::Batch(self.log.joined(batch).await?))
+    pub(super) fn content(&self, entry: &LogEntry) -> Option<DeliveryContent> {
+        match entry.command.as_deref()? {
+            Command::Batch(batch) if batch.cluster == self.cluster => {
+                Some(match self.log.pieces(batch.pieces.as_ref()) {
+                    None => DeliveryContent::Batch(batch.clone()),
+                    Some(pieces) => DeliveryContent::Pieced(batch.clone(), pieces),
+                })
             }
-            Some(Command::Schema(schema)) if schema.cluster == self.cluster => {
-                Some(DeliveryContent::Schema(schema.clone()))
+            Command::Schema(schema) if schema.cluster == self.cluster => {
+                Some(match self.log.pieces(schema.pieces.as_ref()) {
+                    None => DeliveryContent::Schema(schema.clone()),
+                    Some(pieces) => DeliveryContent::PiecedSchema(schema.clone(), pieces),
+                })
             }
             _ => None,
-        })
+        }
     }
 
     /// Applies once, with an eye on the clock.
@@ -328,12 +329,26 @@ impl Replicas {
             if alive.is_err() {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }
+            self.renew_lease(member).await;
             let counts = self
                 .replica(member.id)
                 .is_some_and(|replica| replica.state == ReplicaState::InSync);
             if counts && self.is_too_slow(member, request.upto, began) {
                 return Err(Fault::Failed(SLOW.to_owned()));
             }
+        }
+    }
+
+    /// Keeps the lease of a replica alive while it is at work: what it has
+    /// applied before covers every write that was answered.
+    async fn renew_lease(&self, member: &Member) {
+        let grant = self.grant(member);
+        let renewed = self
+            .runtime
+            .timeout(SILENT_MAX, member.endpoint.renew(grant))
+            .await;
+        if let Ok(Ok(asks)) = renewed {
+            member.update(|status| status.asks = Some(asks));
         }
     }
 
@@ -368,11 +383,13 @@ impl Replicas {
         let mut decidable = Vec::with_capacity(request.entries.len());
         for entry in &request.entries {
             let expected = match &entry.content {
-                DeliveryContent::Batch(batch) => {
+                DeliveryContent::Batch(batch) | DeliveryContent::Pieced(batch, _) => {
                     let sent = batch.transactions.iter();
                     sent.filter(|t| !entry.skip.contains(&t.id)).count()
                 }
-                DeliveryContent::Schema(schema) => usize::from(!entry.skip.contains(&schema.id)),
+                DeliveryContent::Schema(schema) | DeliveryContent::PiecedSchema(schema, _) => {
+                    usize::from(!entry.skip.contains(&schema.id))
+                }
             };
             decidable.push((
                 entry.index,

@@ -52,13 +52,13 @@ impl Replicas {
                 break;
             }
             for entry in read.iter().filter(|entry| entry.index <= copy.index) {
-                match self.content(entry).await? {
+                match self.content(entry) {
                     Some(DeliveryContent::Batch(batch)) => {
                         let writes = batch.transactions.iter().flat_map(|it| &it.writes);
                         writes.for_each(|write| note(write, copy, &mut written));
                     }
-                    // It may have touched any row.
-                    Some(DeliveryContent::Schema(_)) => written.everything = true,
+                    // A schema change or a very large transaction: any row.
+                    Some(_) => written.everything = true,
                     None => {}
                 }
             }

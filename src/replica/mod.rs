@@ -280,11 +280,19 @@ impl Replicas {
         }
         if decision.losers.is_empty() {
             let reached = voters.iter().map(|voter| voter.applied).chain(hold).min();
-            self.stable.send_if_modified(|stable| {
+            let moved = self.stable.send_if_modified(|stable| {
                 let moves = reached.is_some_and(|reached| reached > *stable);
                 *stable = reached.filter(|_| moves).unwrap_or(*stable);
                 moves
             });
+            if moved {
+                // Before the writes are answered: their clients may read at once.
+                let stable = self.stable();
+                let members = self.members.read();
+                members
+                    .values()
+                    .for_each(|it| it.endpoint.stable_at(stable));
+            }
         }
         if !decision.settled.is_empty() {
             let mut waiters = self.waiters.lock();

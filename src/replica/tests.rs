@@ -94,6 +94,7 @@ impl Fake {
                     outcomes.extend((!entry.taken_back).then_some(Outcome { id, result }));
                     continue;
                 }
+                _ => continue,
             };
             for transaction in &batch.transactions {
                 let rows = if ills.lies { 2 } else { 1 };
@@ -165,6 +166,7 @@ impl Endpoint for Fake {
         &self,
         _: Level,
         _: Incarnation,
+        _: SchemaVersion,
     ) -> Result<(SnapshotId, Index), ReadError> {
         Err(ReadError::NotNow("it holds no rows"))
     }
@@ -310,8 +312,7 @@ impl Bench {
             transactions: vec![Transaction { id, writes }],
             counters: Vec::new(),
             settled: self.replicas.settled(),
-            part: None,
-            parts: Vec::new(),
+            pieces: None,
         };
         let command = Command::Batch(Arc::new(batch));
         self.replicas
@@ -335,6 +336,7 @@ impl Bench {
             writes: Vec::new(),
             counters: Vec::new(),
             settled: None,
+            pieces: None,
         };
         let command = Command::Schema(Arc::new(change));
         let logged = self.replicas.log.propose(command).await;

@@ -34,9 +34,10 @@ use simulated::Simulation;
 /// Worker threads of a real runtime's blocking pool.
 const BLOCKING_THREADS: usize = 64;
 
-/// Stack of each thread of a real runtime: statements nest deep, and their
-/// limits, not the stack, are to end them.
-const STACK_BYTES: usize = 8 << 20;
+/// Stack of each thread that plans or runs statements: these nest deep, and
+/// their limits, not the stack, are to end them. Only what is used is ever
+/// backed by memory.
+pub const STACK_BYTES: usize = 64 << 20;
 
 /// What a process gets from outside. Cheap to clone.
 #[derive(Clone)]

@@ -40,6 +40,7 @@ impl<J: Send + 'static> Worker<J> {
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
+            .stack_size(super::STACK_BYTES)
             .spawn(move || work(&receiver, run))?;
         Ok(Worker {
             queue: Mutex::new(Queue::Thread(sender, thread)),

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use super::variables::SessionVariables;
 use super::{Reply, Session, TransactionStatus, done};
 use crate::catalog::schema::Schema;
+use crate::dispatch::deferral::Deferral;
+use crate::dispatch::sequence::OwnSequences;
 use crate::dispatch::transaction::OpenTransaction;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Isolation, Statement, TransactionModes, TransactionStatement};
+use crate::types::id::ObjectId;
 
 /// Where a session stands between transactions.
 #[derive(Default)]
@@ -18,7 +21,7 @@ pub(super) struct Block {
     /// `now()` of the transaction.
     time: Option<i64>,
     transaction: Option<OpenTransaction>,
-    constraints_deferred: Option<bool>,
+    deferral: Deferral,
     /// A query was run, so that its snapshot and level are chosen.
     queried: bool,
     savepoints: Vec<Savepoint>,
@@ -31,7 +34,7 @@ struct Savepoint {
     name: String,
     variables: SessionVariables,
     outside: Option<Outside>,
-    constraints_deferred: Option<bool>,
+    deferral: Deferral,
 }
 
 /// The settings at a block's start, and those with what was SET but not SET LOCAL.
@@ -77,6 +80,11 @@ impl Block {
         self.kind != Kind::None
     }
 
+    /// Open savepoints.
+    pub(super) fn depth(&self) -> usize {
+        self.savepoints.len()
+    }
+
     pub(super) fn time(&self) -> Option<i64> {
         self.time
     }
@@ -88,6 +96,18 @@ impl Block {
             .as_ref()
             .filter(|open| !open.changes.is_empty())?;
         transaction.schema.clone()
+    }
+
+    pub(super) fn set_constraints(&mut self, keys: Option<&[ObjectId]>, deferred: bool) {
+        self.deferral.set(keys, deferred);
+        if let Some(transaction) = &mut self.transaction {
+            transaction.deferral = self.deferral.clone();
+        }
+    }
+
+    /// The sequences that the open transaction has made or restarted.
+    pub(super) fn sequences(&self) -> Option<Arc<OwnSequences>> {
+        self.transaction.as_ref().map(|open| open.sequences.clone())
     }
 
     pub(super) fn changes_schema(&self) -> bool {
@@ -163,7 +183,7 @@ impl Session {
     }
 
     /// Makes the open transaction that a statement in a block needs.
-    pub(super) fn enter_transaction(&mut self, statement: &Statement) -> Result<()> {
+    pub(super) fn enter_transaction(&mut self, statement: &Statement, locking: bool) -> Result<()> {
         if !self.block.is_open() {
             return Ok(());
         }
@@ -172,14 +192,13 @@ impl Session {
             return Ok(());
         }
         let isolation = self.block.isolation(&self.variables);
-        let reads = matches!(statement, Statement::Query(query) if query.locks.is_empty());
+        let reads = !locking && matches!(statement, Statement::Query(_));
         if reads && isolation == Isolation::ReadCommitted {
             return Ok(());
         }
         let read_only = self.block.is_read_only(&self.variables);
-        let id = self.dispatch.next_transaction();
-        let mut transaction = OpenTransaction::new(self.cluster.clone(), id, isolation, read_only);
-        transaction.constraints_deferred = self.block.constraints_deferred;
+        let mut transaction = OpenTransaction::new(self.cluster.clone(), isolation, read_only);
+        transaction.deferral = self.block.deferral.clone();
         for savepoint in &self.block.savepoints {
             transaction.savepoint(savepoint.name.clone());
         }
@@ -199,7 +218,7 @@ impl Session {
             T::Modes(modes) => self.set_modes(*modes),
             T::SessionModes(modes) => self.set_session_modes(*modes),
             T::Constraints { names, deferred } => {
-                self.set_constraints(names.is_some(), *deferred).await
+                self.set_constraints(names.as_deref(), *deferred).await
             }
             T::Lock {
                 tables,
@@ -289,6 +308,10 @@ impl Session {
 
     /// Leaves the block, whatever comes of it, and logs what it wrote.
     async fn end_committed(&mut self) -> Result<()> {
+        if let Err(error) = self.hold_cursors().await {
+            self.end_rolled_back();
+            return Err(error);
+        }
         let mut block = std::mem::take(&mut self.block);
         self.close_cursors();
         self.restore_settings(block.outside.take(), true);
@@ -324,7 +347,7 @@ impl Session {
             name: name.to_owned(),
             variables: self.variables.clone(),
             outside: self.block.outside.clone(),
-            constraints_deferred: self.block.constraints_deferred,
+            deferral: self.block.deferral.clone(),
         };
         self.block.savepoints.push(savepoint);
         Ok(done("SAVEPOINT"))
@@ -337,6 +360,7 @@ impl Session {
             transaction.release_savepoint(name)?;
         }
         self.block.savepoints.truncate(place);
+        self.keep_cursors_since(place);
         Ok(done("RELEASE"))
     }
 
@@ -345,11 +369,12 @@ impl Session {
         let place = self.savepoint_place(name)?;
         if let Some(transaction) = &mut self.block.transaction {
             transaction.rollback_to(name)?;
-            transaction.constraints_deferred = self.block.savepoints[place].constraints_deferred;
+            transaction.deferral = self.block.savepoints[place].deferral.clone();
         }
         self.block.savepoints.truncate(place + 1);
+        self.close_cursors_since(place);
         let savepoint = &self.block.savepoints[place];
-        self.block.constraints_deferred = savepoint.constraints_deferred;
+        self.block.deferral = savepoint.deferral.clone();
         self.block.outside = savepoint.outside.clone();
         self.variables = savepoint.variables.clone();
         self.settings_changed();
@@ -455,20 +480,6 @@ impl Session {
         }
         self.settings_changed();
         Ok(done("SET"))
-    }
-
-    async fn set_constraints(&mut self, named: bool, deferred: bool) -> Result<Reply> {
-        if named {
-            return Err(Error::unsupported("SET CONSTRAINTS by name"));
-        }
-        self.block.constraints_deferred = Some(deferred);
-        if let Some(transaction) = &mut self.block.transaction {
-            transaction.constraints_deferred = Some(deferred);
-        }
-        if !deferred {
-            self.check_deferred_now().await?;
-        }
-        Ok(done("SET CONSTRAINTS"))
     }
 
     /// Remembers what a SET in a block changes, for its end.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Reply, Session};
 use crate::dispatch::copy::Copying;
+use crate::dispatch::deferral::Pending;
 use crate::dispatch::evaluate::Evaluator;
 use crate::dispatch::read::Refused;
 use crate::error::{Error, Result, SqlState};
@@ -21,7 +22,7 @@ impl Session {
             return Err(Error::internal("COPY TO is a query"));
         };
         self.begin_implicit();
-        self.enter_transaction(&Statement::Copy(copy.clone()))?;
+        self.enter_transaction(&Statement::Copy(copy.clone()), false)?;
         if self.block.is_read_only(&self.variables) {
             let message = "cannot execute COPY FROM in a read-only transaction";
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message));
@@ -32,6 +33,7 @@ impl Session {
             defaults: defaults.clone(),
             empty: None,
             rows: 0,
+            pending: Pending::default(),
         });
         Ok(Reply::CopyIn(Arc::new(copy.clone())))
     }
@@ -57,8 +59,7 @@ impl Session {
     /// Ends a COPY FROM STDIN; `failed` is the client's CopyFail. Gives the row
     /// count. Outside a block the rows are committed by the next sync.
     pub async fn copy_end(&mut self, _copy: &Arc<Copy>, failed: Option<String>) -> Result<u64> {
-        let copying = self.copying.take();
-        let Some(copying) = copying else {
+        let Some(mut copying) = self.copying.take() else {
             return Err(Error::new(
                 SqlState::PROTOCOL_VIOLATION,
                 "no COPY is in progress",
@@ -75,8 +76,9 @@ impl Session {
                 "the COPY has failed",
             )),
             false => {
-                self.with_evaluator(async |evaluator| evaluator.copy_end().await)
-                    .await
+                let end =
+                    async |evaluator: &mut Evaluator<'_>| evaluator.copy_end(&mut copying).await;
+                self.with_evaluator(end).await
             }
         };
         if let Err(error) = ended {
@@ -104,7 +106,8 @@ impl Session {
             parameters: Arc::from([]),
             patience,
             reads: Vec::new(),
-            pending: Vec::new(),
+            locking: false,
+            pending: Pending::default(),
         };
         act(&mut evaluator).await.map_err(Refused::into_error)
     }

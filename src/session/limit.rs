@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Reply, Session};
+use crate::dispatch::read::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
@@ -49,7 +50,35 @@ impl Session {
                 let rows = self.flow_within(deadline, token, rows);
                 Ok(Reply::Rows { rows, tag })
             }
+            Ok(Reply::CopyOut { copy, rows }) => {
+                let rows = self.flow_within(deadline, token, rows);
+                Ok(Reply::CopyOut { copy, rows })
+            }
+            // Its rows are still to come: see `copy_stopped`.
+            Ok(Reply::CopyIn(copy)) => {
+                self.copy_deadline = Some(deadline);
+                Ok(Reply::CopyIn(copy))
+            }
             Ok(other) => Ok(other),
+        }
+    }
+
+    /// Ends when a COPY FROM STDIN must, though its client sends nothing: it
+    /// is cancelled, or its time is over.
+    pub fn copy_stopped(&mut self) -> impl Future<Output = Error> + use<> {
+        let runtime = self.dispatch.runtime().clone();
+        let token = self.token();
+        let deadline = self.copy_deadline.take();
+        async move {
+            let Some(deadline) = deadline else {
+                token.cancelled().await;
+                return cancelled();
+            };
+            tokio::select! {
+                biased;
+                () = token.cancelled() => cancelled(),
+                () = runtime.sleep_until(deadline) => told(cancelled(), true),
+            }
         }
     }
 

@@ -4,10 +4,14 @@
 //! whether a plan came from SQL or from PYQL JSON.
 
 mod block;
+mod cancel;
+mod constraint;
 mod copy;
 mod cursor;
 mod definitions;
 mod limit;
+mod planning;
+mod reply;
 mod utility;
 pub mod variables;
 
@@ -19,28 +23,30 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::catalog::User;
 use crate::catalog::schema::Schema;
-use crate::catalog::{Cluster, User};
 use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
-use crate::dispatch::read::{Refused, cancelled};
-use crate::dispatch::sequence::{Drawn, SessionSequences};
+use crate::dispatch::read::Refused;
+use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
-use crate::dispatch::{Call, Dispatch, Ran};
-use crate::endpoint::{Level, RowStream};
+use crate::dispatch::{Call, Dispatch};
+use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
-use crate::plan::bind::{self, Binding};
 use crate::plan::context::{Context, RandomState};
-use crate::plan::evaluate::cast::prints_names;
-use crate::plan::parse;
-use crate::plan::statement::{Copy, Statement};
+use crate::plan::statement::Statement;
+use crate::runtime::Moment;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
 use block::Block;
-use cursor::Cursor;
+pub use cancel::Canceller;
+use cancel::check_cancel;
+use cursor::{Budget, Cursor};
+pub use reply::{Notice, Reply, Tag, TransactionStatus};
+use reply::{done, reply_of};
 use variables::SessionVariables;
 
 /// How often a statement is planned again because the schema moved.
@@ -66,7 +72,10 @@ pub struct Session {
     plans: HashMap<PlanKey, Arc<Plan>>,
     prepared: HashMap<String, Prepared>,
     cursors: HashMap<String, Cursor>,
+    cursor_budget: Budget,
     copying: Option<Copying>,
+    /// When the COPY that begins must have ended.
+    copy_deadline: Option<Moment>,
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
@@ -83,49 +92,6 @@ type PlanKey = (String, Vec<Option<u32>>);
 struct Prepared {
     text: String,
     types: Vec<Option<Type>>,
-}
-
-/// What a statement answers.
-pub enum Reply {
-    /// Rows of the plan's columns. `tag` is complete (`INSERT 0 3`) or, for
-    /// `SELECT`, `FETCH` and the like, wants the number of rows behind it.
-    Rows {
-        rows: RowStream,
-        tag: Tag,
-    },
-    Done {
-        tag: Tag,
-    },
-    /// The client now sends rows: see [`Session::copy_rows`].
-    CopyIn(Arc<Copy>),
-    CopyOut {
-        copy: Arc<Copy>,
-        rows: RowStream,
-    },
-    Empty,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Tag {
-    Complete(String),
-    /// The command, to be followed by the number of rows that were sent.
-    Counted(&'static str),
-}
-
-/// A message beside the answer: NOTICE or WARNING.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
-    pub severity: &'static str,
-    pub state: SqlState,
-    pub message: String,
-}
-
-/// What ReadyForQuery tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransactionStatus {
-    Idle,
-    InTransaction,
-    Failed,
 }
 
 impl Session {
@@ -164,7 +130,9 @@ impl Session {
             plans: HashMap::new(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
+            cursor_budget: Budget::default(),
             copying: None,
+            copy_deadline: None,
             notices: Vec::new(),
             reported: HashMap::new(),
             reports_due: true,
@@ -203,75 +171,18 @@ impl Session {
         }
     }
 
-    /// Splits a simple-query string into its statements, each with its text.
-    pub fn split(&self, sql: &str) -> Result<Vec<String>> {
-        Ok(parse::parse(sql)?
-            .into_iter()
-            .map(|parsed| parsed.text)
-            .collect())
-    }
-
-    /// Plans one statement; `types` are the parameter types the client gave.
-    pub fn plan(&mut self, sql: &str, types: &[Option<Type>]) -> Result<Arc<Plan>> {
-        let schema = self.schema()?;
-        let key = (
-            sql.to_owned(),
-            types.iter().map(|ty| ty.as_ref().map(Type::oid)).collect(),
-        );
-        if let Some(plan) = self.plans.get(&key)
-            && plan.schema_version == schema.version
-            && !self.block.changes_schema()
-        {
-            return Ok(plan.clone());
-        }
-        let mut parsed = parse::parse(sql)?;
-        let plan = match (parsed.pop(), parsed.is_empty()) {
-            (None, _) => Plan::empty(),
-            (Some(one), true) => {
-                let context = self.context(&schema, &Arc::default());
-                let binding = Binding {
-                    schema: &schema,
-                    system: &context.system,
-                    context: &context,
-                };
-                // Positions count from the start of what the client sent.
-                let start = sql.find(one.text.as_str()).unwrap_or(0);
-                let mut plan = bind::plan(&one, &binding, types)
-                    .map_err(|error| error.behind(&sql[..start]))?;
-                plan.text = Arc::from(sql);
-                plan
-            }
-            _ => {
-                let message = "cannot insert multiple commands into a prepared statement";
-                return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-            }
-        };
-        let plan = Arc::new(plan);
-        let keep = !self.block.changes_schema() && !matches!(plan.statement, Statement::Schema(_));
-        if keep {
-            if self.plans.len() >= PLANS_MAX {
-                self.plans.clear();
-            }
-            self.plans.insert(key, plan.clone());
-        }
-        Ok(plan)
-    }
-
-    /// The schema that statements are planned against now.
-    pub fn schema(&self) -> Result<Arc<Schema>> {
-        match self.block.schema() {
-            Some(schema) => Ok(schema),
-            None => Ok(self.cluster.definition()?.schema.clone()),
-        }
-    }
-
-    /// The data cluster's definition.
-    pub fn definition(&self) -> Result<Arc<Cluster>> {
-        self.cluster.definition()
-    }
-
     /// What expressions may know in a statement that begins now.
     fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+        let own = self.block.sequences();
+        self.context_with(schema, drew, own)
+    }
+
+    fn context_with(
+        &mut self,
+        schema: &Arc<Schema>,
+        drew: &Arc<AtomicBool>,
+        own: Option<Arc<OwnSequences>>,
+    ) -> Arc<Context> {
         let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
@@ -292,6 +203,7 @@ impl Session {
             random: Mutex::new(RandomState(self.dispatch.runtime().random_u64())),
             sequences: Some(Arc::new(SessionSequences {
                 counters: self.cluster.counters.clone(),
+                own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
                 moved: drew.clone(),
@@ -300,32 +212,32 @@ impl Session {
         })
     }
 
-    /// What knows the names that values of these types hold as numbers, if there are such.
-    pub fn naming(
-        &mut self,
-        types: &mut (dyn Iterator<Item = &Type> + '_),
-    ) -> Result<Option<Arc<Context>>> {
-        let mut types = types;
-        if !Iterator::any(&mut types, prints_names) {
-            return Ok(None);
-        }
-        let schema = self.schema()?;
-        Ok(Some(self.context(&schema, &Arc::default())))
+    /// The open transaction has changed the schema: plans are for it alone.
+    pub fn changes_schema(&self) -> bool {
+        self.block.changes_schema()
     }
 
-    /// The schema has not moved since this plan was made; else plan again.
-    pub fn is_current(&self, plan: &Plan) -> bool {
-        self.schema()
-            .is_ok_and(|schema| schema.version == plan.schema_version)
-    }
-
-    /// How long the client may be silent now; past that it is told 25P03 and
-    /// the session closed. `None` outside a transaction.
+    /// How long the client may be silent now; past that it gets [`Session::idle_error`].
     pub fn idle_limit(&self) -> Option<Duration> {
-        let open = self.status() != TransactionStatus::Idle;
-        self.variables
-            .duration("idle_in_transaction_session_timeout")
-            .filter(|_| open)
+        self.variables.duration(match self.status() {
+            TransactionStatus::Idle => "idle_session_timeout",
+            _ => "idle_in_transaction_session_timeout",
+        })
+    }
+
+    /// What ends the session of a client that was silent too long.
+    pub fn idle_error(&self) -> Error {
+        let (state, what) = match self.status() {
+            TransactionStatus::Idle => (SqlState::IDLE_SESSION_TIMEOUT, "idle-session"),
+            _ => (
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "idle-in-transaction",
+            ),
+        };
+        Error::new(
+            state,
+            format!("terminating connection due to {what} timeout"),
+        )
     }
 
     /// Runs a plan.
@@ -371,8 +283,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match utility::setting_call(query) {
-                Some((name, value, local)) => self.set_config(name, value, local),
+            Statement::Query(query) => match utility::config_targets(query) {
+                Some(targets) => self.set_configs(targets, &parameters),
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,
@@ -398,29 +310,6 @@ impl Session {
         Err(Error::unavailable("the schema changes too fast"))
     }
 
-    async fn replan(&mut self, plan: &Arc<Plan>) -> Result<Arc<Plan>> {
-        // The node may not have applied the change that the replica has.
-        self.dispatch
-            .runtime()
-            .sleep(Duration::from_millis(1))
-            .await;
-        let types: Vec<Option<Type>> = plan.parameters.iter().cloned().map(Some).collect();
-        let new = self.plan(&plan.text.clone(), &types)?;
-        let same = new.columns.len() == plan.columns.len()
-            && new
-                .columns
-                .iter()
-                .zip(&plan.columns)
-                .all(|(a, b)| a.ty == b.ty && a.name == b.name);
-        match same {
-            true => Ok(new),
-            false => Err(Error::new(
-                SqlState::FEATURE_NOT_SUPPORTED,
-                "cached plan must not change result type",
-            )),
-        }
-    }
-
     async fn run_once(
         &mut self,
         plan: &Arc<Plan>,
@@ -431,8 +320,16 @@ impl Session {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
-        let context = self.context(&schema, &drew);
-        self.enter_transaction(&plan.statement)?;
+        self.enter_transaction(&plan.statement, plan.locking)?;
+        let restarts = matches!(
+            plan.statement,
+            Statement::Schema(_) | Statement::Truncate { .. }
+        );
+        let sequences = match self.block.sequences() {
+            None if restarts => Some(Arc::default()),
+            own => own,
+        };
+        let context = self.context_with(&schema, &drew, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -443,6 +340,7 @@ impl Session {
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
             drew,
+            sequences,
             user: self.user.clone(),
             settings: match plan.system {
                 true => self.variables.all().into_iter().map(owned).collect(),
@@ -550,22 +448,6 @@ impl Session {
         self.block.time().unwrap_or_else(now)
     }
 
-    /// Cancels the running statement from another task.
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.cancel.clone())
-    }
-
-    fn new_token(&mut self) {
-        let mut token = self.cancel.lock();
-        if token.is_cancelled() {
-            *token = CancellationToken::new();
-        }
-    }
-
-    fn token(&self) -> CancellationToken {
-        self.cancel.lock().clone()
-    }
-
     pub fn user(&self) -> &Arc<User> {
         &self.user
     }
@@ -589,16 +471,6 @@ impl Session {
     }
 }
 
-/// Cancels what a session runs at the moment of the call.
-#[derive(Clone)]
-pub struct Canceller(Arc<Mutex<CancellationToken>>);
-
-impl Canceller {
-    pub fn cancel(&self) {
-        self.0.lock().cancel();
-    }
-}
-
 fn owned((name, value, about): (&str, String, &str)) -> (String, String, String) {
     (name.to_owned(), value, about.to_owned())
 }
@@ -610,62 +482,4 @@ fn ends_block(statement: &Statement) -> bool {
         Statement::Transaction(T::Commit { .. } | T::Rollback { .. } | T::RollbackTo(_))
             | Statement::Empty
     )
-}
-
-fn done(tag: impl Into<String>) -> Reply {
-    Reply::Done {
-        tag: Tag::Complete(tag.into()),
-    }
-}
-
-fn reply_of(plan: &Plan, ran: Ran) -> Reply {
-    match ran {
-        Ran::Rows(rows) => match &plan.statement {
-            Statement::Copy(copy) => Reply::CopyOut {
-                copy: Arc::new(copy.clone()),
-                rows,
-            },
-            _ => Reply::Rows {
-                rows,
-                tag: Tag::Counted("SELECT"),
-            },
-        },
-        Ran::Lines(lines) => {
-            let rows = lines
-                .into_iter()
-                .map(|line| vec![Value::text(line)])
-                .collect();
-            Reply::Rows {
-                rows: RowStream::Ready(rows),
-                tag: Tag::Complete("EXPLAIN".to_owned()),
-            }
-        }
-        Ran::Wrote { rows, returning } => {
-            let tag = Tag::Complete(match &plan.statement {
-                Statement::Insert(_) => format!("INSERT 0 {rows}"),
-                Statement::Update(_) => format!("UPDATE {rows}"),
-                Statement::Delete(_) => format!("DELETE {rows}"),
-                Statement::Truncate { .. } => "TRUNCATE TABLE".to_owned(),
-                Statement::Schema(schema) if schema.fill.is_some() => format!("SELECT {rows}"),
-                Statement::Schema(schema) => schema.tag.to_owned(),
-                _ => "SELECT".to_owned(),
-            });
-            match returning {
-                Some(returned) => Reply::Rows {
-                    rows: RowStream::Ready(returned),
-                    tag,
-                },
-                None => Reply::Done { tag },
-            }
-        }
-    }
-}
-
-/// 57014 if the token was cancelled.
-fn check_cancel(token: &CancellationToken) -> Result<()> {
-    if token.is_cancelled() {
-        Err(cancelled())
-    } else {
-        Ok(())
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::cursor::Declared;
 use super::{Prepared, Reply, Session, Tag, done};
 use crate::catalog::UserKind;
 use crate::dispatch::claim::{ClaimKey, Contended, Mode};
@@ -11,8 +12,8 @@ use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::Binding;
-use crate::plan::evaluate::{NoScope, evaluate};
-use crate::plan::expression::ExpressionKind;
+use crate::plan::evaluate::{NoScope, evaluate, is_evaluable};
+use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::query::{Body, Query};
 use crate::plan::statement::{AdminStatement, SessionStatement, Statement, TransactionStatement};
 use crate::types::id::{TableId, UserId};
@@ -57,12 +58,14 @@ impl Session {
                 hold,
                 binary,
             } => {
-                for (asked, what) in [(scroll, "SCROLL"), (hold, "WITH HOLD"), (binary, "BINARY")] {
-                    if *asked {
-                        return Err(Error::unsupported(format!("a {what} cursor")));
-                    }
-                }
-                Box::pin(self.declare(name, text, types, parameters)).await
+                let declared = Declared {
+                    name,
+                    text,
+                    scroll: *scroll,
+                    hold: *hold,
+                    binary: *binary,
+                };
+                Box::pin(self.declare(declared, types, parameters)).await
             }
             S::Fetch {
                 name,
@@ -73,14 +76,53 @@ impl Session {
         }
     }
 
-    /// set_config() as a whole statement.
-    pub(super) fn set_config(&mut self, name: &str, value: &str, local: bool) -> Result<Reply> {
-        self.set(name, Some(value), local)?;
-        let shown = Value::text(self.show(name)?);
+    /// A SELECT of set_config() calls, alone or beside other expressions: each
+    /// target in its turn, so that what stands behind a call sees its effect.
+    pub(super) fn set_configs(
+        &mut self,
+        targets: &[Expression],
+        parameters: &[Value],
+    ) -> Result<Reply> {
+        let schema = self.schema()?;
+        let mut row = Vec::with_capacity(targets.len());
+        for target in targets {
+            let context = self.context(&schema, &Arc::default());
+            row.push(match config_call(target) {
+                Some(arguments) => {
+                    let values = arguments
+                        .iter()
+                        .map(|argument| evaluate(argument, parameters, &context))
+                        .collect::<Result<Vec<Value>>>()?;
+                    self.set_config(&values)?
+                }
+                None => evaluate(target, parameters, &context)?,
+            });
+        }
         Ok(Reply::Rows {
-            rows: RowStream::Ready(vec![vec![shown]]),
+            rows: RowStream::Ready(vec![row]),
             tag: Tag::Counted("SELECT"),
         })
+    }
+
+    /// set_config(name, value, is_local); gives the value it now has.
+    fn set_config(&mut self, arguments: &[Value]) -> Result<Value> {
+        let text = |place: usize| match arguments.get(place) {
+            Some(Value::Text(text)) => Some(&**text),
+            _ => None,
+        };
+        let Some(name) = text(0) else {
+            let message = "SET requires parameter name";
+            return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, message));
+        };
+        let local = matches!(arguments.get(2), Some(Value::Bool(true)));
+        if local && !self.in_block() {
+            // Holds for this statement alone; only its check and its answer are left.
+            let mut own = self.variables.clone();
+            own.set(name, text(1))?;
+            return Ok(Value::text(own.get(name)?));
+        }
+        self.set(name, text(1), local)?;
+        Ok(Value::text(self.show(name)?))
     }
 
     fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Reply> {
@@ -124,7 +166,7 @@ impl Session {
                 return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
             }
             self.prepared.clear();
-            self.close_cursors();
+            self.cursors.clear();
             self.variables.reset_all();
             self.settings_changed();
         }
@@ -214,8 +256,12 @@ impl Session {
             exclusive,
             no_wait,
         };
-        self.enter_transaction(&Statement::Transaction(lock))?;
-        let mode = if exclusive { Mode::Update } else { Mode::Share };
+        self.enter_transaction(&Statement::Transaction(lock), false)?;
+        let mode = if exclusive {
+            Mode::ForUpdate
+        } else {
+            Mode::Share
+        };
         let contended = if no_wait {
             Contended::Fail
         } else {
@@ -234,15 +280,6 @@ impl Session {
         })
         .await?;
         Ok(done("LOCK TABLE"))
-    }
-
-    /// Looks at once at the foreign keys that were put off.
-    pub(super) async fn check_deferred_now(&mut self) -> Result<()> {
-        if self.block.open_transaction().is_none() {
-            return Ok(());
-        }
-        self.with_evaluator(async |evaluator: &mut Evaluator<'_>| evaluator.check_deferred().await)
-            .await
     }
 
     pub(super) async fn admin(&mut self, statement: &AdminStatement) -> Result<Reply> {
@@ -386,35 +423,26 @@ fn not_prepared(name: &str) -> Error {
     Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
 }
 
-/// `SELECT set_config(name, value, local)` of constants, alone: SET as drivers send it.
-pub(super) fn setting_call(query: &Query) -> Option<(&str, &str, bool)> {
+/// The targets of a SELECT of one row, if one of them is set_config().
+pub(super) fn config_targets(query: &Query) -> Option<&[Expression]> {
     let Body::Select(select) = &query.body else {
         return None;
     };
-    let [target] = select.projection.as_slice() else {
-        return None;
-    };
-    let alone = select.from.is_empty() && select.filter.is_none() && query.with.is_empty();
-    let whole = query.limit.is_none() && query.offset.is_none();
-    let ExpressionKind::Call {
-        function,
-        arguments,
-    } = &target.kind
-    else {
-        return None;
-    };
-    if !(alone && whole && function.name == "set_config") {
-        return None;
-    }
-    match arguments.as_slice() {
-        [name, value, local] => match (&name.kind, &value.kind, &local.kind) {
-            (
-                ExpressionKind::Constant(Value::Text(name)),
-                ExpressionKind::Constant(Value::Text(value)),
-                ExpressionKind::Constant(Value::Bool(local)),
-            ) => Some((name, value, *local)),
-            _ => None,
-        },
+    let bare = select.from.is_empty() && select.filter.is_none() && !select.grouped;
+    let whole = query.with.is_empty() && query.limit.is_none() && query.offset.is_none();
+    let targets = select.projection.as_slice();
+    let known = targets.len() == query.columns.len() && targets.iter().all(is_evaluable);
+    let sets = targets.iter().any(|target| config_call(target).is_some());
+    (sets && bare && whole && known).then_some(targets)
+}
+
+/// The arguments of a call of set_config().
+fn config_call(target: &Expression) -> Option<&[Expression]> {
+    match &target.kind {
+        ExpressionKind::Call {
+            function,
+            arguments,
+        } if function.name == "set_config" => Some(arguments),
         _ => None,
     }
 }

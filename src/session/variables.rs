@@ -249,8 +249,10 @@ fn integer(definition: &Definition, value: &str, min: i64, max: i64) -> Result<S
 
 /// The one value that is offered, however it is spelled.
 fn fixed(definition: &Definition, lower: &str) -> Result<String> {
-    let same = lower.replace(['-', '_'], "") == definition.default.to_ascii_lowercase()
-        || (definition.name == "client_encoding" && lower == "unicode")
+    // Encodings are compared by their letters and digits alone, quotes left out too.
+    let bare: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+    let same = bare == definition.default.to_ascii_lowercase()
+        || (definition.name == "client_encoding" && bare == "unicode")
         || (definition.name == "standard_conforming_strings"
             && ["true", "1", "yes"].contains(&lower));
     match same {
@@ -375,7 +377,9 @@ mod tests {
         assert_eq!(variables.get("DateStyle").unwrap(), "German, DMY");
         variables.set("datestyle", Some("iso")).unwrap();
         assert_eq!(variables.get("DateStyle").unwrap(), "ISO, DMY");
-        variables.set("client_encoding", Some("utf-8")).unwrap();
+        for utf8 in ["utf-8", "'utf-8'", "UTF_8", "Unicode"] {
+            variables.set("client_encoding", Some(utf8)).unwrap();
+        }
         for (name, value, state) in [
             ("no_such", "1", "42704"),
             ("pyql.no_such", "1", "42704"),

@@ -5,6 +5,7 @@
 //! query goes through the same planner and dialect as one over a replica; the
 //! relations it names are filled for it, nothing else. Never a canned answer.
 
+mod filled;
 mod information_schema;
 mod object;
 mod pg_catalog;
@@ -31,6 +32,7 @@ use crate::plan::visit;
 use crate::types::difference::Difference;
 use crate::types::id::{ColumnId, Index, ReplicaId};
 use crate::types::{Row, Value};
+use filled::{Filled, Kept};
 use relation::Relation;
 
 /// What the system's relations are made of for one query.
@@ -132,6 +134,7 @@ pub struct SessionView {
 /// The system's relations.
 pub struct System {
     schema: Arc<Schema>,
+    filled: Filled,
 }
 
 impl Default for System {
@@ -150,6 +153,7 @@ impl System {
         }
         System {
             schema: Arc::new(schema),
+            filled: Filled::default(),
         }
     }
 
@@ -166,31 +170,60 @@ impl System {
         parameters: &Arc<[Value]>,
         context: &Arc<Context>,
     ) -> Result<Vec<Row>> {
-        let connection = rusqlite::Connection::open_in_memory().map_err(failed)?;
-        query::prepare_connection(&connection).map_err(failed)?;
+        let mut kept = match self.filled.take(view) {
+            Some(kept) => kept,
+            None => {
+                let connection = rusqlite::Connection::open_in_memory().map_err(failed)?;
+                query::prepare_connection(&connection).map_err(failed)?;
+                Kept::new(connection, view)
+            }
+        };
+        let mut moving = Vec::new();
         for id in dialect::tables(query) {
-            if let Some(relation) = relation::all()
-                .iter()
-                .find(|relation| relation.table.id == id)
-            {
-                fill(&connection, relation, relation.rows(view)).map_err(failed)?;
+            let named = |relation: &&Relation| relation.table.id == id;
+            let Some(relation) = relation::all().iter().find(named) else {
+                continue;
+            };
+            if kept.relations.contains(&id) {
+                continue;
+            }
+            fill(&kept.connection, relation, relation.rows(view)).map_err(failed)?;
+            if filled::stays(relation) {
+                kept.relations.insert(id);
+            } else {
+                moving.push(relation);
             }
         }
-        let rendered = Arc::new(dialect::render(query, &Overlaid::new())?);
-        let execution = Arc::new(Execution {
-            rendered,
-            parameters: parameters.clone(),
-            context: context.clone(),
-            overlay: None,
-        });
-        query::collect(&connection, &execution).map_err(|failure| match failure {
-            Failure::Statement(error) => error,
-            Failure::Interrupted => {
-                Error::new(SqlState::QUERY_CANCELED, "the query was interrupted")
-            }
-            Failure::Database(message) => Error::internal(message),
-        })
+        let rows = run(&kept.connection, query, parameters, context)?;
+        for relation in moving {
+            let name = dialect::stored_name(&relation.table);
+            let dropped = kept.connection.execute_batch(&format!("DROP TABLE {name}"));
+            dropped.map_err(failed)?;
+        }
+        self.filled.put(kept);
+        Ok(rows)
     }
+}
+
+/// One query over relations that are filled.
+fn run(
+    connection: &rusqlite::Connection,
+    query: &Query,
+    parameters: &Arc<[Value]>,
+    context: &Arc<Context>,
+) -> Result<Vec<Row>> {
+    let rendered = Arc::new(dialect::render(query, &Overlaid::new())?);
+    let execution = Arc::new(Execution {
+        rendered,
+        parameters: parameters.clone(),
+        context: context.clone(),
+        overlay: None,
+    });
+    query::collect(connection, &execution).map_err(|failure| match failure {
+        Failure::Statement(error) => error,
+        Failure::Interrupted => Error::new(SqlState::QUERY_CANCELED, "the query was interrupted"),
+        Failure::Database(message) => Error::internal(message),
+    })
 }
 
 fn failed(error: rusqlite::Error) -> Error {
@@ -213,11 +246,14 @@ fn fill(
         )
     });
     let columns: Vec<String> = columns.collect();
+    // All rows in one transaction, or each would be one.
     connection.execute_batch(&format!("CREATE TABLE {name} ({})", columns.join(", ")))?;
+    let transaction = connection.unchecked_transaction()?;
     let places = vec!["?"; table.columns.len()].join(", ");
     let mut insert = connection.prepare(&format!("INSERT INTO {name} VALUES ({places})"))?;
     for row in rows {
         insert.execute(rusqlite::params_from_iter(row.iter().map(values::encode)))?;
     }
-    Ok(())
+    drop(insert);
+    transaction.commit()
 }

@@ -52,8 +52,8 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         | Type::Regnamespace
         | Type::Regprocedure
         | Type::Regrole => Value::Int(i64::from(u32::from_be_bytes(take(input)?))),
-        Type::Float4 => float(f64::from(f32::from_be_bytes(take(input)?))),
-        Type::Float8 => float(f64::from_be_bytes(take(input)?)),
+        Type::Float4 => Value::Float(f64::from(f32::from_be_bytes(take(input)?))),
+        Type::Float8 => Value::Float(f64::from_be_bytes(take(input)?)),
         Type::Numeric(_) => Value::Numeric(receive_numeric(input)?),
         Type::Char(_) => Value::text(take_text(input)?.trim_end_matches(' ')),
         Type::Text | Type::Varchar(_) | Type::Name | Type::InternalChar | Type::Unknown => {
@@ -365,11 +365,6 @@ fn send_numeric(number: &Numeric, out: &mut Vec<u8>) {
     for group in groups.iter().rev() {
         out.extend_from_slice(&group.to_be_bytes());
     }
-}
-
-/// A stored -0 becomes 0.
-fn float(value: f64) -> Value {
-    Value::Float(if value == 0.0 { 0.0 } else { value })
 }
 
 fn take<const N: usize>(input: &mut &[u8]) -> Result<[u8; N]> {

@@ -59,13 +59,18 @@ pub fn encode_row(values: &[Value], out: &mut Vec<u8>) {
     }
 }
 
+/// Reads one row and moves past it.
+pub fn take_row(input: &mut &[u8]) -> Result<Row> {
+    match take_byte(input)? {
+        VERSION => take_list(input, 0),
+        _ => Err(corrupt("unknown version")),
+    }
+}
+
 /// Reads exactly one row.
 pub fn decode_row(bytes: &[u8]) -> Result<Row> {
     let mut input = bytes;
-    if take_byte(&mut input)? != VERSION {
-        return Err(corrupt("unknown version"));
-    }
-    let row = take_list(&mut input, 0)?;
+    let row = take_row(&mut input)?;
     if input.is_empty() {
         Ok(row)
     } else {

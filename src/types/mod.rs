@@ -13,6 +13,7 @@ pub mod interval;
 pub mod json;
 pub mod numeric;
 pub mod overlay;
+pub mod piece;
 pub mod settings;
 pub mod text;
 pub mod ty;

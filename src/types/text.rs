@@ -20,8 +20,8 @@ pub fn input(text: &str, ty: &Type, io: Io<'_>) -> Result<Value> {
         Type::Int2 => integer(text, "smallint", i64::from(i16::MIN), i64::from(i16::MAX)),
         Type::Int4 => integer(text, "integer", i64::from(i32::MIN), i64::from(i32::MAX)),
         Type::Int8 => integer(text, "bigint", i64::MIN, i64::MAX),
-        Type::Float4 => float::parse_f32(text).map(|value| stored_float(f64::from(value))),
-        Type::Float8 => float::parse_f64(text).map(stored_float),
+        Type::Float4 => float::parse_f32(text).map(|value| Value::Float(f64::from(value))),
+        Type::Float8 => float::parse_f64(text).map(Value::Float),
         Type::Numeric(modifier) => {
             let number = Numeric::parse(text)?;
             match modifier {
@@ -156,11 +156,6 @@ pub(crate) fn invalid_syntax(type_name: &str, text: &str) -> Error {
         SqlState::INVALID_TEXT_REPRESENTATION,
         format!("invalid input syntax for type {type_name}: \"{text}\""),
     )
-}
-
-/// A stored -0 becomes 0, so that equal values are the same everywhere.
-fn stored_float(value: f64) -> Value {
-    Value::Float(if value == 0.0 { 0.0 } else { value })
 }
 
 /// Text cannot hold the zero character.

@@ -17,7 +17,7 @@ pub enum Value {
     Bool(bool),
     /// int2, int4, int8, oid and the reg types.
     Int(i64),
-    /// float4 (already rounded to it) and float8; a stored -0 becomes 0.
+    /// float4 (already rounded to it) and float8; -0 only in expressions.
     Float(f64),
     Numeric(Numeric),
     /// text, varchar, char (without its padding), name, "char", unknown.

@@ -241,7 +241,7 @@ impl Gate {
         self: &Arc<Gate>,
         level: Level,
         incarnation: Incarnation,
-        schema: Option<SchemaVersion>,
+        schema: SchemaVersion,
         held: bool,
     ) -> Admit {
         let gate = Arc::clone(self);
@@ -252,9 +252,7 @@ impl Gate {
                 gate.begin_incarnation(snapshot.applied);
                 return Err(ReadFailure::NotNow("its database went back"));
             }
-            if let Some(planned) = schema
-                && planned != snapshot.schema
-            {
+            if schema != snapshot.schema {
                 return Err(ReadFailure::Schema(snapshot.schema));
             }
             match level {

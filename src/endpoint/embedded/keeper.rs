@@ -362,6 +362,12 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
         DeliveryContent::Batch(batch) => Content::Transactions {
             schema: batch.schema,
             transactions: &batch.transactions,
+            pieces: None,
+        },
+        DeliveryContent::Pieced(batch, pieces) => Content::Transactions {
+            schema: batch.schema,
+            transactions: &batch.transactions,
+            pieces: Some(&**pieces),
         },
         DeliveryContent::Schema(entry) => Content::Schema {
             id: entry.id,
@@ -369,6 +375,15 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             changes: &entry.changes,
             writes: &entry.writes,
             taken_back: delivery.taken_back,
+            pieces: None,
+        },
+        DeliveryContent::PiecedSchema(entry, pieces) => Content::Schema {
+            id: entry.id,
+            before: entry.before,
+            changes: &entry.changes,
+            writes: &entry.writes,
+            taken_back: delivery.taken_back,
+            pieces: Some(&**pieces),
         },
     };
     Entry {

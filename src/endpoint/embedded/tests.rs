@@ -71,6 +71,7 @@ fn schema(index: u64) -> Delivery {
         before: SchemaVersion(0),
         changes: vec![SchemaChange::CreateTable(table)],
         writes: Vec::new(),
+        pieces: None,
         counters: Vec::new(),
         settled: None,
     };
@@ -97,8 +98,7 @@ fn insert(index: u64) -> Delivery {
         }],
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     };
     Delivery {
         index: Index(index),
@@ -537,7 +537,7 @@ async fn reads_are_answered_from_one_snapshot_at_their_level() {
     assert_eq!(read(Level::Strong).await.unwrap(), [6]);
     let (held, index) = replica
         .embedded
-        .open_snapshot(Level::Strong, here.incarnation)
+        .open_snapshot(Level::Strong, here.incarnation, here.schema)
         .await
         .unwrap();
     assert_eq!(index, Index(6));

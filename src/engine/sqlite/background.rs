@@ -31,7 +31,7 @@ impl Background {
             return job();
         };
         let (sender, done) = oneshot::channel();
-        let queued = threads.run(Box::new(move || {
+        let queued = threads.run(Box::new(move |_| {
             let _ = sender.send(job());
         }));
         let refused = || StorageError::failed("too much work in the background");

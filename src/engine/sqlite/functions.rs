@@ -102,14 +102,19 @@ fn compute(call: &Context<'_>) -> rusqlite::Result<Stored> {
 fn overlaid(call: &Context<'_>) -> rusqlite::Result<bool> {
     execution::with(|execution| {
         let source = execution.rendered.sources.get(number(call)?);
-        let Some(Source::Overlay { table, key }) = source else {
+        let Some(Source::Overlay { table, types, key }) = source else {
             return Err(missing());
         };
-        let overlay = execution.overlay.as_deref();
-        let Some(written) = overlay.and_then(|overlay| overlay.tables.get(table)) else {
+        let Some(overlay) = execution.overlay.as_deref() else {
             return Ok(false);
         };
-        let key = arguments(call, key.iter())?;
+        let key = arguments(call, key.iter().map(|place| &types[*place]))?;
+        if let Some(spilled) = &overlay.spilled {
+            return spilled.rows.holds(*table, &key);
+        }
+        let Some(written) = overlay.tables.get(table) else {
+            return Ok(false);
+        };
         Ok(written.rows.contains_key(&encode::encode_key(&key)))
     })
 }

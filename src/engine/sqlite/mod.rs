@@ -28,6 +28,7 @@ pub mod query;
 pub mod read;
 pub mod rows;
 pub mod schema;
+pub mod scratch;
 mod slow;
 #[cfg(test)]
 mod testing;
@@ -35,6 +36,7 @@ pub mod values;
 pub mod watch;
 mod windows;
 pub mod writer;
+mod written;
 
 use crate::catalog::schema::Table;
 use crate::error::Error;

@@ -99,6 +99,6 @@ impl Plans {
 fn overlaid(query: &Query, overlay: &Overlay) -> Overlaid {
     dialect::tables(query)
         .into_iter()
-        .filter_map(|id| overlay.tables.get(&id).map(|table| (id, table.truncated)))
+        .filter_map(|id| overlay.table(id).map(|truncated| (id, truncated)))
         .collect()
 }

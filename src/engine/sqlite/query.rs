@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::dialect::{Binding, LEAVES};
 use super::execution::{self, Execution};
-use super::{collations, functions, rows, values, windows};
+use super::{collations, functions, rows, values, windows, written};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{RowScope, evaluate};
 use crate::types::{Row, Type, Value};
@@ -36,7 +36,8 @@ pub fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
     collations::register(connection)?;
     functions::register(connection)?;
     windows::register(connection)?;
-    rows::register(connection)
+    rows::register(connection)?;
+    written::register(connection)
 }
 
 /// Runs a query and hands out its rows until `take` breaks or fails.
@@ -162,7 +163,14 @@ fn failed(error: rusqlite::Error) -> Failure {
 
 /// What the refusal to prepare a statement means: SQLite has limits of its own.
 fn refused(error: rusqlite::Error) -> Failure {
-    const TOO_MUCH: [&str; 5] = ["too many", "too large", "too deep", "overflow", "at most"];
+    const TOO_MUCH: [&str; 6] = [
+        "too many",
+        "too large",
+        "too deep",
+        "overflow",
+        "at most",
+        "Recursion limit",
+    ];
     let text = match &error {
         rusqlite::Error::SqlInputError { msg, .. } => msg,
         rusqlite::Error::SqliteFailure(code, Some(text)) if code.code == ErrorCode::Unknown => text,

@@ -9,10 +9,10 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::connections::{Borrowed, Connections, ReadConnection, Snapshot, Stop};
@@ -20,7 +20,7 @@ use super::dialect::Rendered;
 use super::execution::Execution;
 use super::plans::Plans;
 use super::query::{self, Failure};
-use super::slow::SlowThreads;
+use super::slow::{Place, SlowThreads};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
@@ -42,6 +42,10 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// Batches that wait for the receiver.
 const BATCHES_AHEAD: usize = 4;
+
+/// What a stream may gather of its last rows, in bytes, to leave a snapshot to
+/// another query of its transaction.
+const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Snapshots held open at once.
 const MAX_SNAPSHOTS: usize = 128;
@@ -109,7 +113,7 @@ pub struct Reader {
     connections: Arc<Connections>,
     plans: Plans,
     slow: Option<SlowThreads>,
-    held: Mutex<HashMap<HeldId, Arc<Mutex<Held>>>>,
+    held: Mutex<HashMap<HeldId, Arc<HeldSnapshot>>>,
     next_held: AtomicU64,
     /// Stops what still runs when the reader goes.
     closing: CancellationToken,
@@ -118,6 +122,34 @@ pub struct Reader {
 struct Held {
     connection: Borrowed,
     snapshot: Snapshot,
+}
+
+/// A snapshot is read by one query at a time. A stream that waits for its
+/// client takes its rows in and goes when another query wants its place, or
+/// the two would wait for each other.
+struct HeldSnapshot {
+    held: Mutex<Held>,
+    /// Queries that wait for it.
+    waiting: AtomicUsize,
+    wanted: Notify,
+}
+
+impl HeldSnapshot {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.wanted.notify_waiters();
+        let held = self.held.lock();
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        held
+    }
+
+    /// Ends when another query waits.
+    async fn is_wanted(&self) {
+        let wanted = self.wanted.notified();
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            wanted.await;
+        }
+    }
 }
 
 impl Drop for Reader {
@@ -174,9 +206,10 @@ impl Reader {
             closing: self.closing.clone(),
             opened: Some(opened),
             rows,
+            gathered: Vec::new(),
             ended: false,
         };
-        slow.run(Box::new(move || stream.run(&source)))
+        slow.run(Box::new(move |place| stream.run(&source, place)))
             .map_err(|_| ReadFailure::NotNow("too many slow queries"))?;
         let snapshot = snapshot.await.map_err(|_| cancelled())??;
         Ok((snapshot, Answer::Flowing(receiver)))
@@ -195,7 +228,12 @@ impl Reader {
             connection,
             snapshot,
         };
-        self.held.lock().insert(id, Arc::new(Mutex::new(held)));
+        let held = HeldSnapshot {
+            held: Mutex::new(held),
+            waiting: AtomicUsize::new(0),
+            wanted: Notify::new(),
+        };
+        self.held.lock().insert(id, Arc::new(held));
         Ok((id, snapshot))
     }
 
@@ -263,7 +301,7 @@ fn execution(request: &ReadRequest, rendered: &Arc<Rendered>) -> Arc<Execution> 
 /// Where a query finds its snapshot.
 enum SourceConnection {
     Newest(Arc<Connections>),
-    Held(Arc<Mutex<Held>>),
+    Held(Arc<HeldSnapshot>),
 }
 
 impl SourceConnection {
@@ -297,13 +335,23 @@ impl SourceConnection {
             }
             SourceConnection::Held(held) => {
                 let held = match at_once {
-                    true => held.try_lock()?,
+                    true => held.held.try_lock()?,
                     false => held.lock(),
                 };
                 let outcome = body(&held.connection, held.snapshot);
                 held.connection.limit(None, None);
                 Some(outcome)
             }
+        }
+    }
+}
+
+impl SourceConnection {
+    /// Ends when another query of the same transaction waits for the snapshot.
+    async fn is_wanted(&self) {
+        match self {
+            SourceConnection::Newest(_) => std::future::pending().await,
+            SourceConnection::Held(held) => held.is_wanted().await,
         }
     }
 }
@@ -316,11 +364,20 @@ struct Stream {
     closing: CancellationToken,
     opened: Option<oneshot::Sender<Result<Snapshot, ReadFailure>>>,
     rows: mpsc::Sender<Result<Vec<Row>>>,
+    /// Batches taken in to leave the snapshot to another query.
+    gathered: Vec<Vec<Row>>,
     ended: bool,
 }
 
+/// What became of a batch.
+enum Sending {
+    Sent,
+    /// Another query wants the snapshot.
+    Wanted(Vec<Row>),
+}
+
 impl Stream {
-    fn run(mut self, source: &SourceConnection) {
+    fn run(mut self, source: &SourceConnection, place: &Place) {
         let outcome = source.with(false, |connection, snapshot| {
             connection.limit(None, Some(self.stop()));
             (self.admit)(snapshot)?;
@@ -328,10 +385,14 @@ impl Stream {
                 // Nobody waits any more: the first batch will find out.
                 let _ = opened.send(Ok(snapshot));
             }
-            self.stream(connection)
+            self.gathered = self.stream(connection, source, place)?;
+            Ok(())
         });
         match outcome {
-            Some(Ok(())) => self.ended = true,
+            Some(Ok(())) => match self.send_gathered(place) {
+                Ok(()) => self.ended = true,
+                Err(failure) => self.fail(tell(failure)),
+            },
             Some(Err(failure)) => self.fail(failure),
             None => {}
         }
@@ -344,35 +405,89 @@ impl Stream {
         Box::new(move || tokens.iter().any(CancellationToken::is_cancelled) || rows.is_closed())
     }
 
-    fn stream(&self, connection: &ReadConnection) -> Result<(), ReadFailure> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
+    /// Sends the query's rows; gives those that it had to take in.
+    fn stream(
+        &self,
+        connection: &ReadConnection,
+        source: &SourceConnection,
+        place: &Place,
+    ) -> Result<Vec<Vec<Row>>, ReadFailure> {
+        let mut gathered: Vec<Vec<Row>> = Vec::new();
+        let (mut batch, mut bytes, mut gathered_bytes) = (Vec::new(), 0, 0);
+        let mut pass = |batch: Vec<Row>, bytes: usize| {
+            if gathered.is_empty() {
+                match self.send(batch, source, place)? {
+                    Sending::Sent => return Ok(()),
+                    Sending::Wanted(batch) => gathered.push(batch),
+                }
+            } else {
+                gathered.push(batch);
+            }
+            gathered_bytes += bytes;
+            match gathered_bytes <= GATHERED_BYTES_MAX {
+                true => Ok(()),
+                false => Err(Failure::Statement(too_much_left())),
+            }
+        };
         let mut take = |row: Row| {
             bytes += size(&row);
             batch.push(row);
-            if batch.len() < BATCH_ROWS && bytes < BATCH_BYTES {
-                return Ok(ControlFlow::Continue(()));
+            if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
+                pass(std::mem::take(&mut batch), std::mem::take(&mut bytes))?;
             }
-            bytes = 0;
-            self.send(std::mem::take(&mut batch))?;
             Ok(ControlFlow::Continue(()))
         };
         query::run(connection.connection(), &self.execution, &mut take).map_err(tell)?;
-        match batch.is_empty() {
-            true => Ok(()),
-            false => self.send(batch).map_err(tell),
+        if !batch.is_empty() {
+            pass(batch, bytes).map_err(tell)?;
         }
+        Ok(gathered)
     }
 
-    /// Waits for room.
-    fn send(&self, batch: Vec<Row>) -> Result<(), Failure> {
-        futures::executor::block_on(async {
-            tokio::select! {
-                biased;
-                () = self.closing.cancelled() => Err(Failure::Interrupted),
-                () = self.cancel.cancelled() => Err(Failure::Interrupted),
-                sent = self.rows.send(Ok(batch)) => sent.map_err(|_| Failure::Interrupted),
-            }
+    /// Sends what was taken in, now that the snapshot is free.
+    fn send_gathered(&mut self, place: &Place) -> Result<(), Failure> {
+        for batch in std::mem::take(&mut self.gathered) {
+            place.give_up_while(|| {
+                futures::executor::block_on(async {
+                    tokio::select! {
+                        biased;
+                        () = self.closing.cancelled() => Err(Failure::Interrupted),
+                        () = self.cancel.cancelled() => Err(Failure::Interrupted),
+                        sent = self.rows.send(Ok(batch)) => sent.map_err(|_| Failure::Interrupted),
+                    }
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Waits for room, or until another query wants the snapshot.
+    fn send(
+        &self,
+        batch: Vec<Row>,
+        source: &SourceConnection,
+        place: &Place,
+    ) -> Result<Sending, Failure> {
+        let cancelled = self.cancel.is_cancelled() || self.closing.is_cancelled();
+        if let Ok(room) = self.rows.try_reserve()
+            && !cancelled
+        {
+            room.send(Ok(batch));
+            return Ok(Sending::Sent);
+        }
+        place.give_up_while(|| {
+            futures::executor::block_on(async {
+                tokio::select! {
+                    biased;
+                    () = self.closing.cancelled() => Err(Failure::Interrupted),
+                    () = self.cancel.cancelled() => Err(Failure::Interrupted),
+                    room = self.rows.reserve() => {
+                        room.map_err(|_| Failure::Interrupted)?.send(Ok(batch));
+                        Ok(Sending::Sent)
+                    }
+                    () = source.is_wanted() => Ok(Sending::Wanted(batch)),
+                }
+            })
         })
     }
 
@@ -400,6 +515,14 @@ impl Drop for Stream {
 
 fn cancelled() -> ReadFailure {
     ReadFailure::Statement(interruption())
+}
+
+fn too_much_left() -> Error {
+    let message = format!(
+        "a result that is read in parts has more than {GATHERED_BYTES_MAX} bytes left, \
+         which its transaction must take in to run another statement"
+    );
+    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
 }
 
 fn interruption() -> Error {

@@ -1,5 +1,5 @@
-//! `pyql_rows`: the table-valued function behind functions in FROM, LATERAL,
-//! `= ANY (array)` and the rows that a transaction has written.
+//! `pyql_rows`: the table-valued function behind functions in FROM, LATERAL
+//! and `= ANY (array)`.
 //!
 //! Its first argument is the number of a [`Source`] of the running query.
 
@@ -20,7 +20,7 @@ use super::values;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{RowScope, evaluate};
 use crate::plan::expression::{Expression, ExpressionKind};
-use crate::plan::function::{ArgumentTypes, Call, FunctionBody};
+use crate::plan::function::{ArgumentTypes, Call, FunctionBody, Returns};
 use crate::types::{Type, Value};
 
 /// What SQLite's planner is told to expect of a source.
@@ -203,7 +203,16 @@ fn rows(execution: &Execution, source: &Source, read: ReadArguments<'_>) -> Resu
             calls,
             leaves,
             ordinality,
-        } => return called(execution, calls, &read(leaves)?, *ordinality),
+            packed,
+        } => {
+            let mut rows = called(execution, calls, &read(leaves)?, *packed)?;
+            if *ordinality && let Rows::Listed(rows) = &mut rows {
+                for (row, number) in rows.iter_mut().zip(1..) {
+                    row.push(Value::Int(number));
+                }
+            }
+            return Ok(rows);
+        }
         Source::Elements(element) => {
             let array = read(&[Type::Array(Box::new(element.clone()))])?;
             match array.into_iter().next() {
@@ -218,12 +227,7 @@ fn rows(execution: &Execution, source: &Source, read: ReadArguments<'_>) -> Resu
                 _ => Vec::new(),
             }
         }
-        Source::Overlay { table, .. } => {
-            let overlay = execution.overlay.as_deref();
-            let written = overlay.and_then(|overlay| overlay.tables.get(table));
-            let rows = written.into_iter().flat_map(|table| table.rows.values());
-            rows.filter_map(|row| row.row.clone()).collect()
-        }
+        Source::Overlay { .. } => return Err(missing()),
     };
     Ok(Rows::Listed(rows))
 }
@@ -239,11 +243,15 @@ fn called(
     execution: &Execution,
     calls: &[Expression],
     leaves: &[Value],
-    ordinality: bool,
+    packed: bool,
 ) -> Result<Rows> {
     let mut lists = Vec::new();
     for call in calls {
         match call_rows(execution, call, leaves)? {
+            Rows::Listed(rows) if packed && width(call) > 1 => {
+                let records = rows.into_iter().map(|row| vec![Value::Record(row.into())]);
+                lists.push(records.collect());
+            }
             Rows::Listed(rows) => lists.push(rows),
             Rows::Series(series) if calls.len() == 1 => return Ok(Rows::Series(series)),
             Rows::Series(mut series) => {
@@ -256,28 +264,39 @@ fn called(
             }
         }
     }
-    let mut rows = match <[_; 1]>::try_from(lists) {
+    Ok(Rows::Listed(match <[_; 1]>::try_from(lists) {
         Ok([rows]) => rows,
-        Err(lists) => side_by_side(lists),
-    };
-    if ordinality {
-        for (row, number) in rows.iter_mut().zip(1..) {
-            row.push(Value::Int(number));
+        Err(lists) => {
+            let widths = calls
+                .iter()
+                .map(|call| if packed { 1 } else { width(call) });
+            side_by_side(&lists, &widths.collect::<Vec<_>>())
         }
+    }))
+}
+
+/// The columns that a call yields.
+fn width(call: &Expression) -> usize {
+    match &call.kind {
+        ExpressionKind::Call { function, .. } => match &function.result {
+            Returns::Columns(columns) => columns.len(),
+            _ => 1,
+        },
+        _ => 1,
     }
-    Ok(Rows::Listed(rows))
 }
 
 /// Several lists as the columns of one, the shorter ones filled up with NULL.
-fn side_by_side(lists: Vec<Vec<Vec<Value>>>) -> Vec<Vec<Value>> {
+fn side_by_side(lists: &[Vec<Vec<Value>>], widths: &[usize]) -> Vec<Vec<Value>> {
     let length = lists.iter().map(Vec::len).max().unwrap_or(0);
-    let cell = |list: &Vec<Vec<Value>>, place: usize| {
-        let value = list.get(place).and_then(|row| row.first());
-        value.cloned().unwrap_or(Value::Null)
+    let row = |place: usize| {
+        let cells = lists.iter().zip(widths).flat_map(|(list, width)| {
+            let cell = move |column: usize| list.get(place).and_then(|row| row.get(column));
+            (0..*width).map(move |column| cell(column).cloned().unwrap_or(Value::Null))
+        });
+        cells.collect()
     };
-    (0..length)
-        .map(|place| lists.iter().map(|list| cell(list, place)).collect())
-        .collect()
+    (0..length).map(row).collect()
 }
 
 fn call_rows(execution: &Execution, call: &Expression, leaves: &[Value]) -> Result<Rows> {

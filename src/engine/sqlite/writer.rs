@@ -253,8 +253,9 @@ impl Writer {
         };
         let mut schema = Arc::clone(&self.schema);
         let mut outcomes = Vec::new();
+        let mut changed = BTreeMap::new();
         for entry in entries {
-            let done = self.entry(entry, &mut schema, savepoints)?;
+            let done = self.entry(entry, &mut schema, &mut changed, savepoints)?;
             after.chain = apply::chain_after(after.chain, &done);
             position::store_outcomes(&self.database, entry.index, &done).map_err(Broken::Failed)?;
             outcomes.extend(done);
@@ -263,7 +264,6 @@ impl Writer {
             .map_err(Broken::Failed)?;
         after.schema = schema.version;
         position::store(&self.database, &after)?;
-        let mut changed = BTreeMap::new();
         entries
             .iter()
             .for_each(|entry| entry.note_tables(&mut changed));
@@ -297,22 +297,16 @@ impl Writer {
         &mut self,
         entry: &Entry<'_>,
         schema: &mut Arc<Schema>,
+        changed: &mut BTreeMap<TableId, Index>,
         savepoints: bool,
     ) -> Result<Vec<Outcome>, Broken> {
         match entry.content {
             Content::Transactions {
-                schema: version,
-                transactions,
+                schema: version, ..
             } => {
                 self.expect_version(version)?;
-                apply::transactions(
-                    &self.database,
-                    &mut self.tables,
-                    entry.index,
-                    transactions,
-                    entry.skip,
-                    savepoints,
-                )
+                let tables = &mut self.tables;
+                apply::transactions(&self.database, tables, entry, changed, savepoints)
             }
             Content::Schema {
                 before,
@@ -333,6 +327,7 @@ impl Writer {
                 changes,
                 writes,
                 taken_back: false,
+                pieces,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {
@@ -345,7 +340,7 @@ impl Writer {
                 };
                 let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
                 let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, writes);
+                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {

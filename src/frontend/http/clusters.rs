@@ -14,6 +14,7 @@ use super::request::{Body, Caller, Home, Joiner};
 use super::{Http, views, write};
 use crate::catalog::SYSTEM_CLUSTER;
 use crate::catalog::schema::Namespace;
+use crate::error::SqlState;
 use crate::plan::pyql::{self, Json};
 
 /// The longest name of a data cluster: one that SQL can name too.
@@ -128,7 +129,11 @@ pub(super) async fn create_table(
     }
     write::run(http, caller, name, pyql::Translation::of(sql))
         .await
-        .map_err(|error| Failure::request(&error))?;
+        .map_err(|error| match error.state() {
+            // A table that the description names, not the request's path.
+            SqlState::UNDEFINED_TABLE => Failure::error(StatusCode::BAD_REQUEST, error.message()),
+            _ => Failure::request(&error),
+        })?;
     let message = format!("table {table} created successfully ");
     Ok(ok(&json!({ "message": message })))
 }

@@ -12,6 +12,7 @@ mod error;
 mod plans;
 mod request;
 mod rows;
+mod stall;
 mod system;
 mod users;
 mod views;
@@ -40,6 +41,7 @@ use super::Limits;
 use crate::auth::password::PasswordCache;
 use crate::dispatch::{Dispatch, Quorum};
 use plans::PlanCache;
+use stall::Stalling;
 
 /// How long a quorum check may serve for further requests; reads and writes
 /// prove their own place behind it.
@@ -50,6 +52,8 @@ const CONCURRENT_HASHES: usize = 4;
 const MAX_CONNECTIONS: usize = 4096;
 /// How long a client may take to send a request's head, or stay idle.
 const HEADER_LIMIT: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of an answer.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long requests may go on after the signal to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// The longest request id that is taken over from a client.
@@ -137,7 +141,7 @@ async fn connection(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Stalling::new(stream, STALL_LIMIT)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -9,7 +9,7 @@ use dashmap::DashMap;
 use rand::RngCore;
 
 use super::message::Reader;
-use super::scram::same;
+use crate::auth::same_secret;
 use crate::session::Canceller;
 
 /// Length of the secret of protocol 3.0.
@@ -73,7 +73,7 @@ impl Cancels {
         let Some(entry) = self.sessions.get(&process) else {
             return;
         };
-        if same(&entry.secret, reader.rest()) {
+        if same_secret(&entry.secret, reader.rest()) {
             entry.canceller.cancel();
         }
     }

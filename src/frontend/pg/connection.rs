@@ -83,9 +83,10 @@ impl Connection {
         loop {
             let frame = match self.session.idle_limit() {
                 None => self.next_frame().await?,
-                Some(limit) => tokio::time::timeout(limit, self.next_frame())
-                    .await
-                    .map_err(|_| idle_too_long())??,
+                Some(limit) => match tokio::time::timeout(limit, self.next_frame()).await {
+                    Ok(frame) => frame?,
+                    Err(_) => return Err(Stop::Fatal(self.session.idle_error())),
+                },
             };
             if frame.tag == b'X' {
                 return Ok(());
@@ -228,13 +229,6 @@ pub(super) async fn attended<T>(
             }
         }
     }
-}
-
-fn idle_too_long() -> Stop {
-    Stop::Fatal(Error::new(
-        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-        "terminating connection due to idle-in-transaction timeout",
-    ))
 }
 
 fn shut_down() -> Stop {

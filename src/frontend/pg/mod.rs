@@ -16,6 +16,7 @@ mod copy;
 mod describe;
 mod encode;
 mod error;
+mod fetch;
 mod message;
 mod named;
 mod portal;

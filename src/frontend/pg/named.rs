@@ -37,6 +37,10 @@ impl<T> Named<T> {
         }
     }
 
+    pub(super) fn remove_named(&mut self, name: &str) -> Option<T> {
+        self.named.remove(name)
+    }
+
     pub(super) fn clear(&mut self) {
         self.unnamed = None;
         self.named.clear();

@@ -9,6 +9,7 @@ use super::connection::{Connection, attended};
 use super::describe::returns_rows;
 use super::encode::{Counted, Format, Formats, put_empty};
 use super::error::{Stop, protocol_violation};
+use super::fetch::taken;
 use super::message::{Bind, Execute, text_value};
 use super::prepared::{refuse_if_failed, refuse_if_full};
 use super::rows::RowSource;
@@ -23,14 +24,14 @@ use crate::types::{Type, Value, binary};
 
 /// A statement with its parameters, running or about to.
 pub(super) struct Portal {
-    plan: Arc<Plan>,
+    pub(super) plan: Arc<Plan>,
     /// The same, but for FETCH and EXECUTE: the plan whose rows they give.
     pub(super) described: Arc<Plan>,
     pub(super) formats: Formats,
-    state: State,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     Bound(Vec<Value>),
     Rows {
         source: RowSource,
@@ -56,15 +57,14 @@ impl Connection {
         let message = Bind::decode(body)?;
         let plan = self.current_plan(message.statement)?;
         refuse_if_failed(&self.session, &plan)?;
-        if !message.portal.is_empty() && self.portals.get(message.portal).is_some() {
-            return Err(Stop::Statement(Error::new(
-                SqlState::DUPLICATE_CURSOR,
-                format!("cursor \"{}\" already exists", message.portal),
-            )));
+        let known = self.portals.get(message.portal).is_some()
+            || self.session.cursor(message.portal).is_some();
+        if !message.portal.is_empty() && known {
+            return Err(Stop::Statement(taken(message.portal)));
         }
         refuse_if_full(self.portals.len(), "portals")?;
         let parameters = self.parameters(&message, &plan)?;
-        let described = self.session.described(&plan)?;
+        let described = self.described(&plan)?;
         let formats = Formats::from_codes(
             message.result_formats.iter(),
             described.columns.len(),
@@ -169,6 +169,9 @@ impl Connection {
                 tag: Tag::Complete("DEALLOCATE".to_owned()),
             });
         }
+        if let Some(reply) = self.on_portal(plan).await? {
+            return Ok(reply);
+        }
         let canceller = self.session.canceller();
         let execute = self.session.execute(plan, parameters);
         let reply = attended(&mut self.wire, &canceller, execute).await?;
@@ -227,7 +230,7 @@ impl Connection {
     }
 
     /// Sets the state a portal is left in. One whose plan only acts is spent.
-    fn finish(&mut self, name: &str, state: State) {
+    pub(super) fn finish(&mut self, name: &str, state: State) {
         if let Some(portal) = self.portals.get_mut(name)
             && returns_rows(&portal.described)
         {

@@ -23,6 +23,9 @@ pub(super) struct Prepared {
     sql: Box<str>,
     types: Vec<Option<Type>>,
     plan: Arc<Plan>,
+    /// Made for a schema that only its transaction sees. Another of the same
+    /// version may follow, so that the plan is not kept.
+    provisional: bool,
 }
 
 /// 25P02 unless the transaction is sound or the statement ends it.
@@ -85,6 +88,7 @@ impl Connection {
             sql: message.sql.into(),
             types,
             plan,
+            provisional: self.session.changes_schema(),
         };
         self.statements.insert(message.name, Arc::new(prepared));
         put_empty(&mut self.wire.out, b'1');
@@ -94,7 +98,7 @@ impl Connection {
     /// The plan of a prepared statement, made anew if the schema has moved.
     pub(super) fn current_plan(&mut self, name: &str) -> Result<Arc<Plan>> {
         let prepared = self.prepared(name)?;
-        if self.session.is_current(&prepared.plan) {
+        if self.session.is_current(&prepared.plan) && !prepared.provisional {
             return Ok(prepared.plan.clone());
         }
         let prepared = prepared.clone();
@@ -115,6 +119,7 @@ impl Connection {
             sql: prepared.sql.clone(),
             types: prepared.types.clone(),
             plan: plan.clone(),
+            provisional: self.session.changes_schema(),
         };
         self.statements.insert(name, Arc::new(renewed));
         Ok(plan)
@@ -139,7 +144,7 @@ impl Connection {
                 self.prepared(name)?;
                 let plan = self.current_plan(name)?;
                 put_parameters(&mut self.wire.out, &plan);
-                let plan = self.session.described(&plan)?;
+                let plan = self.described(&plan)?;
                 // The formats come with Bind: text until then.
                 put_result(&mut self.wire.out, &plan, &Formats::TEXT);
             }

@@ -6,19 +6,14 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 
+use crate::auth::password::{SALT_BYTES, SCRAM_ITERATIONS, keyed_hash};
+use crate::auth::same_secret;
 use crate::catalog::ScramVerifier;
 
 pub(super) const PLAIN: &str = "SCRAM-SHA-256";
 pub(super) const PLUS: &str = "SCRAM-SHA-256-PLUS";
-
-/// Rounds of the invented verifier: PostgreSQL's default, and ours.
-const INVENTED_ITERATIONS: u32 = 4096;
-
-/// Length of salts, as PostgreSQL's.
-const SALT_LENGTH: usize = 16;
 
 /// Why an exchange ends: what the client sent breaks the protocol, or its
 /// proof does not fit.
@@ -117,13 +112,13 @@ impl Exchange {
             return Err(MALFORMED);
         }
         let transcript = format!("{},{covered}", self.transcript);
-        let signature = hmac(&self.verifier.stored_key, transcript.as_bytes());
+        let signature = keyed_hash(&self.verifier.stored_key, &[transcript.as_bytes()]);
         let client_key: Vec<u8> = proof.iter().zip(signature).map(|(a, b)| a ^ b).collect();
-        let fits = same(&Sha256::digest(client_key), &self.verifier.stored_key);
+        let fits = same_secret(&Sha256::digest(client_key), &self.verifier.stored_key);
         if !fits || self.doomed {
             return Err(Failure::Refused);
         }
-        let proof = hmac(&self.verifier.server_key, transcript.as_bytes());
+        let proof = keyed_hash(&self.verifier.server_key, &[transcript.as_bytes()]);
         Ok(format!("v={}", BASE64.encode(proof)))
     }
 }
@@ -131,23 +126,11 @@ impl Exchange {
 /// A verifier that no password fits, the same whenever this name asks.
 pub(super) fn invent(secret: &[u8], user: &str) -> ScramVerifier {
     ScramVerifier {
-        iterations: INVENTED_ITERATIONS,
-        salt: hmac(secret, user.as_bytes())[..SALT_LENGTH].to_vec(),
+        iterations: SCRAM_ITERATIONS,
+        salt: keyed_hash(secret, &[user.as_bytes()])[..SALT_BYTES].to_vec(),
         stored_key: vec![0; 32],
         server_key: vec![0; 32],
     }
-}
-
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-    mac.update(message);
-    mac.finalize().into_bytes().into()
-}
-
-/// Compares in a time that does not tell where the first difference is.
-pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
-    let difference = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
-    a.len() == b.len() && std::hint::black_box(difference) == 0
 }
 
 #[cfg(test)]
@@ -162,14 +145,7 @@ mod tests {
 
     fn pencil() -> ScramVerifier {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
-        let mut salted = [0; 32];
-        pbkdf2::pbkdf2_hmac::<Sha256>(b"pencil", &salt, 4096, &mut salted);
-        ScramVerifier {
-            iterations: 4096,
-            stored_key: Sha256::digest(hmac(&salted, b"Client Key")).to_vec(),
-            server_key: hmac(&salted, b"Server Key").to_vec(),
-            salt,
-        }
+        crate::auth::password::verifier("pencil", &salt)
     }
 
     fn start(first: &str) -> Result<(Exchange, String), Failure> {

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::describe::put_columns;
-use super::encode::{Formats, put_empty};
+use super::encode::{Format, Formats, put_empty};
 use super::error::Stop;
 use super::message::lone_string;
 use super::prepared::refuse_if_failed;
 use super::rows::RowSource;
+use crate::error::{Error, SqlState};
 use crate::plan::Plan;
 use crate::session::{Reply, Tag};
 
@@ -78,19 +79,31 @@ impl Connection {
     async fn statement(&mut self, sql: &str) -> Result<End, Stop> {
         let plan = self.plan(sql, &[])?;
         refuse_if_failed(&self.session, &plan)?;
-        let described = self.session.described(&plan)?;
+        if !plan.parameters.is_empty() {
+            // Nobody could give it a value.
+            let message = "there is no parameter $1";
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message).into());
+        }
+        let described = self.described(&plan)?;
+        let formats = match self.session.fetches_binary(&plan) {
+            true => Formats::All(Format::Binary),
+            false => Formats::TEXT,
+        };
         let reply = self.run_plan(&plan, Vec::new()).await?;
-        self.simple_reply(&described, reply).await
+        self.simple_reply(&described, &formats, reply).await
     }
 
-    async fn simple_reply(&mut self, plan: &Arc<Plan>, reply: Reply) -> Result<End, Stop> {
+    async fn simple_reply(
+        &mut self,
+        plan: &Arc<Plan>,
+        formats: &Formats,
+        reply: Reply,
+    ) -> Result<End, Stop> {
         match reply {
             Reply::Rows { rows, tag } => {
-                put_columns(&mut self.wire.out, &plan.columns, &Formats::TEXT);
+                put_columns(&mut self.wire.out, &plan.columns, formats);
                 let mut source = RowSource::from(rows);
-                let sent = self
-                    .send_rows(&mut source, plan, &Formats::TEXT, None)
-                    .await?;
+                let sent = self.send_rows(&mut source, plan, formats, None).await?;
                 Ok(End::Tag(tag, sent.rows))
             }
             Reply::Done { tag } => Ok(End::Tag(tag, 0)),

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use self::recent::{Recent, Seen};
-use super::command::{Answer, Batch, Command, SchemaEntry};
+use super::command::{Answer, Batch, Command, PieceEntry, Pieced, SchemaEntry};
 use crate::catalog::schema::Schema;
 use crate::catalog::{Catalog, Cluster, SchemaUndo, Settled};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::{Boot, ClusterId, Index, NodeId, SchemaVersion, Term, TransactionId};
+use crate::types::piece::Piece;
 
 /// Schema versions taken back that are remembered, per data cluster: entries
 /// written by one follow it closely.
@@ -54,7 +55,7 @@ pub(super) struct Machine {
     term: Term,
     opening: Option<Opening>,
     recent: Recent,
-    /// Pieces of transactions whose last entry has not come yet.
+    /// Pieces of transactions whose last entry has not come yet, by what they have in common.
     parts: BTreeMap<TransactionId, Vec<Index>>,
     /// Entries that complete a transaction, with the first of its pieces.
     completed: BTreeMap<Index, Index>,
@@ -71,6 +72,11 @@ impl Machine {
         let result = match command {
             None => Ok(Answer::default()),
             Some(Command::Batch(batch)) => Ok(self.batch(index, batch)),
+            Some(Command::Piece(piece)) => self.piece(index, piece),
+            Some(Command::Abandon(of)) => {
+                self.parts.remove(of);
+                Ok(Answer::default())
+            }
             Some(Command::Schema(entry)) => Ok(self.schema(index, entry)),
             Some(Command::Opened { node, boot }) => {
                 self.open(*node, *boot);
@@ -157,17 +163,8 @@ impl Machine {
             return answer;
         }
         let skipped = [&answer.repeated[..], &answer.forgotten].concat();
-        if let Some(part) = batch.part {
-            if skipped.is_empty() {
-                self.parts.entry(part).or_default().push(index);
-            }
-            return answer;
-        }
-        if let (Some(first), true) = (batch.parts.iter().min(), skipped.is_empty()) {
-            self.completed.insert(index, *first);
-            for id in &ids {
-                self.parts.remove(id);
-            }
+        if skipped.is_empty() {
+            self.complete(index, batch.pieces.as_ref());
         }
         for id in ids.iter().filter(|id| !skipped.contains(id)) {
             self.recent.note(*id, index);
@@ -183,6 +180,23 @@ impl Machine {
         answer
     }
 
+    /// Keeps a piece for the last entry of its transaction.
+    fn piece(&mut self, index: Index, piece: &PieceEntry) -> Result<Answer> {
+        self.cluster(piece.cluster)?;
+        self.parts.entry(piece.of).or_default().push(index);
+        Ok(Answer::default())
+    }
+
+    /// The pieces that this entry names are there for its deliverers; the
+    /// others of their transaction are not needed.
+    fn complete(&mut self, index: Index, pieced: Option<&Pieced>) {
+        let Some(pieced) = pieced else { return };
+        if let Some(first) = pieced.pieces.iter().map(|piece| piece.index).min() {
+            self.completed.insert(index, first);
+        }
+        self.parts.remove(&pieced.of);
+    }
+
     fn check_batch(&self, batch: &Batch, ids: &[TransactionId]) -> Result<()> {
         let cluster = self.cluster(batch.cluster)?;
         if cluster.schema.version != batch.schema {
@@ -193,20 +207,25 @@ impl Machine {
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(Error::internal("a transaction is twice in one entry"));
         }
-        let one = || {
-            Error::internal("an entry of a transaction in parts holds another transaction as well")
+        let Some(pieced) = &batch.pieces else {
+            return Ok(());
         };
-        match (batch.part, ids) {
-            (Some(part), [id]) if *id == part && batch.parts.is_empty() => return Ok(()),
-            (Some(_), _) => return Err(one()),
-            (None, _) if batch.parts.is_empty() => return Ok(()),
-            (None, _) => {}
-        }
-        let [id] = ids else { return Err(one()) };
-        let known = self.parts.get(id).map_or(&[][..], |parts| parts);
+        let [id] = ids else {
+            return Err(Error::internal(
+                "an entry that completes pieces holds another transaction as well",
+            ));
+        };
         // Those of a repeat are gone because the transaction is there.
-        let repeat = self.recent.look(*id) != Seen::New;
-        if repeat || batch.parts.iter().all(|part| known.contains(part)) {
+        match self.recent.look(*id) {
+            Seen::New => self.check_pieces(pieced),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_pieces(&self, pieced: &Pieced) -> Result<()> {
+        let known = self.parts.get(&pieced.of).map_or(&[][..], |parts| parts);
+        let is_known = |piece: &Piece| known.binary_search(&piece.index).is_ok();
+        if pieced.pieces.iter().all(is_known) {
             return Ok(());
         }
         Err(Error::new(
@@ -228,6 +247,7 @@ impl Machine {
             }
             Ok(schema) => {
                 self.recent.note(entry.id, index);
+                self.complete(index, entry.pieces.as_ref());
                 if let Some(cluster) = self.cluster_mut(entry.cluster) {
                     cluster.undo = Some(SchemaUndo {
                         index,
@@ -252,6 +272,9 @@ impl Machine {
         let cluster = self.cluster(entry.cluster)?;
         if cluster.schema.version != entry.before {
             return Err(stale_schema());
+        }
+        if let Some(pieced) = &entry.pieces {
+            self.check_pieces(pieced)?;
         }
         cluster.schema.apply(&entry.changes)
     }

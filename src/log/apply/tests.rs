@@ -67,8 +67,7 @@ fn batch(numbers: &[u64]) -> Batch {
         transactions: numbers.iter().map(transaction).collect(),
         counters: Vec::new(),
         settled: None,
-        part: None,
-        parts: Vec::new(),
+        pieces: None,
     }
 }
 
@@ -279,6 +278,7 @@ fn a_schema_change_fits_one_version_and_comes_once() {
             before: SchemaVersion(before),
             changes,
             writes: Vec::new(),
+            pieces: None,
             counters: Vec::new(),
             settled: None,
         }))
@@ -308,15 +308,23 @@ fn a_schema_change_fits_one_version_and_comes_once() {
 }
 
 fn part(number: u64) -> Command {
-    write(Batch {
-        part: Some(id(number)),
-        ..batch(&[number])
-    })
+    Command::Piece(Arc::new(PieceEntry {
+        cluster: CLUSTER,
+        of: id(number),
+        bytes: vec![1],
+    }))
 }
 
 fn last(number: u64, parts: &[u64]) -> Command {
+    let piece = |index: &u64| Piece {
+        index: Index(*index),
+        changes: 1,
+    };
     write(Batch {
-        parts: parts.iter().copied().map(Index).collect(),
+        pieces: Some(Pieced {
+            of: id(number),
+            pieces: parts.iter().map(piece).collect(),
+        }),
         ..batch(&[number])
     })
 }
@@ -334,12 +342,23 @@ fn pieces_need_their_last_entry_and_their_sequencer() {
     assert_eq!(run.apply(&last(1, &[3, 4])), Answer::default());
     let repeat = last(1, &[3, 4]);
     assert_eq!(run.apply(&repeat).repeated, [id(1)]);
-    assert_eq!(run.apply(&part(1)).repeated, [id(1)]);
+    run.apply(&part(2)); // 8
     run.apply(&part(2));
+    assert_eq!(
+        run.apply(&last(2, &[9])),
+        Answer::default(),
+        "one was left out"
+    );
+    run.apply(&part(3)); // 11
     run.apply(&opened);
     let opening = run.0.state().opening.expect("it was opened");
-    assert_eq!((opening.index, opening.boot), (Index(10), Boot(7)));
-    assert_eq!(run.refusal(&last(2, &[9])), "40001");
+    assert_eq!((opening.index, opening.boot), (Index(12), Boot(7)));
+    assert_eq!(run.refusal(&last(3, &[11])), "40001");
+    run.apply(&part(4)); // 14
+    run.apply(&Command::Abandon(id(4)));
+    assert_eq!(run.refusal(&last(4, &[14])), "40001");
+    run.apply(&Command::Floor(Index(100)));
+    assert_eq!(run.0.state().floor, Index(17), "nothing is kept for them");
 }
 
 #[test]
@@ -354,6 +373,7 @@ fn a_schema_change_that_no_replica_can_apply_is_taken_back() {
             writes: Vec::new(),
             counters: vec![(ObjectId(5), Counter::default())],
             settled: None,
+            pieces: None,
         }))
     };
     let before = run.cluster();
@@ -442,6 +462,7 @@ fn any_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         4 => numbers.prop_map(|numbers| write(batch(&numbers))),
         1 => (0..6u64).prop_map(part),
+        1 => (0..6u64).prop_map(|number| Command::Abandon(id(number))),
         1 => (0..6u64, prop::collection::vec(0..60u64, 1..3))
             .prop_map(|(number, parts)| last(number, &parts)),
         1 => (1..5u128).prop_map(|it| create_user(it, &format!("u{it}"), None)),

@@ -203,6 +203,20 @@ impl Store {
         found.map_err(|error| format!("the log cannot be read: {error}"))
     }
 
+    /// One entry that is known to be there, read on the calling thread.
+    pub(super) fn entry_now(&self, index: u64) -> Result<Entry, String> {
+        let recent = self.0.tail.lock().range(index, index, 0);
+        if let Some(entry) = recent.and_then(|entries| entries.into_iter().next()) {
+            return Ok(entry);
+        }
+        let stored = database::entries(&self.0.reader.lock(), index, index, 0)
+            .map_err(|error| format!("the log cannot be read: {error}"))?;
+        match stored.get(&index) {
+            Some(bytes) => decode_entry(index, bytes),
+            None => Err(format!("the log has lost entry {index}")),
+        }
+    }
+
     /// Keeps the state machine's state as of `meta`.
     pub(super) async fn save_snapshot(
         &self,

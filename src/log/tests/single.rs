@@ -3,6 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::log::command::{PieceEntry, Pieced};
+use crate::types::id::TableId;
+use crate::types::piece::{self, Piece};
 
 /// Runs on the real runtime, in a temporary directory.
 fn run<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf, Runtime) -> F) {
@@ -125,40 +128,45 @@ fn a_log_that_cannot_write_ends_and_says_so() {
         assert!(message.contains("cannot be written"), "{message}");
         let refused = kind(log.propose(write(2)).await);
         assert_eq!(refused, Err(crate::error::Kind::Unavailable));
-        assert!(!log.is_leader());
+        // Who follows leadership hears of it a little later.
+        let mut leadership = log.watch_leadership();
+        let told = leadership.wait_for(|leadership| !leadership.leads);
+        let told = runtime.timeout(Duration::from_secs(5), told).await;
+        assert!(told.is_ok(), "it still leads");
         log.shutdown().await;
     });
 }
 
 #[test]
-fn pieces_are_joined_for_delivery() {
+fn pieces_are_read_one_by_one_as_far_as_they_count() {
     run(async |path, runtime| {
         let log = Log::open(alone(&path), runtime).await.expect("opens");
         make_cluster(&log).await.expect("it leads");
-        let piece = |table| {
-            let mut piece = batch(1);
-            let tables = vec![crate::types::id::TableId(table)];
-            piece.transactions[0].writes = vec![Write::Truncate { tables }];
-            piece
+        let mut last = batch(1);
+        let of = last.transactions[0].id;
+        let truncate = |table| Write::Truncate {
+            tables: vec![TableId(table)],
         };
-        let mut parts = Vec::new();
-        for table in 0..3 {
-            let mut piece = piece(table);
-            piece.part = Some(piece.transactions[0].id);
-            let command = Command::Batch(Arc::new(piece));
-            parts.push(log.propose(command).await.expect("it leads").index);
+        let mut pieces = Vec::new();
+        for number in 0..3 {
+            let writes = [truncate(2 * number), truncate(2 * number + 1)];
+            let command = Command::Piece(Arc::new(PieceEntry {
+                cluster: last.cluster,
+                of,
+                bytes: piece::pack(&writes).expect("it can be packed"),
+            }));
+            let index = log.propose(command).await.expect("it leads").index;
+            pieces.push(Piece { index, changes: 2 });
         }
-        let mut last = piece(3);
-        last.parts = parts;
-        let last = Arc::new(last);
-        let command = Command::Batch(last.clone());
+        pieces[1].changes = 1;
+        pieces.remove(2);
+        last.pieces = Some(Pieced { of, pieces });
+        let command = Command::Batch(Arc::new(last.clone()));
         let done = log.propose(command).await.expect("it leads");
         done.answer.check().expect("all pieces are there");
-        let whole = log.joined(&last).await.expect("all pieces are there");
-        let expected: Vec<_> = (0..4)
-            .flat_map(|table| piece(table).transactions[0].writes.clone())
-            .collect();
-        assert_eq!(whole.transactions[0].writes, expected);
+        let pieces = log.pieces(last.pieces.as_ref()).expect("it has some");
+        let read = (0..pieces.count()).flat_map(|place| pieces.read(place).expect("it is there"));
+        assert_eq!(read.collect::<Vec<_>>(), [0, 1, 2].map(truncate));
         log.shutdown().await;
     });
 }

@@ -87,6 +87,9 @@ impl Definer<'_> {
                 if_exists,
                 cascade,
             } => self.drop_constraint(&table, name, *if_exists, *cascade),
+            AlterAction::AlterConstraint { name, deferral } => {
+                self.alter_constraint(&table, name, *deferral)
+            }
             AlterAction::ValidateConstraint(name) => has_constraint(&table, &name.text),
             AlterAction::Nothing => Ok(()),
         }
@@ -471,6 +474,7 @@ impl Definer<'_> {
                 ty: Type::Bool,
             },
             constraint: String::new(),
+            not_valid: false,
         });
         self.replaced.insert(column.id, original);
         if default.is_some() {
@@ -556,21 +560,27 @@ impl Definer<'_> {
         for check in &table.checks {
             if self.mentions(&check.expression, &table, place)? {
                 let condition = self.stored(&check.expression, &table)?;
-                self.check_holds(&table, &condition, &check.name)?;
+                self.check_holds(&table, &condition, &check.name, false)?;
             }
         }
         for index in &table.indexes {
-            for key in &index.columns {
-                if let IndexKey::Expression(text, ty) = &key.key
+            let mut retyped = index.clone();
+            for key in &mut retyped.columns {
+                if let IndexKey::Expression(text, ty) = &mut key.key
                     && self.mentions(text, &table, place)?
                 {
-                    let bound = self.stored(text, &table)?;
-                    if bound.ty != *ty {
-                        return Err(Error::unsupported(
-                            "changing the type of a column of an index expression",
-                        ));
-                    }
+                    *ty = self.stored(text, &table)?.ty;
                 }
+            }
+            if retyped != *index {
+                self.change(SchemaChange::DropIndex {
+                    table: table.id,
+                    index: index.id,
+                })?;
+                self.change(SchemaChange::AddIndex {
+                    table: table.id,
+                    index: retyped,
+                })?;
             }
             if index.unique {
                 self.check_unique(&table, index)?;

@@ -6,13 +6,14 @@ use super::constraint::constraint_names;
 use super::define::{Definer, TABLE_RELATION};
 use super::table::Draft;
 use crate::catalog::change::SchemaChange;
-use crate::catalog::schema::{ForeignKey, Index, IndexKey, PrimaryKey, Table};
+use crate::catalog::schema::{ForeignKey, Index, IndexColumn, IndexKey, PrimaryKey, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::walk;
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::query::RelationId;
 use crate::plan::statement::SchemaCheck;
 use crate::plan::syntax::{Name, TableConstraint, TableConstraintKind};
+use crate::plan::visit;
 use crate::types::id::{ColumnId, ObjectId};
 
 impl Definer<'_> {
@@ -21,9 +22,6 @@ impl Definer<'_> {
         table: &Arc<Table>,
         constraint: &TableConstraint,
     ) -> Result<()> {
-        if constraint.not_valid {
-            return Err(Error::unsupported("NOT VALID"));
-        }
         let given = constraint.name.as_ref();
         match &constraint.kind {
             TableConstraintKind::PrimaryKey(names) => {
@@ -48,7 +46,7 @@ impl Definer<'_> {
             }
             TableConstraintKind::Check(expr) => {
                 let (check, condition) = self.check(table, expr, given)?;
-                self.check_holds(table, &condition, &check.name)?;
+                self.check_holds(table, &condition, &check.name, constraint.not_valid)?;
                 self.change(SchemaChange::AddCheck {
                     table: table.id,
                     check,
@@ -56,16 +54,117 @@ impl Definer<'_> {
             }
             TableConstraintKind::ForeignKey { columns, reference } => {
                 let key = self.foreign_key(table, columns, reference, given)?;
-                self.check_foreign_key(table, &key)?;
+                self.check_foreign_key(table, &key, constraint.not_valid)?;
                 self.change(SchemaChange::AddForeignKey {
                     table: table.id,
                     key,
                 })
             }
-            TableConstraintKind::UsingIndex { .. } => Err(Error::unsupported(
-                "a constraint made from an existing index",
+            TableConstraintKind::UsingIndex { primary: true, .. } => Err(Error::unsupported(
+                "a primary key made from an existing index",
             )),
+            TableConstraintKind::UsingIndex { index, .. } => {
+                self.constraint_of_index(table, index, given)
+            }
         }
+    }
+
+    /// UNIQUE USING INDEX: the index becomes the constraint's, under its name.
+    fn constraint_of_index(
+        &mut self,
+        table: &Arc<Table>,
+        name: &Name,
+        given: Option<&Name>,
+    ) -> Result<()> {
+        let Some(index) = table.indexes.iter().find(|index| index.name == name.text) else {
+            let message = format!("index \"{}\" does not exist", name.text);
+            return Err(self.error(SqlState::UNDEFINED_OBJECT, name.place, message));
+        };
+        let mut index = index.clone();
+        let sorted = |column: &IndexColumn| column.descending || column.nulls_first;
+        let expression = |column: &IndexColumn| matches!(column.key, IndexKey::Expression(..));
+        let refused = if index.constraint {
+            Some((
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!(
+                    "index \"{}\" is already associated with a constraint",
+                    name.text
+                ),
+            ))
+        } else if !index.unique {
+            let message = format!("\"{}\" is not a unique index", name.text);
+            Some((SqlState::WRONG_OBJECT_TYPE, message))
+        } else if index.columns.iter().any(expression) {
+            let message = format!("index \"{}\" contains expressions", name.text);
+            Some((SqlState::WRONG_OBJECT_TYPE, message))
+        } else if index.predicate.is_some() {
+            let message = format!("\"{}\" is a partial index", name.text);
+            Some((SqlState::WRONG_OBJECT_TYPE, message))
+        } else if index.columns.iter().any(sorted) {
+            let message = format!(
+                "index \"{}\" column number 1 does not have default sorting behavior",
+                name.text
+            );
+            Some((SqlState::WRONG_OBJECT_TYPE, message))
+        } else {
+            None
+        };
+        if let Some((state, message)) = refused {
+            return Err(self.error(state, name.place, message));
+        }
+        self.change(SchemaChange::DropIndex {
+            table: table.id,
+            index: index.id,
+        })?;
+        index.constraint = true;
+        if let Some(given) = given
+            && given.text != index.name
+        {
+            let old = std::mem::replace(&mut index.name, given.text.clone());
+            self.notices.push(format!(
+                "ALTER TABLE / ADD CONSTRAINT USING INDEX will rename index \"{old}\" to \"{}\"",
+                given.text
+            ));
+        }
+        self.change(SchemaChange::AddIndex {
+            table: table.id,
+            index,
+        })
+    }
+
+    /// ALTER CONSTRAINT: when a foreign key is checked.
+    pub(super) fn alter_constraint(
+        &mut self,
+        table: &Arc<Table>,
+        name: &Name,
+        deferral: Option<(bool, bool)>,
+    ) -> Result<()> {
+        let key = table.foreign_keys.iter().find(|key| key.name == name.text);
+        let Some(key) = key else {
+            has_constraint(table, &name.text)?;
+            return Err(Error::new(
+                SqlState::WRONG_OBJECT_TYPE,
+                format!(
+                    "constraint \"{}\" of relation \"{}\" is not a foreign key constraint",
+                    name.text, table.name
+                ),
+            ));
+        };
+        let mut key = key.clone();
+        let (deferrable, initially_deferred) = deferral.unwrap_or((false, false));
+        if (key.deferrable, key.initially_deferred) == (deferrable, initially_deferred) {
+            return Ok(());
+        }
+        self.change(SchemaChange::DropConstraint {
+            table: table.id,
+            constraint: key.id,
+        })?;
+        key.deferrable = deferrable;
+        key.initially_deferred = initially_deferred;
+        self.change(SchemaChange::AddForeignKey {
+            table: table.id,
+            key,
+        })
     }
 
     fn add_primary_key(
@@ -156,9 +255,13 @@ impl Definer<'_> {
         for key in keys {
             let key = self.in_original(&key, table)?;
             // A generated key differs from row to row by itself.
-            if matches!(&key.kind, ExpressionKind::Call { function, .. } if function.name == "nextval")
-            {
+            if visit::any(&key, &mut draws) {
                 return Ok(());
+            }
+            if !crate::plan::evaluate::is_immutable(&key) {
+                return Err(Error::unsupported(
+                    "UNIQUE over a column with a volatile default in the same statement",
+                ));
             }
             columns.push(key);
         }
@@ -181,39 +284,49 @@ impl Definer<'_> {
         table: &Table,
         condition: &Expression,
         constraint: &str,
+        not_valid: bool,
     ) -> Result<()> {
         let condition = self.in_original(condition, table)?;
-        if !crate::plan::evaluate::is_immutable(&condition) && !self.column_fills.is_empty() {
-            return Err(Error::unsupported(
-                "a constraint over a column that is filled by the same statement",
-            ));
+        if !crate::plan::evaluate::is_immutable(&condition)
+            && self.column_fills.iter().any(|fill| fill.table == table.id)
+        {
+            // Whoever fills the column checks each row as it becomes.
+            return Ok(());
         }
         self.checks.push(SchemaCheck::Holds {
             table: table.id,
             relation: TABLE_RELATION,
             condition,
             constraint: constraint.to_owned(),
+            not_valid,
         });
         Ok(())
     }
 
     /// Each existing row finds its parent.
-    fn check_foreign_key(&mut self, table: &Table, key: &ForeignKey) -> Result<()> {
-        let base = self.binding.schema.table(table.id);
+    fn check_foreign_key(
+        &mut self,
+        table: &Table,
+        key: &ForeignKey,
+        not_valid: bool,
+    ) -> Result<()> {
         let mut columns = Vec::with_capacity(key.columns.len());
         for id in &key.columns {
-            if let Some(filled) = self.replaced.get(id) {
-                if filled.is_null_constant() && !key.match_full {
-                    return Ok(());
-                }
-                return Err(Error::unsupported(
-                    "a foreign key over a column that is filled by the same statement",
-                ));
-            }
-            let Some(place) = base.and_then(|base| base.position(*id)) else {
+            let Some(place) = table.position(*id) else {
                 return Ok(());
             };
-            columns.push(place);
+            let column = &table.columns[place];
+            let value = Expression::column(TABLE_RELATION, place, column.ty.clone());
+            let value = self.in_original(&value, table)?;
+            if value.is_null_constant() && !key.match_full {
+                return Ok(());
+            }
+            if !crate::plan::evaluate::is_immutable(&value) {
+                return Err(Error::unsupported(
+                    "a foreign key over a column with a volatile default in the same statement",
+                ));
+            }
+            columns.push((column.name.clone(), value));
         }
         let Some(parent) = self.binding.schema.table(key.parent) else {
             return Err(Error::internal("a foreign key without its parent"));
@@ -226,10 +339,12 @@ impl Definer<'_> {
         };
         self.checks.push(SchemaCheck::ForeignKey {
             table: table.id,
+            relation: TABLE_RELATION,
             columns,
             parent: key.parent,
             parent_columns,
             constraint: key.name.clone(),
+            not_valid,
         });
         Ok(())
     }
@@ -362,6 +477,12 @@ impl Definer<'_> {
         })?;
         self.drop_orphaned(table.id, what, cascade)
     }
+}
+
+/// Draws a value that it never draws again.
+fn draws(part: &Expression) -> bool {
+    matches!(&part.kind, ExpressionKind::Call { function, .. }
+        if matches!(function.name, "nextval" | "gen_random_uuid"))
 }
 
 /// VALIDATE CONSTRAINT: all constraints hold for all rows, if they are there.

@@ -33,9 +33,6 @@ impl Binder<'_> {
             ));
         }
         if resolved.function.is_set() {
-            if resolved.result == Type::Record {
-                return self.unsupported("a set-returning function outside of FROM", place);
-            }
             self.note_set_call(place)?;
         }
         self.only_plain(call, &name, place)?;
@@ -43,10 +40,15 @@ impl Binder<'_> {
     }
 
     /// The function's name, which lives in pg_catalog; type names are casts.
-    fn function_name(&self, call: &Call, place: Place) -> Result<String> {
+    pub(super) fn function_name(&self, call: &Call, place: Place) -> Result<String> {
         match call.name.as_slice() {
             [name] => Ok(name.text.clone()),
             [schema, name] if schema.text == "pg_catalog" => Ok(name.text.clone()),
+            [schema, name]
+                if schema.text == "information_schema" && name.text == "_pg_expandarray" =>
+            {
+                Ok(name.text.clone())
+            }
             path => Err(self.error(
                 SqlState::UNDEFINED_FUNCTION,
                 place,

@@ -67,6 +67,9 @@ impl Binder<'_> {
         if let Some(found) = self.find_bare(name)? {
             return Ok(found);
         }
+        if let Some((column, level)) = self.bare_system_column(name)? {
+            return Ok(Found { column, level });
+        }
         for scope in self.scopes.iter().rev() {
             if scope
                 .items
@@ -219,6 +222,9 @@ impl Binder<'_> {
                 format!("column reference \"{}\" is ambiguous", name.text),
             )),
             (None, _) => {
+                if let Some(column) = self.system_column(item, name)? {
+                    return Ok(Found { column, level });
+                }
                 let error = self.error(
                     SqlState::UNDEFINED_COLUMN,
                     place,

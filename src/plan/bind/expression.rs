@@ -8,6 +8,9 @@ use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::syntax::{Expr, Node, Place, TypeName};
 use crate::types::{Type, Value};
 
+/// How deep rows may lie in rows: as deep as the encoding of values allows.
+const MAX_RECORD_DEPTH: usize = 30;
+
 impl Binder<'_> {
     pub(super) fn expression(&mut self, expr: &Expr) -> Result<Expression> {
         self.nested(|binder| binder.expression_here(expr))
@@ -45,16 +48,13 @@ impl Binder<'_> {
             Node::Cast { operand, ty } => self.cast(operand, ty, place),
             Node::Call(call) => self.function_call(call, place),
             Node::Special { name, precision } => self.special(name, *precision, place),
-            Node::Row(items) => {
-                let items = self.expressions(items)?;
-                let resolved = items
-                    .into_iter()
-                    .map(|item| self.resolve_unknown(item, place));
-                let kind = ExpressionKind::Record(resolved.collect::<Result<_>>()?);
-                Ok(Expression {
-                    kind,
-                    ty: Type::Record,
-                })
+            Node::Row(items) => self.record(items, place),
+            Node::Field {
+                operand,
+                field: Some(field),
+            } => self.field(operand, field),
+            Node::Field { field: None, .. } => {
+                self.unsupported("row expansion via \"*\" here", place)
             }
             Node::Default => Err(self.error(
                 SqlState::SYNTAX_ERROR,
@@ -73,6 +73,25 @@ impl Binder<'_> {
             }
             _ => self.test_or_choice(expr),
         }
+    }
+
+    fn record(&mut self, items: &[Expr], place: Place) -> Result<Expression> {
+        let items = self.expressions(items)?;
+        let resolved = items
+            .into_iter()
+            .map(|item| self.resolve_unknown(item, place));
+        let items: Vec<Expression> = resolved.collect::<Result<_>>()?;
+        if record_depth(&items) > MAX_RECORD_DEPTH {
+            return Err(self.error(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                place,
+                format!("rows nest more than {MAX_RECORD_DEPTH} deep"),
+            ));
+        }
+        Ok(Expression {
+            kind: ExpressionKind::Record(items),
+            ty: Type::Record,
+        })
     }
 
     /// All collations we have order by bytes, so that COLLATE changes nothing.
@@ -338,7 +357,8 @@ impl Binder<'_> {
             conditions.push(match &operand {
                 Some(operand) => {
                     let value = self.expression(condition)?;
-                    self.apply("=", operand.clone(), value, condition.place)?
+                    let operand = self.copy_of(operand)?;
+                    self.apply("=", operand, value, condition.place)?
                 }
                 None => self.condition(condition, "CASE/WHEN")?,
             });
@@ -368,7 +388,7 @@ impl Binder<'_> {
         let right_value = self.expression(right)?;
         let equal = self.apply("=", left_value, right_value, place)?;
         let left = match &equal.kind {
-            ExpressionKind::Call { arguments, .. } => arguments[0].clone(),
+            ExpressionKind::Call { arguments, .. } => self.copy_of(&arguments[0])?,
             _ => return self.unsupported("NULLIF over rows", place),
         };
         let ty = left.ty.clone();
@@ -503,6 +523,15 @@ const DIMENSIONS_MAX: usize = 6;
 fn dimensions(elements: &[Expr]) -> usize {
     let inner = elements.iter().map(|item| match &item.node {
         Node::Array(items) => dimensions(items),
+        _ => 0,
+    });
+    1 + inner.max().unwrap_or(0)
+}
+
+/// How deep rows that are written out nest, around these items.
+fn record_depth(items: &[Expression]) -> usize {
+    let inner = items.iter().map(|item| match &item.kind {
+        ExpressionKind::Record(items) => record_depth(items),
         _ => 0,
     });
     1 + inner.max().unwrap_or(0)

@@ -78,10 +78,11 @@ impl Binder<'_> {
             } => binder.bind_subquery(query, alias.as_ref(), *lateral),
             FromItem::Function {
                 call,
+                more,
                 alias,
                 ordinality,
                 lateral,
-            } => binder.bind_function(call, alias.as_ref(), *ordinality, *lateral),
+            } => binder.bind_function((call, more), alias.as_ref(), *ordinality, *lateral),
             FromItem::Join {
                 kind,
                 left,
@@ -168,6 +169,7 @@ impl Binder<'_> {
         self.set_lateral(before);
         let query = query?;
         let relation = self.relation();
+        self.note_fields(relation, &query);
         let name = alias.map_or("", |alias| &alias.name.text);
         let mut item = Item::derived(name, relation, &query.columns);
         self.rename_columns(&mut item, alias)?;
@@ -193,20 +195,27 @@ impl Binder<'_> {
     /// A function in FROM may always see the items before it.
     fn bind_function(
         &mut self,
-        call: &Expr,
+        (call, more): (&Expr, &[Expr]),
         alias: Option<&Alias>,
         ordinality: bool,
         lateral: bool,
     ) -> Result<Bound> {
         let before = self.set_lateral(true);
-        let bound = self.row_function(call);
+        let calls = std::iter::once(call).chain(more).flat_map(spread_unnest);
+        let bound = calls
+            .map(|call| self.row_function(&call))
+            .collect::<Result<Vec<_>>>();
         self.set_lateral(before);
-        let (expression, name) = bound?;
+        let bound = bound?;
+        let name = bound.first().map_or("", |(_, name)| name.as_str());
         let relation = self.relation();
-        let shown = alias
-            .map_or(name.as_str(), |alias| &alias.name.text)
-            .to_owned();
-        let mut columns = row_columns(&expression, &name, alias);
+        let shown = alias.map_or(name, |alias| &alias.name.text).to_owned();
+        // A single column goes by the alias of its relation.
+        let alone = alias.filter(|_| bound.len() == 1);
+        let mut columns: Vec<OutputColumn> = bound
+            .iter()
+            .flat_map(|(call, name)| row_columns(call, name, alone))
+            .collect();
         if ordinality {
             columns.push(OutputColumn {
                 name: "ordinality".to_owned(),
@@ -220,10 +229,15 @@ impl Binder<'_> {
             column.name.clone_from(&named.name);
         }
         self.note_relation(relation);
+        let mut calls = bound.into_iter().map(|(call, _)| call);
+        let Some(call) = calls.next() else {
+            return Err(Error::internal("a function in FROM without a call"));
+        };
         Ok(Bound {
             from: From::Function {
                 relation,
-                call: expression,
+                call,
+                more: calls.collect(),
                 alias: shown,
                 columns,
                 ordinality,
@@ -247,9 +261,7 @@ impl Binder<'_> {
         if !rows {
             return Ok((self.expression(expr)?, name));
         }
-        if name == "unnest" && call.arguments.len() > 1 {
-            return self.unsupported("unnest of several arrays", expr.place);
-        }
+        self.function_name(call, expr.place)?;
         let arguments = self.expressions(&call.arguments)?;
         let resolved = self.resolve(&name, call, &arguments, expr.place)?;
         let mut bound = self.call(resolved, arguments, expr.place)?;
@@ -518,4 +530,25 @@ fn row_columns(call: &Expression, name: &str, alias: Option<&Alias>) -> Vec<Outp
         ty: call.ty.clone(),
         origin: None,
     }]
+}
+
+/// `unnest(a, b)` is `unnest(a), unnest(b)` side by side.
+fn spread_unnest(expr: &Expr) -> Vec<Expr> {
+    let Node::Call(call) = &expr.node else {
+        return vec![expr.clone()];
+    };
+    let unnest = matches!(call.name.as_slice(), [name] if name.text == "unnest")
+        || matches!(call.name.as_slice(), [schema, name]
+            if schema.text == "pg_catalog" && name.text == "unnest");
+    if !unnest || call.arguments.len() < 2 {
+        return vec![expr.clone()];
+    }
+    let one = |argument: &Expr| Expr {
+        place: expr.place,
+        node: Node::Call(Box::new(crate::plan::syntax::Call {
+            arguments: vec![argument.clone()],
+            ..call.as_ref().clone()
+        })),
+    };
+    call.arguments.iter().map(one).collect()
 }

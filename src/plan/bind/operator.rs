@@ -125,7 +125,8 @@ impl Binder<'_> {
                 let strict = &symbol[..1];
                 let mut result = self.apply(symbol, left, right, place)?;
                 while let Some((left, right)) = pairs.pop() {
-                    let less = self.apply(strict, left.clone(), right.clone(), place)?;
+                    let (first, second) = (self.copy_of(&left)?, self.copy_of(&right)?);
+                    let less = self.apply(strict, first, second, place)?;
                     let equal = self.apply("=", left, right, place)?;
                     let tie = boolean(ExpressionKind::And(vec![equal, result]));
                     result = boolean(ExpressionKind::Or(vec![less, tie]));
@@ -240,8 +241,9 @@ impl Binder<'_> {
         place: Place,
     ) -> Result<Expression> {
         let (above, below) = if negated { ("<", ">") } else { (">=", "<=") };
-        let first = self.apply(above, operand.clone(), low.clone(), place)?;
-        let second = self.apply(below, operand.clone(), high.clone(), place)?;
+        let (lower, upper) = (self.copy_of(operand)?, self.copy_of(operand)?);
+        let first = self.apply(above, lower, low.clone(), place)?;
+        let second = self.apply(below, upper, high.clone(), place)?;
         let both = vec![first, second];
         Ok(boolean(if negated {
             ExpressionKind::Or(both)
@@ -299,7 +301,10 @@ impl Binder<'_> {
         let symbol = if negated { "<>" } else { "=" };
         let pairs = items.into_iter().zip(list);
         let each = pairs
-            .map(|(item, _)| self.apply(symbol, value.clone(), item, place))
+            .map(|(item, _)| {
+                let value = self.copy_of(value)?;
+                self.apply(symbol, value, item, place)
+            })
             .collect::<Result<_>>()?;
         Ok(boolean(if negated {
             ExpressionKind::And(each)

@@ -23,6 +23,7 @@ pub(super) fn start(expr: &Expr) -> Place {
         | Node::Like { operand, .. }
         | Node::Subscript { operand, .. }
         | Node::Slice { operand, .. }
+        | Node::Field { operand, .. }
         | Node::Collate { operand, .. } => Some(operand.as_ref()),
         Node::IsDistinct { left, .. } | Node::Quantified { left, .. } => Some(left.as_ref()),
         _ => None,
@@ -57,6 +58,9 @@ fn find(expr: &Expr) -> Option<(String, bool)> {
     let good = |name: &str| Some((name.to_owned(), true));
     match &expr.node {
         Node::Column(path) => path.last().and_then(|name| good(&name.text)),
+        Node::Field {
+            field: Some(field), ..
+        } => good(&field.text),
         Node::Call(call) => call.name.last().and_then(|name| good(&name.text)),
         Node::Special { name, .. } => good(name),
         Node::Coalesce(_) => good("coalesce"),

@@ -1,6 +1,7 @@
 //! Queries: WITH, set operations, VALUES, and the clauses on top.
 
 use super::Binder;
+use super::lock::lock_name;
 use super::output;
 use super::scope::{Clause, CommonEntry, Scope};
 use super::select::Targets;
@@ -8,8 +9,8 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::Expression;
 use crate::plan::query::{
-    Body, CommonTable, Distinct, From, LockStrength, OutputColumn, Query as Bound, RelationId,
-    RowLock, Select as BoundSelect, SetOperator, SortBy, SortKey,
+    Body, CommonTable, Distinct, From, OutputColumn, Query as Bound, RelationId,
+    Select as BoundSelect, SetOperator, SortBy, SortKey,
 };
 use crate::plan::syntax::{Expr, Name, Node, Place, Query, QueryBody, With};
 use crate::types::Type;
@@ -495,84 +496,6 @@ impl Binder<'_> {
         }));
         Ok(())
     }
-
-    /// FOR UPDATE and its kin: which relations they cover.
-    pub(super) fn locks(
-        &self,
-        query: &Query,
-        from: &[From],
-        summary: Option<&str>,
-    ) -> Result<Vec<RowLock>> {
-        let mut locks = Vec::with_capacity(query.locks.len());
-        for lock in &query.locks {
-            let name = lock_name(lock.strength);
-            if let Some(what) = summary {
-                return Err(Error::new(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    format!("{name} is not allowed with {what}"),
-                ));
-            }
-            let mut tables = Vec::new();
-            from.iter().for_each(|item| lockable(item, &mut tables));
-            let mut relations = Vec::new();
-            for path in &lock.of {
-                let Some(alias) = path.last().filter(|_| path.len() == 1) else {
-                    return Err(self.error(
-                        SqlState::SYNTAX_ERROR,
-                        lock.place,
-                        format!("{name} must specify unqualified relation names"),
-                    ));
-                };
-                let found = tables.iter().find(|(known, _)| *known == alias.text);
-                let Some((_, relation)) = found else {
-                    return Err(self.error(
-                        SqlState::UNDEFINED_TABLE,
-                        alias.place,
-                        format!(
-                            "relation \"{}\" in {name} clause not found in FROM clause",
-                            alias.text
-                        ),
-                    ));
-                };
-                relations.push(*relation);
-            }
-            if lock.of.is_empty() {
-                if from.iter().any(holds_subquery) {
-                    return self.unsupported(&format!("{name} over a subquery"), lock.place);
-                }
-                relations.extend(tables.iter().map(|(_, relation)| *relation));
-            }
-            locks.push(RowLock {
-                strength: lock.strength,
-                relations,
-                wait: lock.wait,
-            });
-        }
-        Ok(locks)
-    }
-}
-
-/// The tables of FROM that a lock may name.
-fn lockable<'a>(from: &'a From, tables: &mut Vec<(&'a str, RelationId)>) {
-    match from {
-        From::Table {
-            relation, alias, ..
-        } => tables.push((alias, *relation)),
-        From::Join { left, right, .. } => {
-            lockable(left, tables);
-            lockable(right, tables);
-        }
-        _ => {}
-    }
-}
-
-/// PostgreSQL would lock the rows of the tables inside too.
-fn holds_subquery(from: &From) -> bool {
-    match from {
-        From::Subquery { .. } => true,
-        From::Join { left, right, .. } => holds_subquery(left) || holds_subquery(right),
-        _ => false,
-    }
 }
 
 fn operator_name(operator: SetOperator) -> &'static str {
@@ -580,14 +503,5 @@ fn operator_name(operator: SetOperator) -> &'static str {
         SetOperator::Union => "UNION",
         SetOperator::Intersect => "INTERSECT",
         SetOperator::Except => "EXCEPT",
-    }
-}
-
-fn lock_name(strength: LockStrength) -> &'static str {
-    match strength {
-        LockStrength::Update => "FOR UPDATE",
-        LockStrength::NoKeyUpdate => "FOR NO KEY UPDATE",
-        LockStrength::Share => "FOR SHARE",
-        LockStrength::KeyShare => "FOR KEY SHARE",
     }
 }

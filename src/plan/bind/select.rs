@@ -1,5 +1,6 @@
 //! SELECT: its list, conditions, groups and order.
 
+use super::lock::has_window;
 use super::scope::{Clause, Scope};
 use super::{Binder, output};
 use crate::error::{Result, SqlState};
@@ -47,7 +48,7 @@ impl Binder<'_> {
                 .map(|(name, spec)| (name.text.clone(), spec.clone()))
                 .collect();
         }
-        let from = self.bind_from(&select.from)?;
+        let mut from = self.bind_from(&select.from)?;
         self.enter_clause(Clause::Targets);
         let mut targets = self.targets(&select.targets)?;
         let filter = self.filter(select.filter.as_ref())?;
@@ -78,10 +79,10 @@ impl Binder<'_> {
         } else if grouped {
             Some("aggregate functions")
         } else {
-            None
+            has_window(&targets.expressions).then_some("window functions")
         };
         self.check_set_calls(&targets.expressions, grouped)?;
-        let locks = self.locks(query, &from, summary)?;
+        let locks = self.locks(query, &mut from, summary)?;
         let body = BoundSelect {
             distinct,
             projection: targets.expressions,
@@ -120,6 +121,16 @@ impl Binder<'_> {
             if let Node::Star(path) = &target.expr.node {
                 for column in self.star(path, place)? {
                     targets.push(column.expression, column.name, column.origin, place);
+                }
+                continue;
+            }
+            if let Node::Field {
+                operand,
+                field: None,
+            } = &target.expr.node
+            {
+                for (name, expression) in self.all_fields(operand)? {
+                    targets.push(expression, name, None, place);
                 }
                 continue;
             }

@@ -279,12 +279,12 @@ fn the_deepest_statements_fit_the_stack() {
         )
     };
     let texts = [
-        deep("(", "1", ")", 90),
-        deep("", "1", " + 1", 95),
-        deep("CASE WHEN true THEN ", "1", " END", 90),
-        deep("(SELECT ", "1", ")", 30),
-        deep("coalesce(", "1", ")", 90),
-        deep("", "1", " UNION ALL SELECT 1", 90),
+        deep("(", "1", ")", 900),
+        deep("", "1", " + 1", 900),
+        deep("CASE WHEN true THEN ", "1", " END", 900),
+        deep("(SELECT ", "1", ")", 300),
+        deep("coalesce(", "1", ")", 900),
+        deep("", "1", " UNION ALL SELECT 1", 900),
     ];
     let run = move || {
         let setup = Setup::new(include_str!("cases/setup.sql"));
@@ -304,6 +304,6 @@ fn the_deepest_statements_fit_the_stack() {
             }
         }
     };
-    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let thread = std::thread::Builder::new().stack_size(crate::runtime::STACK_BYTES);
     thread.spawn(run).unwrap().join().unwrap();
 }

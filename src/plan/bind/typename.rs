@@ -1,12 +1,81 @@
 //! Type names.
 
 use super::Binder;
-use crate::error::{Result, SqlState};
+use crate::error::{Error, Result, SqlState};
 use crate::plan::syntax::TypeName;
 use crate::types::Type;
 
 /// The longest varchar or char that PostgreSQL declares.
 const MAX_CHARACTERS: i64 = 10_485_760;
+
+/// PostgreSQL's types that are not there.
+const UNBUILT: &[&str] = &[
+    "aclitem",
+    "bit",
+    "varbit",
+    "box",
+    "cid",
+    "cidr",
+    "circle",
+    "inet",
+    "line",
+    "lseg",
+    "macaddr",
+    "macaddr8",
+    "money",
+    "path",
+    "point",
+    "polygon",
+    "pg_lsn",
+    "pg_node_tree",
+    "pg_snapshot",
+    "refcursor",
+    "regcollation",
+    "regconfig",
+    "regdictionary",
+    "regoper",
+    "regoperator",
+    "tid",
+    "timetz",
+    "tsquery",
+    "tsvector",
+    "txid_snapshot",
+    "xid",
+    "xid8",
+    "xml",
+    "int4range",
+    "int8range",
+    "numrange",
+    "tsrange",
+    "tstzrange",
+    "daterange",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
+    "jsonpath",
+    "any",
+    "anyarray",
+    "anyelement",
+    "anynonarray",
+    "anyenum",
+    "anyrange",
+    "anymultirange",
+    "anycompatible",
+    "anycompatiblearray",
+    "cstring",
+    "internal",
+    "trigger",
+    "event_trigger",
+    "language_handler",
+    "fdw_handler",
+    "index_am_handler",
+    "tsm_handler",
+    "table_am_handler",
+    "pg_ddl_command",
+];
 
 impl Binder<'_> {
     pub(super) fn type_name(&self, name: &TypeName) -> Result<Type> {
@@ -22,6 +91,12 @@ impl Binder<'_> {
 
     fn element_type(&self, name: &TypeName) -> Result<Type> {
         let unknown = || {
+            if let [.., word] = name.path.as_slice()
+                && UNBUILT.contains(&word.trim_start_matches('_'))
+            {
+                let position = self.position(name.place);
+                return Error::unsupported(format!("type {word}")).at(position);
+            }
             self.error(
                 SqlState::UNDEFINED_OBJECT,
                 name.place,

@@ -36,6 +36,7 @@ impl Binder<'_> {
             columns,
             tables: self.tables.clone(),
             system: self.system,
+            locking: self.locking,
             schema_version: self.binding.schema.version,
             ..Plan::empty()
         };
@@ -195,8 +196,63 @@ impl Binder<'_> {
                 (CopyDirection::Out { query }, columns)
             }
         };
-        let planned = copy_options(copy, direction)?;
+        let mut planned = copy_options(copy, direction)?;
+        let mut columns = columns;
+        if planned.format != crate::plan::statement::CopyFormat::Binary
+            && let CopyDirection::Out { query } = &mut planned.direction
+            && columns.iter().any(|column| shows_a_name(&column.ty))
+        {
+            self.names_as_text(query);
+            columns.clone_from(&query.columns);
+        }
         Ok((PlannedStatement::Copy(planned), columns))
+    }
+
+    /// COPY TO writes values that are numbers of objects by their names,
+    /// which a query looks up.
+    fn names_as_text(&mut self, query: &mut Box<crate::plan::query::Query>) {
+        let relation = self.relation();
+        let mut columns = query.columns.clone();
+        let mut projection = Vec::with_capacity(columns.len());
+        for (place, column) in columns.iter_mut().enumerate() {
+            let value = Expression::column(relation, place, column.ty.clone());
+            if !shows_a_name(&column.ty) {
+                projection.push(value);
+                continue;
+            }
+            column.ty = Type::Text;
+            projection.push(Expression {
+                kind: crate::plan::expression::ExpressionKind::Cast {
+                    operand: Box::new(value),
+                    explicit: true,
+                },
+                ty: Type::Text,
+            });
+        }
+        let outer = crate::plan::query::Query {
+            with: Vec::new(),
+            body: Body::Values(Vec::new()),
+            order_by: Vec::new(),
+            limit: None,
+            offset: None,
+            columns,
+            locks: Vec::new(),
+        };
+        let inner = std::mem::replace(query.as_mut(), outer);
+        query.body = Body::Select(Box::new(Select {
+            distinct: Distinct::No,
+            projection,
+            from: vec![From::Subquery {
+                relation,
+                query: Box::new(inner),
+                alias: String::new(),
+                lateral: false,
+            }],
+            filter: None,
+            group_by: Vec::new(),
+            grouped: false,
+            having: None,
+        }));
     }
 
     fn copy_in(
@@ -363,5 +419,20 @@ fn shown_name(name: &str) -> String {
         "datestyle" => "DateStyle".to_owned(),
         "intervalstyle" => "IntervalStyle".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+fn shows_a_name(ty: &Type) -> bool {
+    match ty {
+        Type::Array(element) => shows_a_name(element),
+        ty => matches!(
+            ty,
+            Type::Regclass
+                | Type::Regtype
+                | Type::Regproc
+                | Type::Regprocedure
+                | Type::Regnamespace
+                | Type::Regrole
+        ),
     }
 }

@@ -204,6 +204,20 @@ impl Deparser<'_> {
         }
     }
 
+    /// One call, or several side by side.
+    fn calls(&mut self, call: &Expression, more: &[Expression]) {
+        if more.is_empty() {
+            return self.expression(call);
+        }
+        self.push("ROWS FROM(");
+        self.expression(call);
+        for call in more {
+            self.push(", ");
+            self.expression(call);
+        }
+        self.push(")");
+    }
+
     fn from(&mut self, from: &From) {
         match from {
             From::Table {
@@ -230,6 +244,7 @@ impl Deparser<'_> {
             From::Function {
                 relation,
                 call,
+                more,
                 ordinality,
                 lateral,
                 ..
@@ -237,7 +252,7 @@ impl Deparser<'_> {
                 if *lateral {
                     self.push("LATERAL ");
                 }
-                self.expression(call);
+                self.calls(call, more);
                 if *ordinality {
                     self.push(" WITH ORDINALITY");
                 }

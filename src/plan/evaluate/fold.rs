@@ -29,6 +29,17 @@ fn fold_in_place(expression: &mut Expression, steadiness: Volatility, context: &
             simplify_case(expression);
             return;
         }
+        // Whatever the others would be, they are not looked at.
+        Kind::Call {
+            function,
+            arguments,
+        } if function.strict
+            && !function.is_set()
+            && arguments.iter().any(Expression::is_null_constant) =>
+        {
+            expression.kind = Kind::Constant(Value::Null);
+            return;
+        }
         _ => walk::children(expression).into_iter().all(is_constant),
     };
     let calls_row_function =

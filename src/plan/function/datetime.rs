@@ -382,6 +382,45 @@ const ZONES: &[Definition] = &[
     )
     .lenient(),
     scalar("overlaps", "time time time time -> bool", overlaps).lenient(),
+    scalar(
+        "overlaps",
+        "timestamp interval timestamp timestamp -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar(
+        "overlaps",
+        "timestamp timestamp timestamp interval -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar(
+        "overlaps",
+        "timestamp interval timestamp interval -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar(
+        "overlaps",
+        "timestamptz interval timestamptz timestamptz -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar(
+        "overlaps",
+        "timestamptz timestamptz timestamptz interval -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar(
+        "overlaps",
+        "timestamptz interval timestamptz interval -> bool",
+        overlaps,
+    )
+    .lenient(),
+    scalar("overlaps", "time interval time time -> bool", overlaps).lenient(),
+    scalar("overlaps", "time time time interval -> bool", overlaps).lenient(),
+    scalar("overlaps", "time interval time interval -> bool", overlaps).lenient(),
 ];
 
 const SERIES: &[Definition] = &[
@@ -510,9 +549,26 @@ fn interval_zone(call: &Call<'_>, value: &Value) -> Result<Zone> {
     Ok(Zone::Fixed(seconds as i32))
 }
 
+/// A period's end, which may be given as its length.
+fn period_end(call: &Call<'_>, start: &Value, end: &Value) -> Result<Value> {
+    let Value::Interval(length) = end else {
+        return Ok(end.clone());
+    };
+    Ok(match start {
+        Value::Timestamp(at) => shift(*at, *length)?,
+        Value::Timestamptz(at) => shift_zoned(call, *at, *length)?,
+        Value::Time(at) => Value::Time(arithmetic::time_plus_interval(*at, length)),
+        _ => Value::Null,
+    })
+}
+
 /// SQL's OVERLAPS: a period has its start but not its end, unless both are
 /// one; a NULL end may still leave the answer certain.
-fn overlaps(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+fn overlaps(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let [a, b, c, d] = arguments else {
+        return Ok(Value::Null);
+    };
+    let (b, d) = (&period_end(call, a, b)?, &period_end(call, c, d)?);
     let point = |value: &Value| match value {
         Value::Timestamp(at) | Value::Timestamptz(at) | Value::Time(at) => Some(*at),
         _ => None,
@@ -521,9 +577,6 @@ fn overlaps(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         (Some(start), Some(end)) => Some((start.min(end), Some(start.max(end)))),
         (Some(only), None) | (None, Some(only)) => Some((only, None)),
         (None, None) => None,
-    };
-    let [a, b, c, d] = arguments else {
-        return Ok(Value::Null);
     };
     let (Some(first), Some(second)) = (period(a, b), period(c, d)) else {
         return Ok(Value::Null);

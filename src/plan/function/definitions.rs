@@ -60,6 +60,10 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     .stable(),
     scalar("pg_get_function_arguments", "oid -> text", taken).stable(),
     scalar("pg_get_function_identity_arguments", "oid -> text", taken).stable(),
+    scalar("pg_get_function_sqlbody", "oid -> text", |_, _| {
+        Ok(Value::Null)
+    })
+    .stable(),
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
 
@@ -223,7 +227,12 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         let found = usize::try_from(column - 1)
             .ok()
             .and_then(|place| index.columns.get(place));
-        return Ok(Value::text(found.map_or("", |(key, _)| key.as_str())));
+        let key = found.map_or("", |(key, _)| key.as_str());
+        let is_pretty = arguments.get(2).map(boolean).transpose()?;
+        return Ok(match is_pretty.unwrap_or(false) && key.starts_with("((") {
+            true => Value::text(pretty(key)),
+            false => Value::text(key),
+        });
     }
     let is_pretty = arguments.get(2).map(boolean).transpose()?;
     Ok(Value::text(index.definition(is_pretty.unwrap_or(false))))
@@ -234,7 +243,10 @@ impl Shown<'_> {
         let columns: Vec<String> = self
             .columns
             .iter()
-            .map(|(key, order)| format!("{key}{order}"))
+            .map(|(key, order)| match is_pretty && key.starts_with("((") {
+                true => format!("{}{order}", pretty(key)),
+                false => format!("{key}{order}"),
+            })
             .collect();
         let mut out = format!(
             "CREATE {}INDEX {} ON {}{} USING btree ({})",

@@ -65,16 +65,23 @@ const FUNCTIONS: &[Definition] = &[
         Ok(Value::Float(float(&arguments[0])?.cbrt()))
     })
     .operator("||/"),
-    plain!("degrees", f64::to_degrees),
-    plain!("radians", f64::to_radians),
+    plain!("degrees", |x| x / RADIANS_PER_DEGREE),
+    plain!("radians", |x| x * RADIANS_PER_DEGREE),
     plain!("exp", f64::exp),
     plain!("sin", f64::sin),
     plain!("cos", f64::cos),
     plain!("tan", f64::tan),
-    plain!("cot", |x| 1.0 / x.tan()),
+    // These grow to infinity without an error.
+    scalar("cot", "float8 -> float8", |_, a| {
+        Ok(Value::Float(1.0 / float(&a[0])?.tan()))
+    }),
+    scalar("sinh", "float8 -> float8", |_, a| {
+        Ok(Value::Float(float(&a[0])?.sinh()))
+    }),
+    scalar("cosh", "float8 -> float8", |_, a| {
+        Ok(Value::Float(float(&a[0])?.cosh()))
+    }),
     plain!("atan", f64::atan),
-    plain!("sinh", f64::sinh),
-    plain!("cosh", f64::cosh),
     plain!("tanh", f64::tanh),
     plain!("asinh", f64::asinh),
     scalar("asin", "float8 -> float8", |_, arguments| {
@@ -121,6 +128,10 @@ const FUNCTIONS: &[Definition] = &[
         width_bucket,
     ),
 ];
+
+/// As PostgreSQL has it; dividing by it rounds otherwise than multiplying by
+/// its inverse does.
+const RADIANS_PER_DEGREE: f64 = 0.017_453_292_519_943_295;
 
 fn overflow(what: &str) -> Error {
     Error::new(

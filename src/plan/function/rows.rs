@@ -4,7 +4,7 @@
 use super::Call;
 use super::arguments::{array, boolean, int, numeric};
 use super::array::split;
-use super::definition::{Definition, rows};
+use super::definition::{Definition, rows, scalar};
 use crate::error::{Error, Result, SqlState};
 use crate::types::{Numeric, Value};
 
@@ -39,6 +39,26 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
         Ok(one_column(split(a)?.unwrap_or_default()))
     })
     .lenient(),
+    // A field of a record; its type is the binder's to say.
+    scalar("pyql_field", "record int4 -> text", |_, a| {
+        let Value::Record(fields) = &a[0] else {
+            return Err(Error::internal("a field of what is no record"));
+        };
+        let place = usize::try_from(int(&a[1])?).unwrap_or(usize::MAX);
+        Ok(fields.get(place).cloned().unwrap_or(Value::Null))
+    }),
+    // How drivers ask for the columns of a key.
+    rows(
+        "_pg_expandarray",
+        "int2vector -> (x int2, n int4)",
+        expanded,
+    ),
+    rows("_pg_expandarray", "int2[] -> (x int2, n int4)", expanded),
+    rows("_pg_expandarray", "int4[] -> (x int4, n int4)", expanded),
+    rows("_pg_expandarray", "int8[] -> (x int8, n int4)", expanded),
+    rows("_pg_expandarray", "oidvector -> (x oid, n int4)", expanded),
+    rows("_pg_expandarray", "oid[] -> (x oid, n int4)", expanded),
+    rows("_pg_expandarray", "text[] -> (x text, n int4)", expanded),
     // No table has partitions.
     rows("pg_partition_ancestors", "regclass -> regclass", |_, _| {
         Ok(Vec::new())
@@ -48,6 +68,14 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
 
 pub(super) fn one_column(values: Vec<Value>) -> Vec<Vec<Value>> {
     values.into_iter().map(|value| vec![value]).collect()
+}
+
+/// The elements with their numbers from 1.
+fn expanded(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
+    let values = array(&arguments[0])?.values.iter().zip(1..);
+    Ok(values
+        .map(|(value, number)| vec![value.clone(), Value::Int(number)])
+        .collect())
 }
 
 pub(super) fn zero_step() -> Error {

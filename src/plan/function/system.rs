@@ -44,6 +44,11 @@ const SESSION: &[Definition] = &[
     })
     .volatile()
     .lenient(),
+    // No advisory lock is ever held; pools send it when they take a connection back.
+    scalar("pg_advisory_unlock_all", "-> void", |_, _| {
+        Ok(Value::text(""))
+    })
+    .volatile(),
     scalar("pg_backend_pid", "-> int4", |call, _| {
         match call.context.variables.get("pyql.backend_pid") {
             Some(pid) => Ok(pid.parse().map_or(Value::Null, Value::Int)),

@@ -49,6 +49,12 @@ impl Parser<'_> {
                 self.advance();
                 self.alter_drop()
             }
+            Some("alter") if self.word(1) == Some("constraint") => {
+                self.expect_keywords(&["alter", "constraint"])?;
+                let name = self.name()?;
+                let deferral = self.deferral()?;
+                Ok(AlterAction::AlterConstraint { name, deferral })
+            }
             Some("alter") => {
                 self.advance();
                 self.take_keyword("column");
@@ -86,12 +92,31 @@ impl Parser<'_> {
                 self.parameters()?;
                 Ok(AlterAction::Nothing)
             }
+            _ if self.alters_nothing()? => Ok(AlterAction::Nothing),
             Some(
-                "enable" | "disable" | "inherit" | "no" | "force" | "attach" | "detach" | "replica"
-                | "of" | "not",
+                "enable" | "disable" | "inherit" | "no" | "force" | "attach" | "detach" | "of"
+                | "not",
             ) => self.unsupported("this form of ALTER TABLE"),
             _ => self.unexpected(),
         }
+    }
+
+    /// Takes a form that could never show: there are no triggers of users, no
+    /// row security, no replication by rows.
+    fn alters_nothing(&mut self) -> Result<bool> {
+        if self.take_keywords(&["replica", "identity"]) {
+            if self.take_keywords(&["using", "index"]) {
+                self.name()?;
+            } else {
+                self.label()?;
+            }
+            return Ok(true);
+        }
+        Ok(self.take_keywords(&["enable", "trigger", "all"])
+            || self.take_keywords(&["enable", "trigger", "user"])
+            || self.take_keywords(&["disable", "trigger", "user"])
+            || self.take_keywords(&["disable", "row", "level", "security"])
+            || self.take_keywords(&["no", "force", "row", "level", "security"]))
     }
 
     fn alter_add(&mut self) -> Result<AlterAction> {

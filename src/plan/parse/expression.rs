@@ -87,12 +87,8 @@ impl Parser<'_> {
             _ => self.climb(strength::OTHER + 1, kind)?,
         };
         Ok(match (symbol.as_str(), operand.node) {
-            ("-", Node::Integer(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Integer(format!("-{digits}")))
-            }
-            ("-", Node::Decimal(digits)) if !digits.starts_with('-') => {
-                expr(place, Node::Decimal(format!("-{digits}")))
-            }
+            ("-", Node::Integer(digits)) => expr(place, Node::Integer(negated(digits))),
+            ("-", Node::Decimal(digits)) => expr(place, Node::Decimal(negated(digits))),
             (_, node) => {
                 let right = boxed(expr(operand.place, node));
                 expr(
@@ -149,7 +145,7 @@ impl Parser<'_> {
             "and" if full => strength::AND,
             "is" if full || self.is_distinct_from() => strength::IS,
             "isnull" | "notnull" if full => strength::IS,
-            "between" | "in" | "like" | "ilike" if full => strength::BETWEEN,
+            "between" | "in" | "like" | "ilike" | "overlaps" if full => strength::BETWEEN,
             "similar" if full && self.word(1) == Some("to") => strength::BETWEEN,
             "not" if full => match self.word(1)? {
                 "between" | "in" | "like" | "ilike" => strength::BETWEEN,
@@ -290,6 +286,9 @@ impl Parser<'_> {
     /// \[NOT\] BETWEEN, IN, LIKE, ILIKE, SIMILAR TO.
     fn matching(&mut self, left: Expr) -> Result<Expr> {
         let place = self.place();
+        if self.is_keyword("overlaps") {
+            return self.overlaps(left);
+        }
         let negated = self.take_keyword("not");
         let operand = boxed(left);
         let node = match self.word(0) {
@@ -317,6 +316,31 @@ impl Parser<'_> {
             _ => self.pattern_match(operand, negated)?,
         };
         Ok(expr(place, node))
+    }
+
+    /// `(start, end) OVERLAPS (start, length)`.
+    fn overlaps(&mut self, left: Expr) -> Result<Expr> {
+        let place = self.place();
+        let start = left.place;
+        let Node::Row(mut arguments) = left.node else {
+            return self.unexpected();
+        };
+        self.advance();
+        if arguments.len() != 2 {
+            let message = "wrong number of parameters on left side of OVERLAPS expression";
+            return Err(self.failure(start, message));
+        }
+        let right = self.climb(strength::BETWEEN + 1, Kind::Full)?;
+        let other_side = right.place;
+        match right.node {
+            Node::Row(items) if items.len() == 2 => arguments.extend(items),
+            Node::Row(_) => {
+                let message = "wrong number of parameters on right side of OVERLAPS expression";
+                return Err(self.failure(other_side, message));
+            }
+            _ => return self.unexpected(),
+        }
+        Ok(super::special::call(place, "overlaps", arguments))
     }
 
     fn membership(&mut self, operand: Box<Expr>, negated: bool) -> Result<Node> {
@@ -364,7 +388,10 @@ impl Parser<'_> {
 
     /// A primary with its subscripts and casts.
     fn postfixed(&mut self) -> Result<Expr> {
+        let indirect =
+            self.is_mark("(") || matches!(self.token(0), Token::Parameter(_) | Token::String(_));
         let mut operand = self.primary()?;
+        let mut indirect = indirect && !matches!(operand.node, Node::String(_));
         loop {
             let place = self.place();
             if self.take_mark("::") {
@@ -380,8 +407,23 @@ impl Parser<'_> {
             } else if self.take_mark("[") {
                 operand = self.subscript(operand)?;
                 self.grow()?;
+            } else if indirect && self.take_mark(".") {
+                let operand_before = boxed(operand);
+                let field = match self.take_operator("*") {
+                    true => None,
+                    false => Some(self.label()?),
+                };
+                self.grow()?;
+                indirect = field.is_some();
+                operand = expr(
+                    operand_before.place,
+                    Node::Field {
+                        operand: operand_before,
+                        field,
+                    },
+                );
             } else if self.is_mark(".") {
-                return self.unsupported("selecting a field of a composite value");
+                return self.unexpected();
             } else {
                 return Ok(operand);
             }
@@ -415,5 +457,13 @@ impl Parser<'_> {
         };
         self.expect_mark("]")?;
         Ok(expr(place, node))
+    }
+}
+
+/// A minus before a number becomes part of it; two cancel out.
+fn negated(digits: String) -> String {
+    match digits.strip_prefix('-') {
+        Some(positive) => positive.to_owned(),
+        None => format!("-{digits}"),
     }
 }

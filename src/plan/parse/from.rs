@@ -127,7 +127,12 @@ impl Parser<'_> {
             return Ok(item);
         }
         if self.are_keywords(&["rows", "from"]) && self.mark_ahead(2, "(") {
-            return self.unsupported("ROWS FROM");
+            self.at += 2;
+            let mut calls = self.parenthesized(Self::rows_from_call)?.into_iter();
+            let Some(call) = calls.next() else {
+                return self.unexpected();
+            };
+            return self.function_item(call, calls.collect(), lateral);
         }
         self.table_or_function(lateral)
     }
@@ -156,7 +161,7 @@ impl Parser<'_> {
         );
         if special || starts_special {
             let call = self.primary()?;
-            return self.function_item(call, lateral);
+            return self.function_item(call, Vec::new(), lateral);
         }
         let mut path =
             vec![self.name_of(&[Class::Unreserved, Class::ColumnName, Class::TypeOrFunction])?];
@@ -165,7 +170,7 @@ impl Parser<'_> {
         }
         if self.is_mark("(") {
             let call = self.call_after(place, path)?;
-            return self.function_item(call, lateral);
+            return self.function_item(call, Vec::new(), lateral);
         }
         if parenthesis {
             self.expect_mark(")")?;
@@ -178,9 +183,22 @@ impl Parser<'_> {
         Ok(FromItem::Table { path, alias })
     }
 
+    /// One call of ROWS FROM.
+    fn rows_from_call(&mut self) -> Result<crate::plan::syntax::Expr> {
+        let call = self.primary()?;
+        if self.is_keyword("as") {
+            return self.unsupported("a column definition list");
+        }
+        match call.node {
+            crate::plan::syntax::Node::Call(_) => Ok(call),
+            _ => self.unexpected(),
+        }
+    }
+
     fn function_item(
         &mut self,
         call: crate::plan::syntax::Expr,
+        more: Vec<crate::plan::syntax::Expr>,
         lateral: bool,
     ) -> Result<FromItem> {
         let ordinality = self.take_keywords(&["with", "ordinality"]);
@@ -191,6 +209,7 @@ impl Parser<'_> {
         let alias = self.alias()?;
         Ok(FromItem::Function {
             call,
+            more,
             alias,
             ordinality,
             lateral,

@@ -327,15 +327,15 @@ impl Parser<'_> {
     pub(super) fn declare(&mut self) -> Result<Statement> {
         self.expect_keyword("declare")?;
         let name = self.name()?.text;
-        let (mut binary, mut scroll, mut hold) = (false, false, false);
+        let (mut binary, mut scroll, mut hold) = (false, None, false);
         loop {
             if self.take_keyword("binary") {
                 binary = true;
             } else if self.take_one_of(&["insensitive", "asensitive"]).is_some() {
             } else if self.take_keywords(&["no", "scroll"]) {
-                scroll = false;
+                scroll = Some(false);
             } else if self.take_keyword("scroll") {
-                scroll = true;
+                scroll = Some(true);
             } else {
                 break;
             }
@@ -358,36 +358,10 @@ impl Parser<'_> {
         }))
     }
 
-    /// FETCH and MOVE; backward ones are not handled.
+    /// FETCH and MOVE.
     pub(super) fn fetch(&mut self, move_only: bool) -> Result<Statement> {
         self.advance();
-        let count = match self.word(0) {
-            Some("next") => {
-                self.advance();
-                FetchCount::Forward(1)
-            }
-            Some("all") => {
-                self.advance();
-                FetchCount::All
-            }
-            Some("forward") => {
-                self.advance();
-                if self.take_keyword("all") {
-                    FetchCount::All
-                } else if let Token::Integer(_) = self.token(0) {
-                    self.fetch_count()?
-                } else {
-                    FetchCount::Forward(1)
-                }
-            }
-            Some("prior" | "first" | "last" | "absolute" | "relative" | "backward") => {
-                return self.unsupported("fetching other than forward");
-            }
-            _ if matches!(self.token(0), Token::Integer(_) | Token::Operator(_)) => {
-                self.fetch_count()?
-            }
-            _ => FetchCount::Forward(1),
-        };
+        let count = self.fetch_count()?;
         self.take_one_of(&["from", "in"]);
         let name = self.name()?.text;
         Ok(Statement::Session(SessionStatement::Fetch {
@@ -398,10 +372,47 @@ impl Parser<'_> {
     }
 
     fn fetch_count(&mut self) -> Result<FetchCount> {
-        match u64::try_from(self.signed_integer()?) {
-            Ok(count) => Ok(FetchCount::Forward(count)),
-            Err(_) => self.unsupported("fetching other than forward"),
+        // A cursor may have the name of a direction: FETCH next.
+        let named = matches!(self.token(1), Token::End) || self.mark_ahead(1, ";");
+        let direction = self.word(0).filter(|_| !named);
+        let fixed = match direction {
+            Some("next") => FetchCount::Rows(1),
+            Some("prior") => FetchCount::Rows(-1),
+            Some("first") => FetchCount::Absolute(1),
+            Some("last") => FetchCount::Absolute(-1),
+            Some("all") => FetchCount::ALL,
+            Some("forward") => return self.fetch_way(1, FetchCount::ALL),
+            Some("backward") => return self.fetch_way(-1, FetchCount::BACKWARD_ALL),
+            Some("absolute") => {
+                self.advance();
+                return Ok(FetchCount::Absolute(self.signed_integer()?));
+            }
+            Some("relative") => {
+                self.advance();
+                return Ok(FetchCount::Relative(self.signed_integer()?));
+            }
+            _ if self.is_integer() => return Ok(FetchCount::Rows(self.signed_integer()?)),
+            _ => return Ok(FetchCount::Rows(1)),
+        };
+        self.advance();
+        Ok(fixed)
+    }
+
+    /// What follows FORWARD and BACKWARD: a count, ALL, or nothing for one.
+    fn fetch_way(&mut self, sign: i64, all: FetchCount) -> Result<FetchCount> {
+        self.advance();
+        if self.take_keyword("all") {
+            return Ok(all);
         }
+        let count = match self.is_integer() {
+            true => self.signed_integer()?,
+            false => 1,
+        };
+        Ok(FetchCount::Rows(count.saturating_mul(sign)))
+    }
+
+    fn is_integer(&self) -> bool {
+        matches!(self.token(0), Token::Integer(_) | Token::Operator(_))
     }
 
     pub(super) fn close(&mut self) -> Result<Statement> {

@@ -40,6 +40,7 @@ impl Parser<'_> {
             "close" => self.close(),
             "lock" => self.lock_table(),
             "explain" => self.explain(),
+            "unlisten" => self.unlisten(),
             "grant" => self.grant(false),
             "revoke" => self.grant(true),
             "vacuum" | "analyze" | "analyse" | "checkpoint" | "reindex" | "cluster" => {
@@ -56,7 +57,6 @@ impl Parser<'_> {
             "do" => "DO",
             "call" => "CALL",
             "listen" => "LISTEN",
-            "unlisten" => "UNLISTEN",
             "notify" => "NOTIFY",
             "comment" => "COMMENT",
             "refresh" => "REFRESH MATERIALIZED VIEW",
@@ -80,6 +80,15 @@ impl Parser<'_> {
                 self.nested(|parser| parser.query_after(with))?,
             ))),
         }
+    }
+
+    /// Nothing is ever listened to; pools send it when they take a connection back.
+    fn unlisten(&mut self) -> Result<Statement> {
+        self.expect_keyword("unlisten")?;
+        if !self.take_operator("*") {
+            self.name()?;
+        }
+        Ok(Statement::Nothing { tag: "UNLISTEN" })
     }
 
     fn explain(&mut self) -> Result<Statement> {

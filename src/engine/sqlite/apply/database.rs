@@ -2,7 +2,7 @@
 //!
 //! Nothing may interrupt it; nothing else writes through it.
 
-use rusqlite::{Connection, Params, Row, Statement, ffi};
+use rusqlite::{CachedStatement, Connection, Params, Row, Statement, ffi};
 
 /// The connection that applies. Under test it can be told to fail.
 pub(in crate::engine::sqlite) struct Database {
@@ -55,6 +55,24 @@ impl Database {
     ) -> rusqlite::Result<usize> {
         let injected = self.before(sql)?;
         let changed = self.connection.prepare_cached(sql)?.execute(values)?;
+        injected.map_or(Ok(changed), Err)
+    }
+
+    /// A statement that is run many times in a row.
+    pub(in crate::engine::sqlite) fn prepare(
+        &self,
+        sql: &str,
+    ) -> rusqlite::Result<CachedStatement<'_>> {
+        self.connection.prepare_cached(sql)
+    }
+
+    pub(in crate::engine::sqlite) fn execute_by(
+        &self,
+        statement: &mut Statement<'_>,
+        values: impl Params,
+    ) -> rusqlite::Result<usize> {
+        let injected = self.before("")?;
+        let changed = statement.execute(values)?;
         injected.map_or(Ok(changed), Err)
     }
 

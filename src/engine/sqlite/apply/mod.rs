@@ -42,8 +42,13 @@ use crate::catalog::change::SchemaChange;
 use crate::error::{Error, SqlState};
 use crate::types::encode::encode_row;
 use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
+use crate::types::piece::Pieces;
 use crate::types::write::{Applied, Failure, Outcome, RowHash, Transaction, Write};
 use crate::types::{Row, Value};
+
+/// Rows of a large transaction remembered to say which of them broke a foreign
+/// key. The evaluator has checked them: past this the oldest are forgotten.
+const TOUCHED_MAX: usize = 100_000;
 
 /// One log entry as the engine takes it.
 #[derive(Clone, Copy)]
@@ -59,6 +64,8 @@ pub enum Content<'a> {
     Transactions {
         schema: SchemaVersion,
         transactions: &'a [Transaction],
+        /// What comes before the writes of the first transaction, the only one.
+        pieces: Option<&'a dyn Pieces>,
     },
     Schema {
         id: TransactionId,
@@ -67,6 +74,7 @@ pub enum Content<'a> {
         writes: &'a [Write],
         /// No replica could apply it: only its version is gone.
         taken_back: bool,
+        pieces: Option<&'a dyn Pieces>,
     },
 }
 
@@ -75,26 +83,32 @@ impl Entry<'_> {
         matches!(self.content, Content::Schema { .. })
     }
 
-    /// Notes which tables the entry may change.
+    /// Notes which tables the entry's own writes may change. Those of pieces
+    /// are noted as they are applied.
     pub(super) fn note_tables(&self, changed: &mut BTreeMap<TableId, Index>) {
-        let mut note = |write: &Write| match write {
-            Write::Insert { table, .. }
-            | Write::Update { table, .. }
-            | Write::Delete { table, .. }
-            | Write::Rows { table, .. } => {
-                changed.insert(*table, self.index);
-            }
-            Write::Truncate { tables } => {
-                changed.extend(tables.iter().map(|table| (*table, self.index)));
-            }
-            Write::EndOfStatement => {}
-        };
+        let mut note = |write: &Write| note_table(write, self.index, changed);
         match self.content {
             Content::Transactions { transactions, .. } => {
                 transactions.iter().flat_map(|t| &t.writes).for_each(note);
             }
             Content::Schema { writes, .. } => writes.iter().for_each(&mut note),
         }
+    }
+}
+
+/// Notes which tables a write may change.
+fn note_table(write: &Write, index: Index, changed: &mut BTreeMap<TableId, Index>) {
+    match write {
+        Write::Insert { table, .. }
+        | Write::Update { table, .. }
+        | Write::Delete { table, .. }
+        | Write::Rows { table, .. } => {
+            changed.insert(*table, index);
+        }
+        Write::Truncate { tables } => {
+            changed.extend(tables.iter().map(|table| (*table, index)));
+        }
+        Write::EndOfStatement => {}
     }
 }
 
@@ -156,17 +170,32 @@ impl From<rusqlite::Error> for Broken {
 pub(super) fn transactions(
     database: &Database,
     tables: &mut Tables,
-    index: Index,
-    transactions: &[Transaction],
-    skip: &[TransactionId],
+    entry: &Entry<'_>,
+    changed: &mut BTreeMap<TableId, Index>,
     savepoints: bool,
 ) -> Result<Vec<Outcome>, Broken> {
+    let Content::Transactions {
+        transactions,
+        pieces,
+        ..
+    } = entry.content
+    else {
+        return Ok(Vec::new());
+    };
+    let index = entry.index;
+    let mut pieces = pieces;
     let mut outcomes = Vec::with_capacity(transactions.len());
     for transaction in transactions {
-        if skip.contains(&transaction.id) {
+        if entry.skip.contains(&transaction.id) {
             continue;
         }
-        let result = one(database, tables, &transaction.writes, savepoints);
+        let mut note = |write: &Write| note_table(write, index, changed);
+        let whole = Whole {
+            pieces: pieces.take(),
+            writes: &transaction.writes,
+            note: &mut note,
+        };
+        let result = one(database, tables, whole, savepoints);
         let result = result.map_err(|broken| match broken {
             Broken::Failed(StorageError::Failed(message)) => {
                 Broken::Failed(StorageError::Transaction {
@@ -185,18 +214,26 @@ pub(super) fn transactions(
     Ok(outcomes)
 }
 
+/// All writes of one client transaction.
+struct Whole<'a> {
+    pieces: Option<&'a dyn Pieces>,
+    writes: &'a [Write],
+    /// Told of each write of a piece.
+    note: &'a mut dyn FnMut(&Write),
+}
+
 /// Applies one client transaction, or leaves nothing of it.
 fn one(
     database: &Database,
     tables: &mut Tables,
-    writes: &[Write],
+    whole: Whole<'_>,
     savepoints: bool,
 ) -> Result<Result<Applied, Failure>, Broken> {
     if savepoints {
         database.execute("SAVEPOINT client", [])?;
     }
     let changed_before = database.rows_changed();
-    let done = Running::new(database, tables).all(writes);
+    let done = Running::new(database, tables).whole(whole);
     let failure = match done {
         Ok(applied) => {
             if savepoints {
@@ -228,9 +265,16 @@ fn one(
 pub(super) fn schema_writes(
     database: &Database,
     tables: &mut Tables,
+    pieces: Option<&dyn Pieces>,
     writes: &[Write],
 ) -> Result<Applied, StorageError> {
-    match Running::new(database, tables).all(writes) {
+    let whole = Whole {
+        pieces,
+        writes,
+        // The change of the schema is noted for all tables.
+        note: &mut |_| {},
+    };
+    match Running::new(database, tables).whole(whole) {
         Ok(applied) => Ok(applied),
         Err(Stop::Storage(message)) => Err(StorageError::Failed(message)),
         Err(Stop::Refused(failure)) => Err(StorageError::Failed(failure.message)),
@@ -285,8 +329,25 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn all(mut self, writes: &[Write]) -> Done<Applied> {
-        let mut rows = Vec::with_capacity(writes.len());
+    /// Pieces one at a time, so that only one is in memory.
+    fn whole(mut self, whole: Whole<'_>) -> Done<Applied> {
+        let mut rows = Vec::new();
+        if let Some(pieces) = whole.pieces {
+            for place in 0..pieces.count() {
+                let writes = pieces.read(place).map_err(Stop::Storage)?;
+                writes.iter().for_each(&mut *whole.note);
+                // One number for each piece: there may be very many writes.
+                let mut changed = Vec::new();
+                self.some(&writes, &mut changed)?;
+                rows.push(changed.iter().sum());
+                self.forget_touched();
+            }
+        }
+        self.some(whole.writes, &mut rows)?;
+        self.end(rows)
+    }
+
+    fn some(&mut self, writes: &[Write], rows: &mut Vec<u64>) -> Done<()> {
         for write in writes {
             rows.push(match write {
                 Write::Insert { table, rows } => self.insert(*table, rows)?,
@@ -300,12 +361,24 @@ impl<'a> Running<'a> {
                 }
             });
         }
+        Ok(())
+    }
+
+    fn end(self, rows: Vec<u64>) -> Done<Applied> {
         self.check_keys(Moment::EndOfTransaction)?;
         let hash = self.hash.map_or(0, |hash| hash.digest128());
         Ok(Applied {
             rows,
             hash: RowHash(hash),
         })
+    }
+
+    /// While every key is resolved, none of the rows so far can be what breaks
+    /// one later: whatever does is touched then.
+    fn forget_touched(&mut self) {
+        if !self.database.has_unresolved_keys() || self.touched.len() > TOUCHED_MAX {
+            self.touched.clear();
+        }
     }
 
     fn check_keys(&self, moment: Moment) -> Done<()> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rusqlite::params_from_iter;
 use rusqlite::types::ToSqlOutput;
+use rusqlite::{CachedStatement, params_from_iter};
 
 use super::database::is_constraint;
 use super::foreign::Touched;
@@ -22,10 +22,11 @@ impl Running<'_> {
     /// Point insert of whole rows.
     pub(super) fn insert(&mut self, id: TableId, rows: &[Row]) -> Done<u64> {
         let table = self.table(id)?;
+        let mut insert = self.database.prepare(&table.insert)?;
         for row in rows {
             check_not_null(&table, row)?;
             check_conditions(&table, row)?;
-            self.add_row(&table, row)?;
+            self.add_row_by(&mut insert, &table, row)?;
             self.after_image(row);
         }
         Ok(rows.len() as u64)
@@ -153,9 +154,19 @@ impl Running<'_> {
     }
 
     fn add_row(&mut self, table: &Arc<StoredTable>, row: &Row) -> Done<()> {
+        let mut insert = self.database.prepare(&table.insert)?;
+        self.add_row_by(&mut insert, table, row)
+    }
+
+    fn add_row_by(
+        &mut self,
+        insert: &mut CachedStatement<'_>,
+        table: &Arc<StoredTable>,
+        row: &Row,
+    ) -> Done<()> {
         check_match(table, row)?;
         let parameters = params_from_iter(row.iter().map(values::encode));
-        match self.database.execute(&table.insert, parameters) {
+        match self.database.execute_by(insert, parameters) {
             Ok(_) => {}
             Err(error) if is_constraint(&error) => {
                 return Err(self.duplicate(table, row, None, &error.to_string()));

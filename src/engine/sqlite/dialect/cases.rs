@@ -193,6 +193,12 @@ fn collations_and_nesting_answer_as_postgresql_does() {
 /// What is deep, long or wide ends in rows or in an error, never in a fault.
 #[test]
 fn large_queries_end() {
+    // On the stack that queries run on.
+    let thread = std::thread::Builder::new().stack_size(crate::runtime::STACK_BYTES);
+    thread.spawn(run_large_queries).unwrap().join().unwrap();
+}
+
+fn run_large_queries() {
     let fixture = fixture();
     let sum = vec!["id"; 300].join(" + ");
     let either = vec!["id = 1"; 5_000].join(" or ");

@@ -73,15 +73,18 @@ impl Renderer<'_> {
             From::Function {
                 relation,
                 call,
+                more,
                 ordinality,
                 columns,
                 ..
             } => {
-                let calls = match self.side_by_side.remove(relation) {
-                    Some(calls) => calls,
-                    None => vec![call.clone()],
-                };
-                let rows = self.function_rows(calls, *ordinality, columns.len())?;
+                let packed = self.side_by_side.remove(relation);
+                let in_list = packed.is_some();
+                let calls = packed.unwrap_or_else(|| {
+                    let all = std::iter::once(call).chain(more);
+                    all.cloned().collect()
+                });
+                let rows = self.function_rows(calls, *ordinality, in_list, columns.len())?;
                 self.relations.insert(*relation, Relation::Derived);
                 format!("{rows} AS {}", alias(*relation))
             }
@@ -134,12 +137,14 @@ impl Renderer<'_> {
         let key_places = table.key_positions();
         let number = self.source(Source::Overlay {
             table: table.id,
-            key: key_places
-                .iter()
-                .map(|place| table.columns[*place].ty.clone())
-                .collect(),
+            types: table.columns.iter().map(|c| c.ty.clone()).collect(),
+            key: key_places.clone(),
         });
-        let rows = rows_call(number, &[], names.len())?;
+        let rows = match names.len() {
+            columns if columns <= NARROW_COLUMNS => format!("pyql_written({number})"),
+            columns if columns <= WIDE_COLUMNS => format!("pyql_written_wide({number})"),
+            _ => return Err(Error::unsupported("rows of so many columns")),
+        };
         let renamed: Vec<String> = names
             .iter()
             .enumerate()
@@ -170,6 +175,7 @@ impl Renderer<'_> {
         &mut self,
         mut calls: Vec<Expression>,
         ordinality: bool,
+        packed: bool,
         columns: usize,
     ) -> Result<String> {
         let mut leaves = Leaves::default();
@@ -184,6 +190,7 @@ impl Renderer<'_> {
             calls,
             leaves: leaves.types,
             ordinality,
+            packed,
         });
         rows_call(number, &leaves.sql, columns)
     }

@@ -108,13 +108,20 @@ pub enum Source {
         calls: Vec<Expression>,
         leaves: Vec<Type>,
         ordinality: bool,
+        /// Each call is one column: several are one record.
+        packed: bool,
     },
     /// The elements of the array that is its argument; one NULL for NULL.
     Elements(Type),
     /// The records of the array that is its argument, one column for each field.
     Records(Vec<Type>),
-    /// The rows of a table that the transaction wrote and did not delete.
-    Overlay { table: TableId, key: Vec<Type> },
+    /// What the transaction wrote of a table: the types of its columns and
+    /// the places of its key.
+    Overlay {
+        table: TableId,
+        types: Vec<Type>,
+        key: Vec<usize>,
+    },
 }
 
 /// Renders a query. `overlaid` names the tables with written rows.

@@ -125,6 +125,7 @@ impl Renderer<'_> {
         changed.from.push(From::Function {
             relation,
             call: first,
+            more: Vec::new(),
             alias: alias(relation),
             columns: Vec::new(),
             ordinality: false,

@@ -127,6 +127,7 @@ fn written_rows_lie_over_the_table() {
         written.truncated = truncated;
         crate::types::overlay::Overlay {
             tables: BTreeMap::from([(TableId(16384), written)]),
+            spilled: None,
         }
     };
     let all = query(select(vec![id(), name()]));

@@ -95,7 +95,10 @@ impl Visit<'_> {
         match item {
             From::Table { .. } | From::Common { .. } => {}
             From::Subquery { query, .. } => self.query(query),
-            From::Function { call, .. } => self.enter(call),
+            From::Function { call, more, .. } => {
+                self.enter(call);
+                more.iter().for_each(|call| self.enter(call));
+            }
             From::Join {
                 left, right, on, ..
             } => {

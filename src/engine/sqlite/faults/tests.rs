@@ -123,10 +123,12 @@ impl Subject {
                 changes: &changes,
                 writes: &[],
                 taken_back: false,
+                pieces: None,
             },
             _ => Content::Transactions {
                 schema: SchemaVersion(1),
                 transactions: &transactions,
+                pieces: None,
             },
         };
         let portion = Portion {

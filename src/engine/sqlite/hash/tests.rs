@@ -66,10 +66,12 @@ fn make(path: &std::path::Path) {
         changes: &changes,
         writes: &[],
         taken_back: false,
+        pieces: None,
     };
     let rows = Content::Transactions {
         schema: SchemaVersion(1),
         transactions: &transactions,
+        pieces: None,
     };
     let entry = |index, content| Entry {
         index: Index(index),

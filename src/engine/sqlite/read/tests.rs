@@ -171,6 +171,46 @@ async fn held_snapshots_stay_as_they_are() {
     assert!(matches!(closed, Err(ReadFailure::NotNow(_))));
 }
 
+/// A stream whose client pauses leaves its snapshot to the next query.
+#[tokio::test]
+async fn a_paused_stream_holds_no_snapshot_up() {
+    let file = file();
+    let (held, _) = file.reader.open_snapshot(&admit()).unwrap();
+    let on_held = |query: Query| {
+        let mut request = request(query);
+        request.snapshot = Some(held);
+        request
+    };
+    let scan = query(select(vec![id(), name()]));
+    let (_, paused) = file
+        .reader
+        .read(on_held(scan.clone()), admit())
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let (_, answer) = file.reader.read(on_held(point()), admit()).await.unwrap();
+        assert_eq!(all(answer).await.unwrap(), [[Value::text("row 3")]]);
+    }
+    let (_, second) = file.reader.read(on_held(scan), admit()).await.unwrap();
+    assert_eq!(all(second).await.unwrap().len(), ROWS as usize);
+    assert_eq!(all(paused).await.unwrap().len(), ROWS as usize);
+}
+
+/// Clients that pause keep no thread from those that read.
+#[tokio::test]
+async fn paused_streams_leave_threads() {
+    let file = file();
+    let scan = request(query(select(vec![id(), name()])));
+    let mut paused = Vec::new();
+    for _ in 0..40 {
+        let (_, answer) = file.reader.read(scan.clone(), admit()).await.unwrap();
+        paused.push(answer);
+    }
+    for answer in paused {
+        assert_eq!(all(answer).await.unwrap().len(), ROWS as usize);
+    }
+}
+
 #[tokio::test]
 async fn who_is_not_admitted_gets_nothing() {
     let file = file();

@@ -127,6 +127,7 @@ impl File {
             changes,
             writes: &[],
             taken_back: false,
+            pieces: None,
         })
     }
 
@@ -144,6 +145,7 @@ impl File {
         let outcomes = self.deliver(Content::Transactions {
             schema,
             transactions: &transactions,
+            pieces: None,
         });
         match &outcomes.unwrap()[0].result {
             Ok(_) => "ok".to_owned(),
@@ -302,6 +304,7 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         changes: &changes,
         writes: &writes,
         taken_back: false,
+        pieces: None,
     });
     assert!(filled.unwrap()[0].result.is_ok());
     assert_eq!(file.query("SELECT id, number FROM t"), ["1|7"]);
@@ -538,6 +541,7 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         changes: &[],
         writes: &[],
         taken_back: false,
+        pieces: None,
     });
     assert!(wrong.is_err());
     let sum = hash::whole(file.writer.path(), TABLE);

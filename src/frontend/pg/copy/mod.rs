@@ -70,8 +70,13 @@ impl Connection {
     }
 
     async fn receive(&mut self, copy: &Arc<Copy>, input: &mut Input) -> Result<End, Stop> {
+        let mut stopped = std::pin::pin!(self.session.copy_stopped());
         loop {
-            let frame = self.next_frame().await?;
+            let frame = tokio::select! {
+                biased;
+                error = &mut stopped => return Err(error.context(input.next_place()).into()),
+                frame = self.next_frame() => frame?,
+            };
             let end = match frame.tag {
                 b'd' => {
                     input.push(&frame.body);

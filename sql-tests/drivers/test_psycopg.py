@@ -1,6 +1,6 @@
 """psycopg 3 as its users use it; one function per topic.
 
-Run as `python test_driver.py PORT`; exits with the number of failed topics.
+Run as `python test_psycopg.py PORT`; exits with the number of failed topics.
 """
 
 import datetime
@@ -175,6 +175,17 @@ def server_side_cursors():
             assert cursor.fetchone() == (1,)
             assert cursor.fetchmany(3) == [(2,), (3,), (4,)]
             assert sum(row[0] for row in cursor) == sum(range(5, 101))
+        scrolling = psycopg.ServerCursor(connection, "back", scrollable=True, withhold=True)
+        with scrolling as cursor:
+            cursor.execute("SELECT g FROM generate_series(1, 50) g")
+            cursor.scroll(10, "absolute")
+            assert cursor.fetchone() == (11,)
+            connection.commit()
+            cursor.scroll(-3)
+            assert cursor.fetchone() == (9,)
+        with psycopg.ServerCursor(connection, "bytes") as cursor:
+            cursor.execute("SELECT 1::int, 'x'::text, 1.5::numeric", binary=True)
+            assert cursor.fetchone() == (1, "x", decimal.Decimal("1.5"))
         with connection.cursor() as cursor:
             rows = list(cursor.stream("SELECT g FROM generate_series(1, 20) g"))
             assert len(rows) == 20
@@ -307,13 +318,44 @@ def cancelled():
             assert "timeout" in str(error)
         else:
             raise AssertionError("no timeout")
+        # It holds for rows on their way, and for a COPY whose client is silent.
+        try:
+            for _ in connection.cursor().stream("SELECT a FROM generate_series(1, 100000000) a"):
+                pass
+        except errors.QueryCanceled as error:
+            assert "timeout" in str(error)
+        else:
+            raise AssertionError("no timeout for rows that flow")
+        try:
+            with connection.cursor().copy("COPY departments FROM STDIN"):
+                time.sleep(0.5)
+        except errors.QueryCanceled as error:
+            assert "timeout" in str(error)
+        else:
+            raise AssertionError("no timeout for a COPY")
+        connection.execute("SET statement_timeout = 0")
+
+
+def two_results_of_one_snapshot():
+    """A half-read result holds nothing of its transaction up."""
+    rows = "SELECT g, repeat('x', 100) FROM generate_series(1, 50000) g"
+    with connect() as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        with connection.cursor(name="first") as first, connection.cursor(name="second") as second:
+            first.execute(rows)
+            assert len(first.fetchmany(10)) == 10
+            assert connection.execute("SELECT count(*) FROM departments").fetchone() == (4,)
+            second.execute(rows)
+            assert len(second.fetchmany(10)) == 10
+            assert len(first.fetchall()) == 49990
+            assert len(second.fetchall()) == 49990
 
 
 def deep_statements():
     """Whatever nests too deeply is refused; nothing ends the server."""
     with connect(autocommit=True) as connection:
-        plus = "SELECT " + " + ".join(["1"] * 90)
-        assert connection.execute(plus).fetchone() == (90,)
+        plus = "SELECT " + " + ".join(["1"] * 900)
+        assert connection.execute(plus).fetchone() == (900,)
         for depth in (50, 80, 100, 300, 1000, 5000, 20000):
             nests = [
                 "SELECT " + " + ".join(["1"] * depth),
@@ -369,6 +411,7 @@ TOPICS = [
     transactions,
     error_fields,
     cancelled,
+    two_results_of_one_snapshot,
     several_statements,
     deep_statements,
 ]

@@ -1,0 +1,542 @@
+//! Large open transactions: nothing of them grows without bound at the leader.
+//!
+//! Once a transaction has written more than may be kept in memory for it, it
+//! claims the tables that it writes as a whole, its rows move to a scratch
+//! file, and every change goes into the log as it comes, in pieces without
+//! effect. Its last entry names the pieces and how many changes of each
+//! count; what is taken back just does not count. A transaction that ends
+//! otherwise abandons its pieces, and those of a process that ended are
+//! forgotten by the next opening.
+//!
+//! Not handled: a schema change after so many rows (0A000; before them is fine).
+
+mod changes;
+pub mod large;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::claim::{ClaimKey, Mode};
+use super::cluster::DataCluster;
+use super::evaluate::{Attempt, Evaluator};
+use super::rules::Rules;
+use super::write;
+use crate::endpoint::Overlay;
+use crate::engine::sqlite::scratch::Scratch;
+use crate::error::{Error, Result, SqlState};
+use crate::log::command::Pieced;
+use crate::types::id::{Index, TableId, TransactionId};
+use crate::types::overlay::Spilled;
+use crate::types::piece::Piece;
+use crate::types::write::{RowHash, Write};
+use crate::types::{Row, Value, encode};
+use changes::Changes;
+pub(super) use changes::size;
+
+/// Bytes that an open transaction keeps in memory, roughly, unless the node
+/// was told otherwise.
+pub const TRANSACTION_BYTES: usize = 8 << 20;
+
+/// A piece's size, roughly.
+const PIECE_BYTES: usize = 512 << 10;
+
+/// Bytes of all pieces of one open transaction.
+const PIECES_BYTES_MAX: u64 = 64 << 30;
+
+/// Keys that a large transaction claims one by one; past it, it claims the
+/// tables that its rows refer to.
+const CLAIMS_MAX: usize = 1 << 16;
+
+/// Foreign keys remembered until the statement ends; past it, and whenever
+/// they have doubled, those that hold are dropped.
+const PENDING_MIN: usize = 8192;
+
+/// Foreign keys that a transaction may put off until its end.
+const DEFERRED_MAX: usize = 1 << 20;
+
+/// Where large transactions keep their rows, and from when on.
+#[derive(Clone, Debug)]
+pub struct Space {
+    pub directory: PathBuf,
+    pub transaction_bytes: usize,
+}
+
+/// The tables that a transaction has claimed as a whole, so that it claims no
+/// key of them.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    /// It may write any row.
+    pub written: BTreeSet<TableId>,
+    /// Nobody else may.
+    pub shared: BTreeSet<TableId>,
+}
+
+impl Whole {
+    /// Does the claim of a table stand for one of its keys?
+    pub fn covers(&self, table: TableId, mode: Mode) -> bool {
+        let shared = mode == Mode::KeyShare && self.shared.contains(&table);
+        shared || self.written.contains(&table)
+    }
+}
+
+/// What a large transaction has written.
+pub struct Bulk {
+    cluster: Arc<DataCluster>,
+    /// What its pieces have in common.
+    of: TransactionId,
+    scratch: Scratch,
+    rules: BTreeMap<TableId, Arc<Rules>>,
+    /// Tables that were emptied, each with the number of the change.
+    emptied: Vec<(u64, TableId)>,
+    /// How many changes there are.
+    number: u64,
+    changes: Changes,
+    sent: Vec<Sent>,
+    flight: Option<Flight>,
+    /// Bytes of all pieces so far.
+    bytes: u64,
+    /// What must not be lost sight of, met where it could not be told.
+    failure: Option<Error>,
+    /// Pieces are in the log that no entry will name unless it commits.
+    open: bool,
+}
+
+/// A piece in the log, or on its way there.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    /// The changes before its first.
+    from: u64,
+    /// How many of its changes count.
+    changes: u64,
+    index: Index,
+}
+
+/// The piece on its way into the log.
+struct Flight {
+    place: usize,
+    landed: oneshot::Receiver<Result<Piece>>,
+}
+
+/// What the last entry of a large transaction says.
+pub struct Completed {
+    pub pieced: Pieced,
+    pub last: Vec<Write>,
+    pub tables: BTreeSet<TableId>,
+}
+
+impl Bulk {
+    pub fn new(cluster: &Arc<DataCluster>) -> Result<Bulk> {
+        let name = format!("{:016x}", cluster.runtime.random_u64());
+        Ok(Bulk {
+            cluster: cluster.clone(),
+            of: cluster.ids.next(),
+            scratch: Scratch::create(&cluster.space.directory, &name)?,
+            rules: BTreeMap::new(),
+            emptied: Vec::new(),
+            number: 0,
+            changes: Changes::default(),
+            sent: Vec::new(),
+            flight: None,
+            bytes: 0,
+            failure: None,
+            open: false,
+        })
+    }
+
+    /// The changes made so far; a mark for [`Bulk::undo_to`].
+    pub fn mark(&self) -> u64 {
+        self.number
+    }
+
+    pub fn rules(&self) -> &BTreeMap<TableId, Arc<Rules>> {
+        &self.rules
+    }
+
+    pub fn is_emptied(&self, table: TableId) -> bool {
+        self.emptied.iter().any(|(_, emptied)| *emptied == table)
+    }
+
+    pub fn tables(&self) -> BTreeSet<TableId> {
+        let emptied = self.emptied.iter().map(|(_, table)| *table);
+        self.rules.keys().copied().chain(emptied).collect()
+    }
+
+    /// What reads lay over the tables.
+    pub fn overlay(&mut self) -> Result<Arc<Overlay>> {
+        self.check()?;
+        let tables = self.tables().into_iter();
+        let tables = tables
+            .map(|table| (table, self.is_emptied(table)))
+            .collect();
+        let rows = self.scratch.view(self.number)?;
+        Ok(Arc::new(Overlay {
+            tables: BTreeMap::new(),
+            spilled: Some(Spilled { tables, rows }),
+        }))
+    }
+
+    /// Whether the key was written, so that no replica need be asked.
+    pub fn knows(&self, table: TableId, key: &[Value]) -> Result<bool> {
+        let written = self.rules.contains_key(&table);
+        Ok(self.is_emptied(table) || (written && self.scratch.get(table, key)?.is_some()))
+    }
+
+    /// The live rows that have a unique key. `key` is given for the primary one.
+    pub fn rows_with(
+        &self,
+        table: TableId,
+        claim: ClaimKey,
+        key: Option<&[Value]>,
+    ) -> Result<Vec<Row>> {
+        let Some(rules) = self.rules.get(&table) else {
+            return Ok(Vec::new());
+        };
+        if let Some(key) = key {
+            let found = self.scratch.get(table, key)?;
+            return Ok(found.and_then(|version| version.row).into_iter().collect());
+        }
+        let mut found = Vec::new();
+        for key in self.scratch.noted(claim.bits(), table)? {
+            let row = self.scratch.get(table, &key)?.and_then(|it| it.row);
+            if let Some(row) = row
+                && rules
+                    .unique_claims(&row)?
+                    .iter()
+                    .any(|(_, own)| *own == claim)
+            {
+                found.push(row);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The live rows with these values at these places.
+    pub fn rows_equal(
+        &self,
+        table: TableId,
+        places: &[usize],
+        values: &[Value],
+    ) -> Result<Vec<Row>> {
+        if !self.rules.contains_key(&table) {
+            return Ok(Vec::new());
+        }
+        let equal: Vec<(usize, Value)> =
+            places.iter().copied().zip(values.iter().cloned()).collect();
+        self.scratch.rows_with(table, &equal)
+    }
+
+    pub fn count_rows(&self, table: TableId) -> Result<u64> {
+        match self.rules.contains_key(&table) {
+            true => self.scratch.count_rows(table),
+            false => Ok(0),
+        }
+    }
+
+    /// Writes a row (`None`: deletes it). `committed` is the hash of the row as
+    /// the replicas have it; it only counts when the key is written first.
+    pub fn put(
+        &mut self,
+        rules: &Arc<Rules>,
+        key: Vec<Value>,
+        committed: Option<RowHash>,
+        row: Option<Row>,
+    ) -> Result<()> {
+        self.check()?;
+        let table = rules.table.id;
+        self.add_table(rules)?;
+        let number = self.number + 1;
+        let fresh = match &row {
+            Some(row) if committed.is_none() => self.scratch.add(table, row, number)?,
+            _ => false,
+        };
+        let before = match fresh {
+            true => None,
+            false => {
+                let previous = self.scratch.get(table, &key)?;
+                let known = previous.is_some();
+                self.scratch.put(table, &key, row.as_ref(), number, known)?;
+                match previous {
+                    Some(version) => version.row.map(|row| encode::row_hash(&row)),
+                    None => committed.filter(|_| !self.is_emptied(table)),
+                }
+            }
+        };
+        self.note_uniques(rules, &key, row.as_ref())?;
+        self.number = number;
+        self.changes.push(table, key, before, row);
+        Ok(())
+    }
+
+    /// Adds a row whose key nobody but the transaction itself can have. Gives
+    /// it back, and does nothing, if one of its rows has the key.
+    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<Row>> {
+        self.check()?;
+        self.add_table(rules)?;
+        let number = self.number + 1;
+        if !self.scratch.add(rules.table.id, &row, number)? {
+            let key = rules.key_of(&row);
+            let previous = self.scratch.get(rules.table.id, &key)?;
+            if previous.is_some_and(|version| version.row.is_some()) {
+                return Ok(Some(row));
+            }
+            self.put(rules, key, None, Some(row))?;
+            return Ok(None);
+        }
+        if rules.uniques.len() > 1 {
+            self.note_uniques(rules, &rules.key_of(&row), Some(&row))?;
+        }
+        self.number = number;
+        self.changes.add(rules.table.id, row);
+        Ok(None)
+    }
+
+    fn add_table(&mut self, rules: &Arc<Rules>) -> Result<()> {
+        let table = &rules.table;
+        if !self.rules.contains_key(&table.id) {
+            let searched = rules.parents.iter().map(|it| it.child_places.clone());
+            let searched: Vec<Vec<usize>> = searched.collect();
+            self.scratch.add_table(table, &searched)?;
+            self.rules.insert(table.id, rules.clone());
+        }
+        Ok(())
+    }
+
+    fn note_uniques(&mut self, rules: &Rules, key: &[Value], row: Option<&Row>) -> Result<()> {
+        let Some(row) = row.filter(|_| rules.uniques.len() > 1) else {
+            return Ok(());
+        };
+        for (_, claim) in rules.unique_claims(row)?.into_iter().filter(|it| it.0 != 0) {
+            self.scratch
+                .note_unique(claim.bits(), rules.table.id, key)?;
+        }
+        Ok(())
+    }
+
+    /// Empties a table.
+    pub fn truncate(&mut self, table: TableId) {
+        self.number += 1;
+        self.emptied.push((self.number, table));
+        self.changes.truncate(table);
+        if self.rules.contains_key(&table)
+            && let Err(error) = self.scratch.empty(table, self.number)
+        {
+            self.failure.get_or_insert(error);
+        }
+    }
+
+    /// Takes back all changes after a mark.
+    pub fn undo_to(&mut self, mark: u64) {
+        if mark >= self.number {
+            return;
+        }
+        if let Err(error) = self.scratch.return_to(mark) {
+            self.failure.get_or_insert(error);
+        }
+        self.emptied.retain(|(number, _)| *number <= mark);
+        let buffered_from = self.number - self.changes.count();
+        self.changes.keep(mark.saturating_sub(buffered_from));
+        for sent in &mut self.sent {
+            sent.changes = sent.changes.min(mark.saturating_sub(sent.from));
+        }
+        self.number = mark;
+    }
+
+    pub fn is_due(&self) -> bool {
+        self.changes.bytes() >= PIECE_BYTES
+    }
+
+    /// Sends what has gathered on its way into the log. One piece at a time
+    /// is on its way, while the next gathers.
+    pub async fn send(&mut self) -> Result<()> {
+        self.land().await?;
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        self.bytes += self.changes.bytes() as u64;
+        if self.bytes > PIECES_BYTES_MAX {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "the transaction has written more than may be kept for it",
+            ));
+        }
+        self.scratch.commit()?;
+        let changes = self.changes.count();
+        let writes = self.changes.take();
+        let (tell, landed) = oneshot::channel();
+        self.flight = Some(Flight {
+            place: self.sent.len(),
+            landed,
+        });
+        self.sent.push(Sent {
+            from: self.number - changes,
+            changes,
+            index: Index(0),
+        });
+        self.open = true;
+        let (log, cluster, of) = (self.cluster.log.clone(), self.cluster.id, self.of);
+        self.cluster.tasks.spawn("piece", async move {
+            let _ = tell.send(write::piece(&log, cluster, of, &writes).await);
+        });
+        Ok(())
+    }
+
+    /// Waits for the piece that is on its way.
+    async fn land(&mut self) -> Result<()> {
+        if let Some(flight) = &mut self.flight {
+            let landed = (&mut flight.landed).await;
+            let place = flight.place;
+            self.flight = None;
+            let gone = || Error::unavailable("the node is shutting down");
+            match landed.map_err(|_| gone()).and_then(|landed| landed) {
+                Ok(piece) => self.sent[place].index = piece.index,
+                Err(error) => drop(self.failure.get_or_insert(error)),
+            }
+        }
+        self.check()
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.failure {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// What remains to be said once all is written.
+    pub async fn complete(mut self) -> Result<Completed> {
+        self.land().await?;
+        let sent = self.sent.iter().filter(|sent| sent.changes > 0);
+        let pieces = sent.map(|sent| Piece {
+            index: sent.index,
+            changes: sent.changes,
+        });
+        let pieced = Pieced {
+            of: self.of,
+            pieces: pieces.collect(),
+        };
+        // Whoever logs the last entry sees to the pieces now.
+        self.open = false;
+        Ok(Completed {
+            pieced,
+            last: self.changes.take(),
+            tables: self.tables(),
+        })
+    }
+}
+
+impl Drop for Bulk {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let (flight, log, of) = (self.flight.take(), self.cluster.log.clone(), self.of);
+        self.cluster.tasks.spawn("abandon", async move {
+            if let Some(flight) = flight {
+                // It must be there before it can be forgotten.
+                let _ = flight.landed.await;
+            }
+            write::abandon(&log, of).await;
+        });
+    }
+}
+
+impl Evaluator<'_> {
+    /// Called between rows: moves a transaction that has grown large out of
+    /// memory, and sends on what has gathered.
+    pub(super) async fn make_room(&mut self) -> Attempt<()> {
+        if self.pending.is_due(PENDING_MIN) {
+            self.drop_what_holds().await?;
+        }
+        let transaction = &mut *self.transaction;
+        if transaction.deferred.len() > DEFERRED_MAX {
+            return Err(Error::new(
+                SqlState::PROGRAM_LIMIT_EXCEEDED,
+                "the transaction has put off more foreign keys than may be kept for it",
+            )
+            .into());
+        }
+        let limit = transaction.cluster.space.transaction_bytes;
+        let large = transaction.written.bytes() > limit;
+        if large && transaction.written.bulk().is_none() {
+            self.claim_written().await?;
+            let transaction = &mut *self.transaction;
+            let bulk = Bulk::new(&transaction.cluster)?;
+            transaction.written.spill(bulk)?;
+        }
+        let bulk = self.transaction.written.bulk();
+        if !bulk.is_some_and(|bulk| bulk.is_due()) {
+            return Ok(());
+        }
+        self.claim_written().await?;
+        match self.transaction.written.bulk() {
+            Some(bulk) => Ok(bulk.send().await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Claims the tables written so far as a whole, and those that the rows
+    /// refer to once too many of their keys are claimed.
+    async fn claim_written(&mut self) -> Result<()> {
+        for table in self.transaction.written.tables() {
+            self.claim_whole(table).await?;
+        }
+        let transaction = &*self.transaction;
+        if transaction.cluster.claims.mark(transaction.owner) <= CLAIMS_MAX {
+            return Ok(());
+        }
+        for parent in self.transaction.written.parents() {
+            self.claim_shared(parent).await?;
+        }
+        Ok(())
+    }
+
+    /// Claims a table for writing any of its rows.
+    pub(super) async fn claim_whole(&mut self, table: TableId) -> Result<()> {
+        if !self.transaction.whole.written.contains(&table) {
+            self.claim_table(table, Mode::Update).await?;
+            self.transaction.whole.written.insert(table);
+        }
+        Ok(())
+    }
+
+    /// Claims that nobody else writes to a table.
+    pub(super) async fn claim_shared(&mut self, table: TableId) -> Result<()> {
+        let whole = &self.transaction.whole;
+        if !whole.shared.contains(&table) && !whole.written.contains(&table) {
+            self.claim_table(table, Mode::Share).await?;
+            self.transaction.whole.shared.insert(table);
+        }
+        Ok(())
+    }
+
+    /// Rows of a table claimed as a whole lose their keys: nobody may refer
+    /// to one meanwhile.
+    pub(super) async fn guard_children(&mut self, rules: &Rules) -> Result<()> {
+        if self.transaction.whole.written.contains(&rules.table.id) {
+            for reference in &rules.children {
+                self.claim_shared(reference.child.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the foreign keys remembered so far. One that holds now holds
+    /// at the end: whatever breaks it is remembered by itself.
+    async fn drop_what_holds(&mut self) -> Attempt<()> {
+        for check in self.pending.take() {
+            let (reference, values) = (check.reference.clone(), check.values.clone());
+            let holds = match self.find_parent(&reference, &values).await? {
+                Some(_) => true,
+                None => self.find_children(&reference, &values).await?.1.is_empty(),
+            };
+            if !holds {
+                self.pending.push(check);
+            }
+        }
+        self.pending.looked_at();
+        Ok(())
+    }
+}
