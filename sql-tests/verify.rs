@@ -137,7 +137,7 @@ async fn noticed_and_healed(client: &Client, what: &str) -> Option<String> {
 /// With two replicas the one longest in sync wins; what the other held is kept
 /// for the operator, and the third lost vote in an hour bars it.
 pub(crate) async fn a_lost_tie_keeps_what_differs(data: &Path) -> Vec<String> {
-    let sandbox = Sandbox::with(data, &["--replicas".to_owned(), "2".to_owned()]);
+    let sandbox = Sandbox::with(data, &["--replicas", "2"].map(str::to_owned));
     let client = sandbox.client().await;
     make_tables(&client).await;
     let mut wrong = Vec::new();

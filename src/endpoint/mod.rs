@@ -66,13 +66,6 @@ pub trait Endpoint: Send + Sync {
     /// Replaces the database by a copy; the incarnation changes.
     async fn copy_in(&self, source: CopySource) -> Result<Position, Fault>;
 
-    /// Takes a grant while a delivery is under way, and asks for the next one.
-    /// A replica at work on a long delivery still has every write that was
-    /// answered, so it may go on to answer reads.
-    async fn renew(&self, _grant: Option<Grant>) -> Result<Stamp, Fault> {
-        Err(Fault::Failed("renewing a lease is not offered".to_owned()))
-    }
-
     /// Compares its rows with those of a copy that is to replace them, and keeps
     /// what differs though nobody has written it since; says how many rows.
     async fn keep_differences(&self, _: &CopySource, _: Written) -> Result<u64, Fault> {
@@ -82,6 +75,13 @@ pub trait Endpoint: Send + Sync {
     /// What it has kept.
     fn kept(&self) -> Vec<Difference> {
         Vec::new()
+    }
+
+    /// Takes a grant while a delivery is under way, and asks for the next one.
+    /// A replica at work on a long delivery still has every write that was
+    /// answered, so it may go on to answer reads.
+    async fn renew(&self, _grant: Option<Grant>) -> Result<Stamp, Fault> {
+        Err(Fault::Failed("renewing a lease is not offered".to_owned()))
     }
 
     /// Gives up its lease now, so that nobody has to wait for its end.

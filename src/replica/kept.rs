@@ -57,12 +57,8 @@ impl Replicas {
                         let writes = batch.transactions.iter().flat_map(|it| &it.writes);
                         writes.for_each(|write| note(write, copy, &mut written));
                     }
-                    // It may have touched any row.
-                    Some(
-                        DeliveryContent::Schema(_)
-                        | DeliveryContent::Pieced(..)
-                        | DeliveryContent::PiecedSchema(..),
-                    ) => written.everything = true,
+                    // A schema change or a very large transaction: any row.
+                    Some(_) => written.everything = true,
                     None => {}
                 }
             }

@@ -374,16 +374,16 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
-            pieces: None,
             taken_back: delivery.taken_back,
+            pieces: None,
         },
         DeliveryContent::PiecedSchema(entry, pieces) => Content::Schema {
             id: entry.id,
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
-            pieces: Some(&**pieces),
             taken_back: delivery.taken_back,
+            pieces: Some(&**pieces),
         },
     };
     Entry {

@@ -326,8 +326,8 @@ impl Writer {
                 before,
                 changes,
                 writes,
-                pieces,
                 taken_back: false,
+                pieces,
             } => {
                 self.expect_version(before)?;
                 let failed = |error| match error {

@@ -186,20 +186,6 @@ impl Store {
         self.0.runtime.blocking(read).await
     }
 
-    /// One entry that is known to be there, read on the calling thread.
-    pub(super) fn entry_now(&self, index: u64) -> Result<Entry, String> {
-        let recent = self.0.tail.lock().range(index, index, 0);
-        if let Some(entry) = recent.and_then(|entries| entries.into_iter().next()) {
-            return Ok(entry);
-        }
-        let stored = database::entries(&self.0.reader.lock(), index, index, 0)
-            .map_err(|error| format!("the log cannot be read: {error}"))?;
-        match stored.get(&index) {
-            Some(bytes) => decode_entry(index, bytes),
-            None => Err(format!("the log has lost entry {index}")),
-        }
-    }
-
     /// The entry behind which at most so many bytes of entries lie.
     pub(super) async fn bytes_after(&self, bytes: u64) -> Result<u64, String> {
         let reader = self.0.reader.clone();
@@ -215,6 +201,20 @@ impl Store {
         let read = move || database::size(&reader.lock(), from, to);
         let found = self.0.runtime.blocking(read).await;
         found.map_err(|error| format!("the log cannot be read: {error}"))
+    }
+
+    /// One entry that is known to be there, read on the calling thread.
+    pub(super) fn entry_now(&self, index: u64) -> Result<Entry, String> {
+        let recent = self.0.tail.lock().range(index, index, 0);
+        if let Some(entry) = recent.and_then(|entries| entries.into_iter().next()) {
+            return Ok(entry);
+        }
+        let stored = database::entries(&self.0.reader.lock(), index, index, 0)
+            .map_err(|error| format!("the log cannot be read: {error}"))?;
+        match stored.get(&index) {
+            Some(bytes) => decode_entry(index, bytes),
+            None => Err(format!("the log has lost entry {index}")),
+        }
     }
 
     /// Keeps the state machine's state as of `meta`.

@@ -72,9 +72,9 @@ pub enum Content<'a> {
         before: SchemaVersion,
         changes: &'a [SchemaChange],
         writes: &'a [Write],
-        pieces: Option<&'a dyn Pieces>,
         /// No replica could apply it: only its version is gone.
         taken_back: bool,
+        pieces: Option<&'a dyn Pieces>,
     },
 }
 

@@ -171,8 +171,8 @@ impl Replica {
                 before: SchemaVersion(0),
                 changes: &changes,
                 writes: &[],
-                pieces: None,
                 taken_back: false,
+                pieces: None,
             },
             skip: &[],
         };
@@ -610,8 +610,8 @@ fn tables_of_every_type_hold_what_was_written() {
             before: SchemaVersion(1),
             changes: &changes,
             writes: &writes,
-            pieces: None,
             taken_back: false,
+            pieces: None,
         },
         skip: &[],
     };

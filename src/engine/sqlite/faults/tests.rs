@@ -122,8 +122,8 @@ impl Subject {
                 before: SchemaVersion(0),
                 changes: &changes,
                 writes: &[],
-                pieces: None,
                 taken_back: false,
+                pieces: None,
             },
             _ => Content::Transactions {
                 schema: SchemaVersion(1),

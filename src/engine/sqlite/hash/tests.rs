@@ -65,8 +65,8 @@ fn make(path: &std::path::Path) {
         before: SchemaVersion(0),
         changes: &changes,
         writes: &[],
-        pieces: None,
         taken_back: false,
+        pieces: None,
     };
     let rows = Content::Transactions {
         schema: SchemaVersion(1),

@@ -126,8 +126,8 @@ impl File {
             before,
             changes,
             writes: &[],
-            pieces: None,
             taken_back: false,
+            pieces: None,
         })
     }
 
@@ -303,8 +303,8 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         before,
         changes: &changes,
         writes: &writes,
-        pieces: None,
         taken_back: false,
+        pieces: None,
     });
     assert!(filled.unwrap()[0].result.is_ok());
     assert_eq!(file.query("SELECT id, number FROM t"), ["1|7"]);
@@ -540,8 +540,8 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         before: SchemaVersion(77),
         changes: &[],
         writes: &[],
-        pieces: None,
         taken_back: false,
+        pieces: None,
     });
     assert!(wrong.is_err());
     let sum = hash::whole(file.writer.path(), TABLE);
