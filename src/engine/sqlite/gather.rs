@@ -221,6 +221,7 @@ unsafe extern "C" fn write(
     length: c_int,
     offset: sqlite3_int64,
 ) -> c_int {
+    super::work::note();
     // SAFETY: see above; `bytes` has `length` bytes.
     unsafe {
         let gathered = gathered(file);

@@ -35,6 +35,7 @@ mod testing;
 pub mod values;
 pub mod watch;
 mod windows;
+mod work;
 pub mod writer;
 mod written;
 

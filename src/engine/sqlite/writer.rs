@@ -16,7 +16,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::apply::{self, Broken, Content, Database, Entry, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, copy, gather, schema};
+use super::{StorageError, collations, copy, gather, schema, work};
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
@@ -47,6 +47,8 @@ pub struct Writer {
     tables: Tables,
     /// `None` while that is unknown.
     checks_foreign_keys: Option<bool>,
+    /// Moves while this writer works.
+    work: Option<Arc<AtomicU64>>,
 }
 
 /// Entries to apply.
@@ -105,6 +107,7 @@ impl Writer {
             tables: Tables::new(Arc::clone(&schema)),
             schema,
             checks_foreign_keys: None,
+            work: None,
         })
     }
 
@@ -154,6 +157,9 @@ impl Writer {
         portion: &Portion<'_>,
         announce: Announce<'_>,
     ) -> Result<Vec<Outcome>, StorageError> {
+        if let Some(counter) = &self.work {
+            work::count_with(counter);
+        }
         let done = self.apply_portion(portion, announce);
         self.noting_failure(done)
     }
@@ -391,6 +397,7 @@ impl Writer {
     /// Counts on while the database works, so that a long delivery can be told
     /// from a hung one. Never interrupts.
     pub fn count_work(&mut self, counter: Arc<AtomicU64>) -> Result<(), StorageError> {
+        self.work = Some(Arc::clone(&counter));
         let count = move || {
             counter.fetch_add(1, Ordering::Relaxed);
             false

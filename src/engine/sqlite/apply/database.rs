@@ -2,6 +2,7 @@
 //!
 //! Nothing may interrupt it; nothing else writes through it.
 
+use crate::engine::sqlite::work;
 use rusqlite::{CachedStatement, Connection, Params, Row, Statement, ffi};
 
 /// The connection that applies. Under test it can be told to fail.
@@ -53,6 +54,7 @@ impl Database {
         sql: &str,
         values: impl Params,
     ) -> rusqlite::Result<usize> {
+        work::note();
         let injected = self.before(sql)?;
         let changed = self.connection.prepare_cached(sql)?.execute(values)?;
         injected.map_or(Ok(changed), Err)
@@ -83,6 +85,7 @@ impl Database {
         values: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
+        work::note();
         let injected = self.before(sql)?;
         let mut statement = self.connection.prepare_cached(sql)?;
         let first = first_of(&mut statement, values, read)?;
@@ -91,6 +94,7 @@ impl Database {
 
     /// Runs statements that are not worth keeping: transactions and DDL.
     pub(in crate::engine::sqlite) fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        work::note();
         let injected = self.before(sql)?;
         self.connection.execute_batch(sql)?;
         injected.map_or(Ok(()), Err)
