@@ -48,12 +48,14 @@ impl Checkpointer {
             return Ok(());
         }
         let connection = &self.connection;
-        let moved: i64 = self.watch.checkpoint(|| {
+        let moved: Option<i64> = self.watch.checkpoint(|| {
             let sql = "PRAGMA wal_checkpoint(PASSIVE)";
             Ok(connection.query_row(sql, [], |row| row.get(2))?)
         })?;
         // Pages that a reader still needs stay for the next time.
-        self.moved_pages = u64::try_from(moved).unwrap_or(0);
+        if let Some(moved) = moved {
+            self.moved_pages = u64::try_from(moved).unwrap_or(0);
+        }
         Ok(())
     }
 
@@ -63,6 +65,7 @@ impl Checkpointer {
         self.watch.checkpoint(|| {
             let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
             Ok(connection.query_row(sql, [], |_| Ok(()))?)
-        })
+        })?;
+        Ok(())
     }
 }

@@ -416,7 +416,8 @@ impl Writer {
         self.watch.checkpoint(|| {
             let sql = "PRAGMA wal_checkpoint(PASSIVE)";
             Ok(connection.query_row(sql, [], |_| Ok(()))?)
-        })
+        })?;
+        Ok(())
     }
 
     /// Makes the chain one that no other replica has, so that the rows are
