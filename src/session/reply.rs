@@ -20,7 +20,7 @@ pub enum Reply {
     Done {
         tag: Tag,
     },
-    /// The client now sends rows: see [`Session::copy_rows`].
+    /// The client now sends rows: see [`super::Session::copy_rows`].
     CopyIn(Arc<Copy>),
     CopyOut {
         copy: Arc<Copy>,
