@@ -51,13 +51,9 @@ const fn reported(
     kind: Kind,
     description: &'static str,
 ) -> Definition {
-    Definition {
-        name,
-        default,
-        kind,
-        reported: true,
-        description,
-    }
+    let mut reported = definition(name, default, kind, description);
+    reported.reported = true;
+    reported
 }
 
 const ISOLATION: &[&str] = &[

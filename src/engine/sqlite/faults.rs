@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
+use super::vfs::{self, behind};
+
 /// Calls that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Operation {
@@ -125,30 +127,9 @@ fn strike(path: &str, operation: Operation) -> Option<(c_int, Manner)> {
 pub(super) fn register() {
     static REGISTERED: OnceLock<()> = OnceLock::new();
     REGISTERED.get_or_init(|| {
-        // SAFETY: the library initialises itself; what is registered lives for ever.
-        unsafe {
-            let real = ffi::sqlite3_vfs_find(std::ptr::null());
-            assert!(!real.is_null(), "SQLite has a default VFS");
-            let mut ours = *real;
-            ours.szOsFile += HEAD as c_int;
-            ours.pNext = std::ptr::null_mut();
-            ours.zName = c"pyql-faults".as_ptr();
-            ours.pAppData = real.cast();
-            ours.xOpen = Some(open);
-            let registered = ffi::sqlite3_vfs_register(Box::leak(Box::new(ours)), 1);
-            assert_eq!(registered, ffi::SQLITE_OK);
-        }
+        vfs::register(c"pyql-faults", open, true).expect("SQLite takes the VFS");
     });
 }
-
-/// A file as SQLite holds it; the real VFS's own lies behind it.
-#[repr(C)]
-struct File {
-    methods: *const sqlite3_io_methods,
-    path: *mut String,
-}
-
-const HEAD: usize = size_of::<File>();
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     iVersion: 2,
@@ -160,21 +141,14 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     xFileSize: Some(file_size),
     xLock: Some(lock),
     xUnlock: Some(unlock),
-    xCheckReservedLock: Some(check_reserved_lock),
-    xFileControl: Some(file_control),
-    xSectorSize: Some(sector_size),
-    xDeviceCharacteristics: Some(device_characteristics),
     xShmMap: Some(shm_map),
     xShmLock: Some(shm_lock),
     xShmBarrier: Some(shm_barrier),
     xShmUnmap: Some(shm_unmap),
-    xFetch: None,
-    xUnfetch: None,
+    ..vfs::HANDED_ON
 };
 
-// SAFETY, for all that follows: SQLite calls these with the `vfs` of
-// `register`, and with a `file` of at least `szOsFile` bytes that `open` has
-// set up and `close` has not yet taken down; one call at a time per file.
+// SAFETY, for all that follows: see `vfs`.
 
 unsafe extern "C" fn open(
     vfs: *mut sqlite3_vfs,
@@ -193,45 +167,17 @@ unsafe extern "C" fn open(
         if let Some((code, _)) = strike(&path, Operation::Open) {
             return code;
         }
-        let real_vfs = (*vfs).pAppData.cast::<sqlite3_vfs>();
-        let Some(open) = (*real_vfs).xOpen else {
-            return ffi::SQLITE_CANTOPEN;
-        };
-        let behind = real(file);
-        (*behind).pMethods = std::ptr::null();
-        let code = open(real_vfs, name, behind, flags, out);
-        if code != ffi::SQLITE_OK {
-            if let Some(close) = (*behind).pMethods.as_ref().and_then(|it| it.xClose) {
-                close(behind);
-            }
-            return code;
+        let code = vfs::open(vfs, name, file, flags, out);
+        if code == ffi::SQLITE_OK {
+            vfs::set_up(file, &METHODS, path);
         }
-        let ours = file.cast::<File>();
-        (*ours).path = Box::into_raw(Box::new(path));
-        (*ours).methods = &raw const METHODS;
-        ffi::SQLITE_OK
+        code
     }
 }
 
-unsafe fn real(file: *mut sqlite3_file) -> *mut sqlite3_file {
-    // SAFETY: it begins behind ours; `szOsFile` has room for both.
-    unsafe { file.cast::<u8>().add(HEAD).cast() }
-}
-
 unsafe fn path<'a>(file: *mut sqlite3_file) -> &'a str {
-    // SAFETY: `open` made it, `close` takes it.
-    unsafe { (*(*file.cast::<File>()).path).as_str() }
-}
-
-/// Calls a method of the file behind.
-macro_rules! behind {
-    ($file:expr, $method:ident $(, $argument:expr)*) => {{
-        let real = real($file);
-        match (*real).pMethods.as_ref().and_then(|methods| methods.$method) {
-            Some(method) => method(real $(, $argument)*),
-            None => ffi::SQLITE_IOERR,
-        }
-    }};
+    // SAFETY: see above; `open` made one.
+    unsafe { vfs::own::<String>(file) }
 }
 
 /// Calls it unless a test wants it to fail.
@@ -250,12 +196,7 @@ macro_rules! perhaps {
 
 unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: see above; nobody uses the file afterwards.
-    unsafe {
-        drop(Box::from_raw((*file.cast::<File>()).path));
-        let closed = behind!(file, xClose);
-        (*file).pMethods = std::ptr::null();
-        closed
-    }
+    unsafe { vfs::close::<String>(file) }
 }
 
 unsafe extern "C" fn read(
@@ -318,30 +259,6 @@ unsafe extern "C" fn unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
     unsafe { perhaps!(Unlock, file, xUnlock, level) }
 }
 
-unsafe extern "C" fn check_reserved_lock(file: *mut sqlite3_file, held: *mut c_int) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xCheckReservedLock, held) }
-}
-
-unsafe extern "C" fn file_control(
-    file: *mut sqlite3_file,
-    operation: c_int,
-    argument: *mut c_void,
-) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xFileControl, operation, argument) }
-}
-
-unsafe extern "C" fn sector_size(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xSectorSize) }
-}
-
-unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xDeviceCharacteristics) }
-}
-
 unsafe extern "C" fn shm_map(
     file: *mut sqlite3_file,
     page: c_int,
@@ -382,8 +299,8 @@ unsafe extern "C" fn shm_lock(
 unsafe extern "C" fn shm_barrier(file: *mut sqlite3_file) {
     // SAFETY: see above.
     unsafe {
-        let real = real(file);
-        if let Some(barrier) = (*real).pMethods.as_ref().and_then(|it| it.xShmBarrier) {
+        let real = vfs::real(file);
+        if let Some(barrier) = vfs::methods(real).and_then(|it| it.xShmBarrier) {
             barrier(real);
         }
     }

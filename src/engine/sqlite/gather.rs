@@ -19,6 +19,8 @@ use std::sync::OnceLock;
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
+use super::vfs::{self, behind};
+
 /// The name to open a connection with.
 pub const NAME: &CStr = c"pyql-gather";
 
@@ -41,37 +43,11 @@ pub fn register() -> Result<(), String> {
 fn make() -> Result<(), String> {
     #[cfg(test)]
     super::faults::register();
-    // SAFETY: the library initialises itself in these calls. The default VFS
-    // and the leaked copy, with the name it points to, live for ever.
-    unsafe {
-        let real = ffi::sqlite3_vfs_find(std::ptr::null());
-        if real.is_null() {
-            return Err("SQLite has no default VFS".to_owned());
-        }
-        let mut ours = *real;
-        ours.szOsFile += HEAD as c_int;
-        ours.pNext = std::ptr::null_mut();
-        ours.zName = NAME.as_ptr();
-        ours.pAppData = real.cast();
-        ours.xOpen = Some(open);
-        let ours = Box::leak(Box::new(ours));
-        match ffi::sqlite3_vfs_register(ours, 0) {
-            ffi::SQLITE_OK => Ok(()),
-            code => Err(format!("SQLite takes no VFS: {code}")),
-        }
-    }
+    vfs::register(NAME, open, false)
 }
-
-/// A log's file as SQLite holds it; the default VFS's own lies behind it.
-#[repr(C)]
-struct LogFile {
-    methods: *const sqlite3_io_methods,
-    gathered: *mut Gathered,
-}
-
-const HEAD: usize = size_of::<LogFile>();
 
 /// Bytes that go to the file at `start`.
+#[derive(Default)]
 struct Gathered {
     start: sqlite3_int64,
     bytes: Vec<u8>,
@@ -88,30 +64,16 @@ impl Gathered {
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    iVersion: 1,
     xClose: Some(close),
     xRead: Some(read),
     xWrite: Some(write),
     xTruncate: Some(truncate),
     xSync: Some(sync),
     xFileSize: Some(file_size),
-    xLock: Some(lock),
-    xUnlock: Some(unlock),
-    xCheckReservedLock: Some(check_reserved_lock),
-    xFileControl: Some(file_control),
-    xSectorSize: Some(sector_size),
-    xDeviceCharacteristics: Some(device_characteristics),
-    xShmMap: None,
-    xShmLock: None,
-    xShmBarrier: None,
-    xShmUnmap: None,
-    xFetch: None,
-    xUnfetch: None,
+    ..vfs::HANDED_ON
 };
 
-// SAFETY, for all that follows: SQLite calls these with a `vfs` it got from
-// `make`, and with a `file` of at least `szOsFile` bytes that `open` has set
-// up and `close` has not yet taken down; one call at a time per file.
+// SAFETY, for all that follows: see `vfs`.
 
 unsafe extern "C" fn open(
     vfs: *mut sqlite3_vfs,
@@ -122,58 +84,20 @@ unsafe extern "C" fn open(
 ) -> c_int {
     // SAFETY: see above.
     unsafe {
-        let default = (*vfs).pAppData.cast::<sqlite3_vfs>();
-        let Some(open) = (*default).xOpen else {
-            return ffi::SQLITE_CANTOPEN;
-        };
         if flags & ffi::SQLITE_OPEN_WAL == 0 {
-            return open(default, name, file, flags, out);
+            return vfs::open_below(vfs, name, file, flags, out);
         }
-        (*file).pMethods = std::ptr::null();
-        let behind = real(file);
-        (*behind).pMethods = std::ptr::null();
-        let code = open(default, name, behind, flags, out);
-        if code != ffi::SQLITE_OK {
-            if let Some(close) = methods(behind).and_then(|methods| methods.xClose) {
-                close(behind);
-            }
-            return code;
+        let code = vfs::open(vfs, name, file, flags, out);
+        if code == ffi::SQLITE_OK {
+            vfs::set_up(file, &METHODS, Gathered::default());
         }
-        let log = file.cast::<LogFile>();
-        (*log).gathered = Box::into_raw(Box::new(Gathered {
-            start: 0,
-            bytes: Vec::new(),
-        }));
-        (*log).methods = &raw const METHODS;
-        ffi::SQLITE_OK
+        code
     }
 }
 
-/// The default VFS's part of a log's file.
-unsafe fn real(file: *mut sqlite3_file) -> *mut sqlite3_file {
-    // SAFETY: it begins behind ours; `szOsFile` has room for both.
-    unsafe { file.cast::<u8>().add(HEAD).cast() }
-}
-
-unsafe fn methods<'a>(real: *mut sqlite3_file) -> Option<&'a sqlite3_io_methods> {
-    // SAFETY: the default VFS sets this to its static table, or leaves null.
-    unsafe { (*real).pMethods.as_ref() }
-}
-
 unsafe fn gathered<'a>(file: *mut sqlite3_file) -> &'a mut Gathered {
-    // SAFETY: `open` made it, `close` takes it.
-    unsafe { &mut *(*file.cast::<LogFile>()).gathered }
-}
-
-/// Calls a method of the file behind.
-macro_rules! behind {
-    ($file:expr, $method:ident $(, $argument:expr)*) => {{
-        let real = real($file);
-        match methods(real).and_then(|methods| methods.$method) {
-            Some(method) => method(real $(, $argument)*),
-            None => ffi::SQLITE_IOERR,
-        }
-    }};
+    // SAFETY: see above; `open` made one.
+    unsafe { vfs::own(file) }
 }
 
 /// Writes what was gathered. What cannot be written is dropped with the
@@ -204,9 +128,7 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: see above; nobody uses the file afterwards.
     unsafe {
         let written = flush(file);
-        drop(Box::from_raw((*file.cast::<LogFile>()).gathered));
-        let closed = behind!(file, xClose);
-        (*file).pMethods = std::ptr::null();
+        let closed = vfs::close::<Gathered>(file);
         if written == ffi::SQLITE_OK {
             closed
         } else {
@@ -293,40 +215,6 @@ unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut sqlite3_int64
             code => code,
         }
     }
-}
-
-unsafe extern "C" fn lock(file: *mut sqlite3_file, level: c_int) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xLock, level) }
-}
-
-unsafe extern "C" fn unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xUnlock, level) }
-}
-
-unsafe extern "C" fn check_reserved_lock(file: *mut sqlite3_file, held: *mut c_int) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xCheckReservedLock, held) }
-}
-
-unsafe extern "C" fn file_control(
-    file: *mut sqlite3_file,
-    operation: c_int,
-    argument: *mut c_void,
-) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xFileControl, operation, argument) }
-}
-
-unsafe extern "C" fn sector_size(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xSectorSize) }
-}
-
-unsafe extern "C" fn device_characteristics(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: see above.
-    unsafe { behind!(file, xDeviceCharacteristics) }
 }
 
 #[cfg(test)]

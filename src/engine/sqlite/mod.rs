@@ -33,6 +33,7 @@ mod slow;
 #[cfg(test)]
 mod testing;
 pub mod values;
+mod vfs;
 pub mod watch;
 mod windows;
 mod work;
