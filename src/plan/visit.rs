@@ -22,6 +22,17 @@ pub fn subquery(expression: &Expression) -> Option<&Query> {
     }
 }
 
+/// The same, to change it.
+pub fn subquery_mut(expression: &mut Expression) -> Option<&mut Query> {
+    match &mut expression.kind {
+        ExpressionKind::Exists { query, .. }
+        | ExpressionKind::Scalar(query)
+        | ExpressionKind::ArrayQuery(query)
+        | ExpressionKind::AnyQuery { query, .. } => Some(query),
+        _ => None,
+    }
+}
+
 /// Calls `visit` with each column named in an expression, subqueries included.
 pub fn columns(expression: &Expression, visit: &mut dyn FnMut(RelationId, usize)) {
     if let ExpressionKind::Column { relation, column } = expression.kind {
@@ -107,6 +118,56 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
     }
 }
 
+/// [`expressions`], to change them.
+pub fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
+    for common in &mut query.with {
+        expressions_mut(&mut common.query, visit);
+    }
+    match &mut query.body {
+        Body::Select(select) => {
+            if let Distinct::On(keys) = &mut select.distinct {
+                keys.iter_mut().for_each(&mut *visit);
+            }
+            select.projection.iter_mut().for_each(&mut *visit);
+            for item in &mut select.from {
+                from_expressions_mut(item, visit);
+            }
+            let parts = select.filter.iter_mut().chain(&mut select.group_by);
+            parts.chain(&mut select.having).for_each(&mut *visit);
+        }
+        Body::Values(rows) => rows.iter_mut().flatten().for_each(&mut *visit),
+        Body::SetOperation { left, right, .. } => {
+            expressions_mut(left, visit);
+            expressions_mut(right, visit);
+        }
+    }
+    for key in &mut query.order_by {
+        if let SortBy::Expression(by) = &mut key.by {
+            visit(by);
+        }
+    }
+    let limits = query.limit.iter_mut().chain(&mut query.offset);
+    limits.for_each(visit);
+}
+
+fn from_expressions_mut(from: &mut From, visit: &mut dyn FnMut(&mut Expression)) {
+    match from {
+        From::Table { .. } | From::Common { .. } => {}
+        From::Subquery { query, .. } => expressions_mut(query, visit),
+        From::Function { call, more, .. } => {
+            visit(call);
+            more.iter_mut().for_each(visit);
+        }
+        From::Join {
+            left, right, on, ..
+        } => {
+            from_expressions_mut(left, visit);
+            from_expressions_mut(right, visit);
+            on.iter_mut().for_each(visit);
+        }
+    }
+}
+
 /// Calls `visit` with each query directly inside this one: of WITH, of FROM,
 /// of its expressions, and the sides of a set operation.
 pub fn subqueries_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
@@ -161,12 +222,8 @@ fn from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Query)) {
 
 fn inside_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Query)) {
     walk::each_child(expression, &mut |child| inside_mut(child, visit));
-    match &mut expression.kind {
-        ExpressionKind::Exists { query, .. }
-        | ExpressionKind::Scalar(query)
-        | ExpressionKind::ArrayQuery(query)
-        | ExpressionKind::AnyQuery { query, .. } => visit(query),
-        _ => {}
+    if let Some(query) = subquery_mut(expression) {
+        visit(query);
     }
 }
 
