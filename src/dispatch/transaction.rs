@@ -349,6 +349,7 @@ impl OpenTransaction {
                 writes: bulk
                     .as_mut()
                     .map_or(writes, |it| std::mem::take(&mut it.last)),
+                then: Vec::new(),
                 pieces: bulk.map(|completed| completed.pieced),
                 counters: Vec::new(),
                 settled: None,
