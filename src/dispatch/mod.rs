@@ -14,15 +14,16 @@ mod locking;
 pub mod point;
 pub mod presence;
 pub mod read;
+mod relaid;
 mod repair;
 pub mod rules;
 pub mod schema;
 pub mod sequence;
+mod step;
 pub mod transaction;
 pub mod write;
 pub mod written;
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -399,11 +400,9 @@ impl Dispatch {
             }
             return Ok(Ran::Rows(rows.stream));
         };
-        if let Some(base) = &transaction.base {
-            let relaid = schema::relaid(base, &call.schema);
-            if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-                return Err(Error::unsupported(RELAID).into());
-            }
+        if !transaction.relaid.is_empty() {
+            let mut evaluator = evaluator(call, transaction);
+            evaluator.bring_in(&call.plan.tables).await?;
         }
         let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
@@ -482,14 +481,8 @@ impl Dispatch {
             );
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).into());
         }
-        let relaid = match &transaction.base {
-            Some(base) => schema::relaid(base, &call.schema),
-            None => BTreeSet::new(),
-        };
-        if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-            return Err(Error::unsupported(RELAID).into());
-        }
         let mut evaluator = evaluator(call, transaction);
+        evaluator.bring_in(&call.plan.tables).await?;
         let done = match &call.plan.statement {
             Statement::Query(query) => {
                 evaluator.note_reads();
@@ -556,8 +549,6 @@ impl Dispatch {
         Ok(())
     }
 }
-
-const RELAID: &str = "using a table after changing its columns in the same transaction";
 
 fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evaluator<'a> {
     Evaluator {

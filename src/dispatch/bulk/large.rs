@@ -16,7 +16,7 @@ use super::super::read::{self, Refused};
 use super::super::rules::{KeyPart, Rules};
 use super::changes;
 use crate::catalog::schema::Action;
-use crate::endpoint::RowStream;
+use crate::endpoint::{RowStream, Rows};
 use crate::error::Result;
 use crate::plan::evaluation::Evaluation;
 use crate::plan::query::{Body, From, Query};
@@ -28,7 +28,7 @@ use crate::types::{Row, encode};
 const PORTION_ROWS: usize = 1000;
 
 /// The rows of a query, some at a time.
-struct Portions {
+pub(in crate::dispatch) struct Portions {
     index: Index,
     stream: RowStream,
     ready: Vec<Row>,
@@ -36,8 +36,17 @@ struct Portions {
 }
 
 impl Portions {
+    pub(in crate::dispatch) fn of(found: Rows) -> Portions {
+        Portions {
+            index: found.index,
+            stream: found.stream,
+            ready: Vec::new(),
+            ended: false,
+        }
+    }
+
     /// None at the end.
-    async fn next(&mut self) -> Result<Vec<Row>> {
+    pub(in crate::dispatch) async fn next(&mut self) -> Result<Vec<Row>> {
         while self.ready.len() < PORTION_ROWS && !self.ended {
             match &mut self.stream {
                 RowStream::Ready(rows) => {
@@ -85,12 +94,7 @@ impl Evaluator<'_> {
     async fn portions(&mut self, query: &Arc<Query>) -> Result<Portions, Refused> {
         let question = self.question(query.clone()).await?;
         let found = read::read(&self.transaction.cluster, &question).await?;
-        Ok(Portions {
-            index: found.index,
-            stream: found.stream,
-            ready: Vec::new(),
-            ended: false,
-        })
+        Ok(Portions::of(found))
     }
 
     /// INSERT … SELECT.

@@ -71,6 +71,7 @@ fn schema(index: u64) -> Delivery {
         before: SchemaVersion(0),
         changes: vec![SchemaChange::CreateTable(table)],
         writes: Vec::new(),
+        then: Vec::new(),
         pieces: None,
         counters: Vec::new(),
         settled: None,

@@ -15,10 +15,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
-use super::apply::{self, Broken, Content, Database, Entry, Tables};
+use super::apply::{self, Broken, Content, Database, Entry, SchemaWork, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, copy, gather, schema, work};
+use super::{StorageError, collations, copy, gather, work};
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
@@ -375,6 +375,7 @@ impl Writer {
                 before,
                 changes,
                 writes,
+                then,
                 taken_back: false,
                 pieces,
             } => {
@@ -387,14 +388,19 @@ impl Writer {
                     }),
                     other => Broken::Failed(other),
                 };
-                let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
-                let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
+                let work = SchemaWork {
+                    changes,
+                    writes,
+                    then,
+                    pieces,
+                };
+                let applied = work.apply(&self.database, schema);
+                let (after, applied) = applied.map_err(failed)?;
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {
                     id,
-                    result: Ok(applied.map_err(failed)?),
+                    result: Ok(applied),
                 }])
             }
         }

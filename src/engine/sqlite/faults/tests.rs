@@ -122,6 +122,7 @@ impl Subject {
                 before: SchemaVersion(0),
                 changes: &changes,
                 writes: &[],
+                then: &[],
                 taken_back: false,
                 pieces: None,
             },
