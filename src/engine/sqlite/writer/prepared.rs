@@ -131,6 +131,7 @@ mod tests {
             writes: &[],
             taken_back: false,
             pieces: None,
+            then: &[],
         };
         writer.prepare(&made).unwrap();
         assert!(!writer.has_prepared(), "a schema change is not prepared");
