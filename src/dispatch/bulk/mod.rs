@@ -175,6 +175,7 @@ impl Bulk {
         Ok(Arc::new(Overlay {
             tables: BTreeMap::new(),
             spilled: Some(Spilled { tables, rows }),
+            given: BTreeMap::new(),
         }))
     }
 
