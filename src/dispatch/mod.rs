@@ -41,7 +41,6 @@ use crate::log::command::Command;
 use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::plan::context::Context;
-use crate::plan::evaluation;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
 use crate::replica::Replicas;
@@ -362,6 +361,7 @@ impl Dispatch {
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
+            | Statement::Compound(_)
             | Statement::Truncate { .. }
             | Statement::Schema(_) => match transaction {
                 Some(transaction) => self.write(call, transaction).await,
@@ -489,15 +489,10 @@ impl Dispatch {
                 let rows = evaluator.rows_locked(Arc::new(Query::clone(query))).await?;
                 return Ok(Ran::Rows(RowStream::Ready(rows)));
             }
-            Statement::Insert(insert) => evaluator.run(Writing::Insert(insert)).await?,
-            Statement::Update(update) => {
-                let evaluation = call.plan.evaluation(|| evaluation::of_update(update))?;
-                evaluator.run(Writing::Update(update, &evaluation)).await?
-            }
-            Statement::Delete(delete) => {
-                let evaluation = call.plan.evaluation(|| evaluation::of_delete(delete))?;
-                evaluator.run(Writing::Delete(delete, &evaluation)).await?
-            }
+            Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Compound(_) => evaluator.run(&Writing::of(call.plan)?).await?,
             Statement::Truncate {
                 tables,
                 restart_identity,
@@ -518,6 +513,11 @@ impl Dispatch {
             _ => return Err(Error::internal("no writing statement").into()),
         };
         transaction.drew |= call.drew.load(Ordering::Relaxed);
+        if let Statement::Compound(compound) = &call.plan.statement
+            && matches!(compound.main(), Statement::Query(_))
+        {
+            return Ok(Ran::Rows(RowStream::Ready(done.returning)));
+        }
         Ok(wrote(call, done.rows, done.returning))
     }
 
@@ -539,6 +539,7 @@ impl Dispatch {
                 reads: Vec::new(),
                 locking: false,
                 pending: Pending::default(),
+                moment: None,
             };
             if let Err(refused) = evaluator.check_deferred(None).await {
                 transaction.rollback();
@@ -560,6 +561,7 @@ fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evalu
         reads: call.plan.tables.clone(),
         locking: call.plan.locking,
         pending: Pending::default(),
+        moment: None,
     }
 }
 
@@ -591,6 +593,10 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Compound(compound) => match compound.main() {
+            Statement::Query(_) => "SELECT",
+            main => verb(main),
+        },
         Statement::Truncate { .. } => "TRUNCATE TABLE",
         Statement::Schema(schema) => schema.tag,
         _ => "COPY FROM",

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 use std::sync::Arc;
 
-use super::bulk::large::Portions;
+use super::bulk::large::Found;
 use super::copy::settled;
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
@@ -211,7 +211,7 @@ impl Evaluator<'_> {
     }
 
     /// A table's rows as the replicas have them.
-    async fn stored_rows(&mut self, table: &Arc<Table>) -> Result<Portions, Refused> {
+    async fn stored_rows(&mut self, table: &Arc<Table>) -> Result<Found, Refused> {
         let cluster = self.transaction.cluster.clone();
         let snapshot = self.transaction.snapshot(&self.schema).await?;
         let level = match &snapshot {
@@ -229,7 +229,7 @@ impl Evaluator<'_> {
             snapshot,
             cancel: self.patience.cancel.clone(),
         };
-        Ok(Portions::of(read::read(&cluster, &question).await?))
+        Ok(Found::portions(read::read(&cluster, &question).await?))
     }
 
     /// A new column whose values differ from row to row.

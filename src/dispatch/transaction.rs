@@ -73,9 +73,18 @@ struct Snapshot {
 }
 
 /// Closes a snapshot on its replica when the transaction is gone.
-struct Closer {
+pub struct Closer {
     cluster: Arc<DataCluster>,
     held: read::Held,
+}
+
+impl Closer {
+    pub fn new(cluster: &Arc<DataCluster>, held: &read::Held) -> Closer {
+        Closer {
+            cluster: cluster.clone(),
+            held: held.clone(),
+        }
+    }
 }
 
 impl Drop for Closer {
@@ -165,10 +174,7 @@ impl OpenTransaction {
                 .watch_from(self.cluster.replicas.stable());
             let schema = self.base.as_ref().unwrap_or(planned).clone();
             let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
-            let closer = Closer {
-                cluster: self.cluster.clone(),
-                held: held.clone(),
-            };
+            let closer = Closer::new(&self.cluster, &held);
             self.snapshot = Some(Snapshot {
                 held,
                 schema,

@@ -18,6 +18,8 @@ pub struct Overlay {
     pub tables: BTreeMap<TableId, Arc<OverlayTable>>,
     /// Instead of `tables` once they are many.
     pub spilled: Option<Spilled>,
+    /// Rows at hand, in their order, as tables that no replica has.
+    pub given: BTreeMap<TableId, Arc<Vec<Row>>>,
 }
 
 /// The rows of one table that a transaction wrote. Keys are canonically encoded.
@@ -61,6 +63,9 @@ pub trait SpilledRows: Send + Sync {
 impl Overlay {
     /// Whether all rows of a table are here; `None` for one that was not written to.
     pub fn table(&self, table: TableId) -> Option<bool> {
+        if self.given.contains_key(&table) {
+            return Some(true);
+        }
         match &self.spilled {
             Some(spilled) => spilled.tables.get(&table).copied(),
             None => self.tables.get(&table).map(|table| table.truncated),

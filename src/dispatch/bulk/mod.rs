@@ -207,6 +207,7 @@ impl Bulk {
         Ok(Arc::new(Overlay {
             tables: BTreeMap::new(),
             spilled: Some(Spilled { tables, rows }),
+            given: BTreeMap::new(),
         }))
     }
 

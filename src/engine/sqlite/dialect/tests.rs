@@ -128,6 +128,7 @@ fn written_rows_lie_over_the_table() {
         crate::types::overlay::Overlay {
             tables: BTreeMap::from([(TableId(16384), Arc::new(written))]),
             spilled: None,
+            given: BTreeMap::new(),
         }
     };
     let all = query(select(vec![id(), name()]));
