@@ -39,14 +39,14 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
 use crate::metrics::Metrics;
-use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
+use crate::plan::{Derived, Plan};
 use crate::replica::Replicas;
 use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
-use crate::system::System;
+use crate::system::{System, View};
 use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
 use cluster::{DataCluster, TransactionIds};
@@ -331,6 +331,39 @@ impl Dispatch {
 
     /// Runs a plan, in the session's open transaction if it has one.
     pub async fn run(
+        &self,
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+        transaction: Option<&mut OpenTransaction>,
+    ) -> Result<Ran, Refused> {
+        if !call.plan.system || call.plan.is_system_query() {
+            return self.run_plan(cluster, call, transaction).await;
+        }
+        let view = explain::view(self, cluster, call)?;
+        let plan = Arc::new(self.inlined(&view, call.plan)?);
+        let call = Call {
+            plan: &plan,
+            ..call.again()
+        };
+        self.run_plan(cluster, &call, transaction).await
+    }
+
+    /// The plan with the rows of the system's relations in it, for a replica.
+    fn inlined(&self, view: &View, plan: &Plan) -> Result<Plan> {
+        let mut statement = plan.statement.clone();
+        match &mut statement {
+            Statement::Explain { plan, .. } => *plan = Arc::new(self.inlined(view, plan)?),
+            statement => self.system.inline(view, statement)?,
+        }
+        Ok(Plan {
+            statement,
+            system: false,
+            derived: Derived::default(),
+            ..plan.clone()
+        })
+    }
+
+    async fn run_plan(
         &self,
         cluster: &Arc<DataCluster>,
         call: &Call<'_>,

@@ -98,6 +98,7 @@ impl Evaluator<'_> {
             kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
                 function: resolve::function("count", &[])?.function,
                 arguments: Vec::new(),
+                direct: 0,
                 distinct: false,
                 filter: None,
                 order_by: Vec::new(),
@@ -287,6 +288,7 @@ impl Evaluator<'_> {
             kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
                 function: count,
                 arguments: Vec::new(),
+                direct: 0,
                 distinct: false,
                 filter: None,
                 order_by: Vec::new(),

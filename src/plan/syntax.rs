@@ -4,12 +4,16 @@
 //! point at what they mean. Keyword syntax (`EXTRACT(… FROM …)`, `TRIM`) has
 //! become calls, as in PostgreSQL's own raw parse tree.
 
+mod clause;
+
 use super::statement::{
     AdminStatement, ExplainFormat, SessionStatement, TransactionStatement as Transaction,
 };
 use super::statement::{CopyFormat, CopyHeader};
 use crate::catalog::schema::Action;
 use crate::plan::query::{JoinKind, LockStrength, LockWait, SetOperator};
+
+pub use clause::{GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec};
 
 /// A byte offset into the statement's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,6 +108,8 @@ pub enum Node {
         ty: TypeName,
     },
     Call(Box<Call>),
+    /// GROUPING(…).
+    Grouping(Vec<Expr>),
     /// CURRENT_DATE and its kin, with their precision.
     Special {
         name: &'static str,
@@ -169,38 +175,10 @@ pub struct Call {
     pub distinct: bool,
     pub variadic: bool,
     pub order_by: Vec<SortItem>,
+    /// WITHIN GROUP (ORDER BY …).
+    pub within: Vec<SortItem>,
     pub filter: Option<Expr>,
     pub over: Option<Over>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Over {
-    Named(Name),
-    Inline(Box<WindowSpec>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowSpec {
-    pub base: Option<Name>,
-    pub partition_by: Vec<Expr>,
-    pub order_by: Vec<SortItem>,
-    pub frame: Option<WindowFrame>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowFrame {
-    pub units: super::expression::FrameUnits,
-    pub start: WindowBound,
-    pub end: WindowBound,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum WindowBound {
-    UnboundedPreceding,
-    Preceding(Expr),
-    CurrentRow,
-    Following(Expr),
-    UnboundedFollowing,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -271,7 +249,7 @@ pub struct Select {
     pub targets: Vec<Target>,
     pub from: Vec<FromItem>,
     pub filter: Option<Expr>,
-    pub group_by: Vec<Expr>,
+    pub group_by: GroupBy,
     pub having: Option<Expr>,
     pub windows: Vec<(Name, WindowSpec)>,
 }
