@@ -79,7 +79,7 @@ enum Undo {
 
 impl Written {
     pub fn is_empty(&self) -> bool {
-        self.overlay.tables.is_empty() && self.bulk.as_ref().is_none_or(|it| it.mark() == 0)
+        self.overlay.tables.is_empty() && self.bulk.as_ref().is_none_or(|it| it.is_empty())
     }
 
     /// About how much memory it takes.

@@ -180,6 +180,11 @@ impl Bulk {
         self.number
     }
 
+    /// Neither changed anything nor taken anything in.
+    pub fn is_empty(&self) -> bool {
+        self.number == 0 && self.rules.is_empty() && self.whole.is_empty()
+    }
+
     pub fn rules(&self) -> &BTreeMap<TableId, Arc<Rules>> {
         &self.rules
     }
