@@ -9,6 +9,7 @@ mod alter_constraint;
 mod alter_identity;
 mod call;
 mod column;
+mod comment;
 mod composite;
 mod compound;
 mod constraint;
@@ -459,12 +460,14 @@ impl<'a> Binder<'a> {
         places: &[Place],
     ) -> Result<Expression> {
         let arguments = self.call_arguments(&resolved.arguments, arguments, places)?;
+        let arguments = call::padded_for(&resolved.result, arguments);
+        let ty = self.with_fields(resolved.function, &arguments, resolved.result);
         Ok(Expression {
             kind: ExpressionKind::Call {
                 function: resolved.function,
                 arguments,
             },
-            ty: resolved.result,
+            ty,
         })
     }
 

@@ -13,7 +13,9 @@ use super::statement::{CopyFormat, CopyHeader};
 use crate::catalog::schema::Action;
 use crate::plan::query::{JoinKind, LockStrength, LockWait, SetOperator};
 
-pub use clause::{GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec};
+pub use clause::{
+    Comment, CommentObject, GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec,
+};
 
 /// A byte offset into the statement's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -353,6 +355,7 @@ pub enum Statement {
         rename: Option<Name>,
     },
     Drop(Drop),
+    Comment(Comment),
     Lock {
         tables: Vec<Path>,
         exclusive: bool,

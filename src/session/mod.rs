@@ -197,6 +197,7 @@ impl Session {
             statement_time,
             user: Arc::from(self.user.name.as_str()),
             database: self.database.clone(),
+            database_oid: self.cluster.id.oid(),
             schema: schema.clone(),
             system: self.dispatch.system().schema().clone(),
             users: self.dispatch.catalog().users.clone(),

@@ -302,7 +302,9 @@ impl Binder<'_> {
         alias: Option<&Alias>,
         place: Place,
     ) -> Result<Bound> {
+        let first = self.relations_here();
         let left = self.bind_item(left)?;
+        let middle = self.relations_here();
         // LATERAL items on the right see the left side.
         let start = self.items().len();
         let allowed = matches!(kind, JoinKind::Inner | JoinKind::Left | JoinKind::Cross);
@@ -314,6 +316,7 @@ impl Binder<'_> {
         let right = self.bind_item(right);
         self.items().truncate(start);
         let right = right?;
+        self.note_nullable(kind, first, middle);
         for item in right.items.iter().filter(|item| item.named) {
             if left.items.iter().any(|other| clashes(other, item)) {
                 return Err(duplicate_alias(&item.alias));
@@ -352,6 +355,27 @@ impl Binder<'_> {
             },
             items,
         })
+    }
+
+    /// How many relations this query's FROM has so far.
+    fn relations_here(&self) -> usize {
+        self.scopes.last().map_or(0, |scope| scope.relations.len())
+    }
+
+    /// Notes which relations a join may leave without a row: of those bound
+    /// since `first`, the ones from `middle` on are its right side.
+    fn note_nullable(&mut self, kind: JoinKind, first: usize, middle: usize) {
+        let Some(scope) = self.scopes.last_mut() else {
+            return;
+        };
+        let sides = match kind {
+            JoinKind::Cross | JoinKind::Inner => return,
+            JoinKind::Left => middle..scope.relations.len(),
+            JoinKind::Right => first..middle,
+            JoinKind::Full => first..scope.relations.len(),
+        };
+        let relations = scope.relations[sides].iter().copied();
+        scope.nullable.extend(relations);
     }
 
     /// ON sees the two sides of its join and nothing else of this FROM.

@@ -216,6 +216,13 @@ fn field(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 }
 
 fn element(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    // PostgreSQL keeps a jsonb scalar as an array of one.
+    if let Value::Jsonb(source) = &arguments[0]
+        && !matches!(navigate::kind(source), Kind::Array | Kind::Object)
+    {
+        let found = matches!(int(&arguments[1])?, 0 | -1).then_some(&**source);
+        return Ok(part(call, found));
+    }
     let found = navigate::element(text(&arguments[0])?, int(&arguments[1])?);
     Ok(part(call, found))
 }

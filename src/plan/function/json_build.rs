@@ -1,7 +1,6 @@
 //! JSON from SQL values: to_json, *_build_*, json_object, and the aggregates.
 //!
-//! Not handled: the column names of whole-row references, which a record
-//! value does not carry.
+//! The names of a row's fields come with its type, not with its value.
 
 use std::sync::Arc;
 

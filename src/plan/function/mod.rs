@@ -8,6 +8,7 @@
 mod aggregate;
 mod arguments;
 mod array;
+mod comment;
 mod compare;
 mod conversion;
 mod datetime;

@@ -6,13 +6,14 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, compare, conversion, datetime, decimal, definitions, digest, float, integer,
-    json, json_build, like, ordered, regex, rows, sequence, statistics, string, system, template,
-    window,
+    aggregate, array, comment, compare, conversion, datetime, decimal, definitions, digest, float,
+    integer, json, json_build, like, ordered, regex, rows, sequence, statistics, string, system,
+    template, window,
 };
 
 /// The tables of all topics.
 const TOPICS: &[&[&[Definition]]] = &[
+    comment::TABLES,
     compare::TABLES,
     integer::TABLES,
     float::TABLES,

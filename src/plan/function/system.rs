@@ -1,7 +1,6 @@
 //! What a session may ask about itself, its settings and its privileges.
 //!
-//! Comments do not exist, so that descriptions are NULL; a user who sees a
-//! data cluster has every privilege in it.
+//! A user who sees a data cluster has every privilege in it.
 
 use std::sync::Arc;
 
@@ -205,12 +204,8 @@ const VISIBLE: &[Definition] = &[
     scalar("pg_column_is_updatable", "regclass int2 bool -> bool", yes).stable(),
 ];
 
-/// What nobody here has: comments, tablespaces, statistics, sizes on disk.
+/// What nobody here has: tablespaces, statistics, sizes on disk.
 const UNKNOWN: &[Definition] = &[
-    scalar("obj_description", "oid -> text", null).stable(),
-    scalar("obj_description", "oid name -> text", null).stable(),
-    scalar("shobj_description", "oid name -> text", null).stable(),
-    scalar("col_description", "oid int4 -> text", null).stable(),
     scalar("pg_tablespace_location", "oid -> text", null).stable(),
     scalar("pg_relation_filepath", "regclass -> text", null).stable(),
     scalar("pg_relation_filenode", "regclass -> oid", null).stable(),

@@ -16,8 +16,8 @@ use super::relation::{Relation, Rows, Source, described};
 use crate::catalog::schema::Namespace;
 
 /// Where rows come from. Relations that are listed in `columns/pg_catalog.txt`
-/// and not here tell of what does not exist: views, triggers, comments,
-/// extensions, policies, publications, enumerations…
+/// and not here tell of what does not exist: views, triggers, extensions,
+/// policies, publications, enumerations…
 const SOURCES: &[(&str, Source)] = &[
     ("pg_am", support::access_methods),
     ("pg_attrdef", class::defaults),
@@ -29,6 +29,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_constraint", constraint::constraints),
     ("pg_database", cluster::databases),
     ("pg_depend", constraint::dependencies),
+    ("pg_description", listing::descriptions),
     ("pg_index", class::indexes),
     ("pg_indexes", listing::indexes),
     ("pg_language", support::languages),
@@ -41,6 +42,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_sequence", class::sequences),
     ("pg_sequences", listing::sequences),
     ("pg_settings", cluster::settings),
+    ("pg_shdescription", listing::shared_descriptions),
     ("pg_stat_activity", cluster::activity),
     ("pg_tables", listing::tables),
     ("pg_tablespace", support::tablespaces),

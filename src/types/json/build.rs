@@ -25,16 +25,33 @@ pub fn write_value(value: &Value, ty: &Type, io: Io<'_>, out: &mut String) {
         Value::Date(_) | Value::Timestamp(_) | Value::Timestamptz(_) => {
             write_time(value, ty, io, out);
         }
-        Value::Array(array) => write_dimension(array, 0, &mut array.values.iter(), io, out),
+        Value::Array(array) => {
+            // The names of a row's fields are not in the array itself.
+            let element = match ty {
+                Type::Array(element) if matches!(**element, Type::Row(_)) => element,
+                _ => &array.element,
+            };
+            let values = &mut array.values.iter();
+            write_dimension((array, element), 0, values, io, out);
+        }
         Value::Record(values) => {
             out.push('{');
             for (i, value) in values.iter().enumerate() {
                 if i > 0 {
                     out.push(',');
                 }
-                quote(&format!("f{}", i + 1), out);
-                out.push(':');
-                write_value(value, &text::natural_type(value), io, out);
+                match ty.field(i) {
+                    Some((name, ty)) => {
+                        quote(name, out);
+                        out.push(':');
+                        write_value(value, ty, io, out);
+                    }
+                    None => {
+                        quote(&format!("f{}", i + 1), out);
+                        out.push(':');
+                        write_value(value, &text::natural_type(value), io, out);
+                    }
+                }
             }
             out.push('}');
         }
@@ -79,7 +96,7 @@ fn complete_offset(printed: &mut String) {
 }
 
 fn write_dimension<'a>(
-    array: &Array,
+    (array, element): (&Array, &Type),
     depth: usize,
     values: &mut impl Iterator<Item = &'a Value>,
     io: Io<'_>,
@@ -92,9 +109,9 @@ fn write_dimension<'a>(
             out.push(',');
         }
         if depth + 1 < array.dimensions.len() {
-            write_dimension(array, depth + 1, values, io, out);
+            write_dimension((array, element), depth + 1, values, io, out);
         } else if let Some(value) = values.next() {
-            write_value(value, &array.element, io, out);
+            write_value(value, element, io, out);
         }
     }
     out.push(']');

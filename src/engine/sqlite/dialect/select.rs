@@ -1,5 +1,6 @@
 //! Queries: SELECT, VALUES, WITH, ORDER BY, LIMIT.
 
+use super::expression::UNPADDED;
 use super::{Relation, Renderer, walk};
 use crate::engine::sqlite::values::collation;
 use crate::error::{Error, Result};
@@ -325,6 +326,7 @@ pub(super) fn direction(descending: bool, nulls_first: bool) -> &'static str {
 pub(super) fn with_collation(sql: String, ty: &Type) -> String {
     match collation(ty) {
         Some(collation) => format!("{sql} COLLATE {collation}"),
+        None if *ty == Type::Char(None) => format!("{sql} COLLATE {UNPADDED}"),
         None => sql,
     }
 }
