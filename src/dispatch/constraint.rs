@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
 use super::deferral::Deferred;
-use super::evaluate::{Attempt, Evaluator, Interrupted, Relations};
+use super::evaluate::{Attempt, Evaluator, Interrupted, Relations, moment};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
-use super::schema;
 use super::transaction::{Basis, Claim, concurrent_update};
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
@@ -68,6 +67,9 @@ impl Evaluator<'_> {
 
     async fn put_inserted(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         self.claim_parents(rules, None, &row).await?;
+        if let Some(moment) = &mut self.moment {
+            moment.note_made(rules, &row);
+        }
         self.transaction
             .written
             .put(rules, rules.key_of(&row), None, Some(row.clone()))?;
@@ -142,12 +144,7 @@ impl Evaluator<'_> {
         basis: Basis,
         touched: &mut HashSet<Vec<u8>>,
     ) -> Attempt<Option<Row>> {
-        let Upsert {
-            rules,
-            relation,
-            update,
-            proposed,
-        } = upsert;
+        let Upsert { rules, update, .. } = upsert;
         let key = rules.key_of(&existing);
         let mut places = update.set.iter().map(|(place, _)| *place);
         let mode = match places.any(|place| rules.is_in_unique(place)) {
@@ -156,14 +153,46 @@ impl Evaluator<'_> {
         };
         let claim = ClaimKey::of(rules.table.id, ObjectId(0), &key);
         self.claim_key(rules.table.id, claim, mode, basis).await?;
-        if !touched.insert(encode::encode_key(&key)) {
-            let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-            return Err(Error::new(SqlState::CARDINALITY_VIOLATION, message)
-                .hint("Ensure that no rows proposed for insertion within the same command have duplicate constrained values.")
-                .into());
+        let moment = self.moment.as_ref();
+        let made = moment.is_some_and(|moment| moment.has_made(rules, &existing));
+        if !touched.insert(encode::encode_key(&key)) || made {
+            return Err(moment::second_time().into());
+        }
+        let Some(new) = self.upserted(&upsert, &existing).await? else {
+            return Ok(None);
+        };
+        rules.check(&new, &self.context)?;
+        let changes = [(existing, Some(new.clone()))];
+        self.change_rows(rules, &changes, basis).await?;
+        Ok(Some(new))
+    }
+
+    /// The row as ON CONFLICT DO UPDATE sets it; `None` when its condition does
+    /// not hold.
+    async fn upserted(&mut self, upsert: &Upsert<'_>, existing: &Row) -> Attempt<Option<Row>> {
+        let Upsert {
+            relation,
+            update,
+            proposed,
+            ..
+        } = upsert;
+        let mut new = existing.clone();
+        if let Some(given) = &update.query {
+            let rows = vec![vec![existing.clone()], vec![(*proposed).clone()]];
+            let computed = self.over_given(given, rows).await?;
+            let Some(values) = computed.into_iter().next() else {
+                return Err(Error::internal("ON CONFLICT computed nothing").into());
+            };
+            if update.filter.is_some() && values.last() != Some(&Value::Bool(true)) {
+                return Ok(None);
+            }
+            for ((place, _), value) in update.set.iter().zip(values) {
+                new[*place] = value;
+            }
+            return Ok(Some(new));
         }
         let relations = [
-            (relation, existing.as_slice()),
+            (*relation, existing.as_slice()),
             (update.excluded, proposed.as_slice()),
         ];
         let parameters = self.parameters.clone();
@@ -177,13 +206,9 @@ impl Evaluator<'_> {
         {
             return Ok(None);
         }
-        let mut new = existing.clone();
         for (place, expression) in &update.set {
             new[*place] = evaluate(expression, &scope, &self.context)?;
         }
-        rules.check(&new, &self.context)?;
-        self.change_rows(rules, vec![(existing, Some(new.clone()))], basis)
-            .await?;
         Ok(Some(new))
     }
 
@@ -192,7 +217,7 @@ impl Evaluator<'_> {
     pub(super) async fn change_rows(
         &mut self,
         rules: &Arc<Rules>,
-        changes: Vec<(Row, Option<Row>)>,
+        changes: &[(Row, Option<Row>)],
         basis: Basis,
     ) -> Attempt<()> {
         self.change_rows_at(rules, changes, basis, 0).await
@@ -201,7 +226,7 @@ impl Evaluator<'_> {
     async fn change_rows_at(
         &mut self,
         rules: &Arc<Rules>,
-        changes: Vec<(Row, Option<Row>)>,
+        changes: &[(Row, Option<Row>)],
         basis: Basis,
         depth: usize,
     ) -> Attempt<()> {
@@ -210,17 +235,24 @@ impl Evaluator<'_> {
             return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message).into());
         }
         let mut gained = Vec::with_capacity(changes.len());
-        for (old, new) in &changes {
+        for (old, new) in changes {
             let change = (old, new.as_ref());
-            gained.push(self.claim_change(rules, change, &changes, basis).await?);
+            gained.push(self.claim_change(rules, change, changes, basis).await?);
         }
         for ((old, new), gained) in changes.iter().zip(gained) {
             self.change_row(rules, old, new.as_ref(), gained).await?;
         }
-        for (old, new) in &changes {
+        for (old, new) in changes {
             if let Some(new) = new {
                 self.claim_parents(rules, Some(old), new).await?;
             }
+        }
+        // What the steps of one statement do comes before what it entails.
+        if let Some(moment) = self.moment.as_mut().filter(|_| depth == 0) {
+            moment.note_changed(rules, changes);
+            return Ok(());
+        }
+        for (old, new) in changes {
             Box::pin(self.act_on_children(rules, old, new.as_ref(), depth)).await?;
         }
         Ok(())
@@ -362,7 +394,7 @@ impl Evaluator<'_> {
     }
 
     /// Carries out what foreign keys ask when their parent row loses its key.
-    async fn act_on_children(
+    pub(super) async fn act_on_children(
         &mut self,
         rules: &Arc<Rules>,
         old: &Row,
@@ -434,7 +466,7 @@ impl Evaluator<'_> {
             }
             changes.push((child, new));
         }
-        Box::pin(self.change_rows_at(&rules, changes, Basis::Read(index), depth + 1)).await
+        Box::pin(self.change_rows_at(&rules, &changes, Basis::Read(index), depth + 1)).await
     }
 
     /// A child row whose reference is set to null or its default.
@@ -552,6 +584,7 @@ impl Evaluator<'_> {
         claim: ClaimKey,
         values: &[Value],
     ) -> Attempt<Option<(Row, Basis)>> {
+        self.bring_in(&[rules.table.id]).await?;
         let written = &self.transaction.written;
         let key = (unique.id == ObjectId(0)).then_some(values);
         if let Some(row) = written.row_with(rules.table.id, claim, key)? {
@@ -567,6 +600,7 @@ impl Evaluator<'_> {
         reference: &Reference,
         values: &[Value],
     ) -> Attempt<Option<Row>> {
+        self.bring_in(&[reference.parent.id]).await?;
         let claim = reference.parent_claim(values);
         let key = (reference.unique == ObjectId(0)).then(|| reference.ordered(values));
         let written = &self.transaction.written;
@@ -600,18 +634,14 @@ impl Evaluator<'_> {
         query: &Arc<Query>,
         values: &[Value],
     ) -> Attempt<(Index, Vec<Row>)> {
+        self.bring_in(&[table.id]).await?;
         let cluster = &self.transaction.cluster;
         if self.transaction.written.is_truncated(table.id) {
             return Ok((cluster.replicas.stable(), Vec::new()));
         }
         // Replicas know nothing yet of what this transaction made of the schema.
-        let version = match &self.transaction.base {
-            None => self.schema.version,
-            Some(base) if schema::relaid(base, &self.schema).contains(&table.id) => {
-                return Err(Error::unsupported(super::RELAID).into());
-            }
-            Some(base) => base.version,
-        };
+        let base = self.transaction.base.as_ref();
+        let version = base.unwrap_or(&self.schema).version;
         let question = Question {
             query: query.clone(),
             parameters: values.to_vec().into(),

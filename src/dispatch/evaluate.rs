@@ -4,9 +4,13 @@
 //! A statement that finds a key changed between its reading and its claiming
 //! is taken back and evaluated again; its claims stay, so it gets there.
 
+pub mod change;
+pub mod moment;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::bulk::large::Found;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::deferral::Pending;
 use super::read::{self, Question, Refused};
@@ -15,16 +19,20 @@ use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::{Schema, Table};
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
+use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::plan::evaluate::{Scope, evaluate, is_evaluable};
-use crate::plan::evaluation::Evaluation;
+use crate::plan::evaluation;
 use crate::plan::expression::Expression;
 use crate::plan::query::{Body, OutputColumn, Query, RelationId};
 use crate::plan::statement::{
-    Delete, Insert, InsertColumn, InsertSource, Isolation, Returning, Update,
+    Compound, Insert, InsertColumn, InsertSource, Isolation, Returning, Statement,
 };
 use crate::types::id::{Index, TableId};
 use crate::types::{Row, Value};
+
+use change::Change;
+use moment::Moment;
 
 /// How often a statement is evaluated again before it claims its whole table.
 const ATTEMPTS_BEFORE_TABLE: usize = 20;
@@ -45,6 +53,8 @@ pub struct Evaluator<'a> {
     pub locking: bool,
     /// Foreign keys to look at when the statement ends.
     pub pending: Pending,
+    /// What all parts of the statement read, where that must be the same.
+    pub moment: Option<Moment>,
 }
 
 /// What a writing statement did.
@@ -75,30 +85,75 @@ impl From<Refused> for Interrupted {
 
 pub(super) type Attempt<T> = Result<T, Interrupted>;
 
-/// A statement that writes rows.
-#[derive(Clone, Copy)]
+/// A statement that writes rows, or a step of one.
 pub enum Writing<'a> {
     Insert(&'a Insert),
-    Update(&'a Update, &'a Evaluation),
-    Delete(&'a Delete, &'a Evaluation),
+    Change(Change<'a>),
+    Compound(&'a Compound),
+    /// A query that a statement of several steps asks.
+    Query(Arc<Query>),
 }
 
-impl Writing<'_> {
-    fn table(&self) -> &Arc<Table> {
+impl<'a> Writing<'a> {
+    pub fn of(plan: &'a Plan) -> Result<Writing<'a>> {
+        Ok(match &plan.statement {
+            Statement::Insert(insert) => Writing::Insert(insert),
+            Statement::Update(update) => {
+                let evaluation = plan.evaluation(|| evaluation::of_update(update))?;
+                Writing::Change(Change::of_update(update, evaluation))
+            }
+            Statement::Delete(delete) => {
+                let evaluation = plan.evaluation(|| evaluation::of_delete(delete))?;
+                Writing::Change(Change::of_delete(delete, evaluation))
+            }
+            Statement::Compound(compound) => Writing::Compound(compound),
+            Statement::Query(query) => Writing::Query(plan.shared_query(query)),
+            _ => return Err(Error::internal("no writing statement")),
+        })
+    }
+
+    /// The tables it writes.
+    fn tables(&self) -> Result<Vec<TableId>> {
+        Ok(match self {
+            Writing::Insert(insert) => vec![insert.table.id],
+            Writing::Change(change) => vec![change.table.id],
+            Writing::Query(_) => Vec::new(),
+            Writing::Compound(compound) => {
+                let mut tables = Vec::with_capacity(compound.steps.len());
+                for step in &compound.steps {
+                    tables.extend(Writing::of(&step.plan)?.tables()?);
+                }
+                tables.sort();
+                tables.dedup();
+                tables
+            }
+        })
+    }
+
+    /// Do parts of it read the tables as they were when it began?
+    fn needs_moment(&self) -> bool {
+        let queries =
+            |returning: Option<&Returning>| returning.is_some_and(|it| it.query.is_some());
         match self {
-            Writing::Insert(insert) => &insert.table,
-            Writing::Update(update, _) => &update.table,
-            Writing::Delete(delete, _) => &delete.table,
+            Writing::Compound(_) => true,
+            Writing::Query(_) => false,
+            Writing::Change(change) => queries(change.returning),
+            Writing::Insert(insert) => {
+                let conflict = insert.on_conflict.as_ref();
+                let update = conflict.and_then(|conflict| conflict.update.as_ref());
+                queries(insert.returning.as_ref()) || update.is_some_and(|it| it.query.is_some())
+            }
         }
     }
 }
 
 impl Evaluator<'_> {
     /// Runs the statement; on an error everything it wrote is taken back.
-    pub async fn run(&mut self, writing: Writing<'_>) -> Result<Done, Refused> {
+    pub async fn run(&mut self, writing: &Writing<'_>) -> Result<Done, Refused> {
         let place = self.transaction.place();
         for attempt in 0..ATTEMPTS_MAX {
             let outcome = self.attempt(writing, attempt).await;
+            let moment = self.moment.take();
             if let Ok(done) = outcome {
                 self.transaction
                     .schema
@@ -108,7 +163,9 @@ impl Evaluator<'_> {
             self.transaction.return_to(&place);
             self.pending.take();
             match outcome {
-                Err(Interrupted::Refused(refused)) => return Err(refused),
+                Err(Interrupted::Refused(refused)) if moment.is_none_or(|it| !it.outdated) => {
+                    return Err(refused);
+                }
                 _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
                 _ => {}
             }
@@ -117,26 +174,40 @@ impl Evaluator<'_> {
         Err(Error::new(SqlState::SERIALIZATION_FAILURE, message).into())
     }
 
-    async fn attempt(&mut self, writing: Writing<'_>, attempt: usize) -> Attempt<Done> {
+    async fn attempt(&mut self, writing: &Writing<'_>, attempt: usize) -> Attempt<Done> {
         // What came before it waits is what it may see.
         self.transaction.snapshot(&self.schema).await?;
-        let table = writing.table().id;
         let mode = if attempt >= ATTEMPTS_BEFORE_TABLE {
             Mode::ForUpdate
         } else {
             Mode::Intent
         };
-        self.claim_table(table, mode).await?;
+        for table in writing.tables()? {
+            self.claim_table(table, mode).await?;
+        }
         // What changes from here on is remembered until the keys are claimed.
         let claims = self.transaction.cluster.claims.clone();
         let _watch = claims.watch_from(self.transaction.cluster.replicas.stable());
-        let done = match writing {
-            Writing::Insert(insert) => self.insert(insert).await?,
-            Writing::Update(update, evaluation) => self.update(update, evaluation).await?,
-            Writing::Delete(delete, evaluation) => self.delete(delete, evaluation).await?,
-        };
+        if writing.needs_moment() {
+            self.moment = Some(Moment::take(self).await?);
+        }
+        let done = self.work(writing).await?;
+        self.act_on_postponed().await?;
         self.check_references().await?;
         Ok(done)
+    }
+
+    async fn work(&mut self, writing: &Writing<'_>) -> Attempt<Done> {
+        match writing {
+            Writing::Insert(insert) => self.insert(insert).await,
+            Writing::Change(change) => self.change(change).await,
+            Writing::Compound(compound) => self.compound(compound).await,
+            Writing::Query(query) => {
+                self.note_reads();
+                let returning = self.rows_locked(query.clone()).await?;
+                Ok(Done { rows: 0, returning })
+            }
+        }
     }
 
     /// Claims a table: `Intent` to write rows, `Update` for all of it.
@@ -157,18 +228,26 @@ impl Evaluator<'_> {
     /// A question on the transaction's own view: its snapshot and its rows.
     pub async fn question(&mut self, query: Arc<Query>) -> Result<Question, Refused> {
         let snapshot = self.transaction.snapshot(&self.schema).await?;
-        let level = match &snapshot {
-            Some(held) => Level::Evaluate(held.index),
-            None => Level::Evaluate(self.transaction.cluster.replicas.stable()),
-        };
         let schema = self.transaction.read_version(&self.schema, &self.reads)?;
+        let (level, snapshot, overlay) = match &self.moment {
+            Some(moment) => {
+                let (level, held, overlay) = moment.view();
+                (level, Some(held), Some(overlay))
+            }
+            None => {
+                let index = snapshot.as_ref().map(|held| held.index);
+                let stable = || self.transaction.cluster.replicas.stable();
+                let level = Level::Evaluate(index.unwrap_or_else(stable));
+                (level, snapshot, self.transaction.written.overlay()?)
+            }
+        };
         Ok(Question {
             query,
             parameters: self.parameters.clone(),
             context: self.context.clone(),
             schema,
             level,
-            overlay: self.transaction.written.overlay()?,
+            overlay,
             snapshot,
             cancel: self.patience.cancel.clone(),
         })
@@ -183,25 +262,36 @@ impl Evaluator<'_> {
     }
 
     async fn insert(&mut self, insert: &Insert) -> Attempt<Done> {
-        let rows = match &insert.source {
+        let mut done = Done::default();
+        let mut touched = HashSet::new();
+        match &insert.source {
+            InsertSource::Values(rows) => {
+                let rows = self.proposed(insert, rows).await?;
+                self.insert_rows(insert, rows, &mut touched, &mut done)
+                    .await?;
+            }
             InsertSource::Query { query, columns } => {
                 let query = with_of(insert, query);
                 self.note_reads();
-                if query.locks.is_empty() {
-                    let query = self.settled(query).await?;
-                    match self.rows_unless_large(&query, true).await? {
-                        Some((_, results)) => self.inserted(results, columns)?,
-                        None => return self.insert_large(insert, &query, columns).await,
+                let mut found = match query.locks.is_empty() {
+                    true => {
+                        let query = self.settled(query).await?;
+                        self.found(insert.table.id, &query, true).await?
                     }
-                } else {
-                    let results = self.rows_locked(query).await?;
-                    self.inserted(results, columns)?
+                    false => Found::at_once(Index(0), self.rows_locked(query).await?),
+                };
+                loop {
+                    let results = found.next().await?;
+                    if results.is_empty() {
+                        break;
+                    }
+                    let rows = self.inserted(results, columns)?;
+                    self.insert_rows(insert, rows, &mut touched, &mut done)
+                        .await?;
                 }
             }
-            InsertSource::Values(rows) => self.proposed(insert, rows).await?,
-        };
-        let mut done = Done::default();
-        self.insert_rows(insert, rows, &mut HashSet::new(), &mut done)
+        }
+        self.finish_returning(insert.returning.as_ref(), &mut done)
             .await?;
         Ok(done)
     }
@@ -226,7 +316,8 @@ impl Evaluator<'_> {
             self.make_room().await?;
             let Some(row) = inserted else { continue };
             done.rows += 1;
-            self.return_row(&insert.returning, insert.relation, &row, &[], done)?;
+            let returning = insert.returning.as_ref();
+            self.return_row(returning, insert.relation, &row, &[], done)?;
         }
         Ok(())
     }
@@ -278,117 +369,6 @@ impl Evaluator<'_> {
         Ok(self.rows_of(query).await?.1)
     }
 
-    async fn update(&mut self, update: &Update, evaluation: &Evaluation) -> Attempt<Done> {
-        let rules = self.rules(&update.table)?;
-        self.note_reads();
-        let query = self.settled(evaluation.query.clone()).await?;
-        let portions = self.may_update_in_portions(update, &rules);
-        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
-            return self.update_large(update, evaluation, &query, &rules).await;
-        };
-        let mut done = Done::default();
-        let found = each_once(&rules, rows);
-        self.update_rows(update, evaluation, &rules, index, found, &mut done)
-            .await?;
-        Ok(done)
-    }
-
-    /// Updates rows that were found at `index`, each with what was found beside it.
-    pub(super) async fn update_rows(
-        &mut self,
-        update: &Update,
-        evaluation: &Evaluation,
-        rules: &Arc<Rules>,
-        index: Index,
-        found: Vec<(Row, Row)>,
-        done: &mut Done,
-    ) -> Attempt<()> {
-        let mut changes = Vec::with_capacity(found.len());
-        for (old, rest) in found {
-            let new = self.updated(update, evaluation, &old, &rest)?;
-            rules.check(&new, &self.context)?;
-            changes.push((old, new, rest));
-        }
-        let pairs: Vec<(Row, Option<Row>)> = changes
-            .iter()
-            .map(|(old, new, _)| (old.clone(), Some(new.clone())))
-            .collect();
-        self.change_rows(rules, pairs, Basis::Read(index)).await?;
-        self.make_room().await?;
-        done.rows += changes.len() as u64;
-        for (_, new, rest) in &changes {
-            let others = others(evaluation, rest);
-            self.return_row(&update.returning, update.relation, new, &others, done)?;
-        }
-        Ok(())
-    }
-
-    /// The new row of an UPDATE.
-    fn updated(
-        &self,
-        update: &Update,
-        evaluation: &Evaluation,
-        old: &Row,
-        rest: &[Value],
-    ) -> Result<Row> {
-        let mut new = old.clone();
-        for (place, expression) in &update.set {
-            let computed = evaluation
-                .computed
-                .iter()
-                .position(|computed| computed == place);
-            new[*place] = match computed {
-                Some(number) => rest[number].clone(),
-                None => {
-                    let relations = [(update.relation, old.as_slice())];
-                    let scope = Relations {
-                        relations: &relations,
-                        others: &[],
-                        parameters: &self.parameters,
-                    };
-                    evaluate(expression, &scope, &self.context)?
-                }
-            };
-        }
-        Ok(new)
-    }
-
-    async fn delete(&mut self, delete: &Delete, evaluation: &Evaluation) -> Attempt<Done> {
-        let rules = self.rules(&delete.table)?;
-        self.note_reads();
-        let query = self.settled(evaluation.query.clone()).await?;
-        let portions = self.may_delete_in_portions(&rules);
-        let Some((index, rows)) = self.rows_unless_large(&query, portions).await? else {
-            return self.delete_large(delete, evaluation, &query, &rules).await;
-        };
-        let mut done = Done::default();
-        let found = each_once(&rules, rows);
-        self.delete_rows(delete, evaluation, &rules, index, found, &mut done)
-            .await?;
-        Ok(done)
-    }
-
-    /// Deletes rows that were found at `index`, each with what was found beside it.
-    pub(super) async fn delete_rows(
-        &mut self,
-        delete: &Delete,
-        evaluation: &Evaluation,
-        rules: &Arc<Rules>,
-        index: Index,
-        found: Vec<(Row, Row)>,
-        done: &mut Done,
-    ) -> Attempt<()> {
-        let pairs = found.iter().map(|(old, _)| (old.clone(), None)).collect();
-        self.change_rows(rules, pairs, Basis::Read(index)).await?;
-        self.make_room().await?;
-        done.rows += found.len() as u64;
-        for (old, rest) in &found {
-            let others = others(evaluation, rest);
-            self.return_row(&delete.returning, delete.relation, old, &others, done)?;
-        }
-        Ok(())
-    }
-
     /// Empties tables; the caller has found that no others refer to them.
     pub async fn truncate(&mut self, tables: &[TableId]) -> Result<(), Refused> {
         for table in tables {
@@ -414,7 +394,7 @@ impl Evaluator<'_> {
 
     fn return_row(
         &self,
-        returning: &Option<Returning>,
+        returning: Option<&Returning>,
         relation: RelationId,
         row: &Row,
         others: &[((RelationId, usize), Value)],
@@ -423,18 +403,21 @@ impl Evaluator<'_> {
         let Some(returning) = returning else {
             return Ok(());
         };
+        if returning.query.is_some() {
+            // Computed for all of them at the end.
+            let others = others.iter().map(|(_, value)| value);
+            done.returning
+                .push(row.iter().chain(others).cloned().collect());
+            return Ok(());
+        }
         let relations = [(relation, row.as_slice())];
         let scope = Relations {
             relations: &relations,
             others,
             parameters: &self.parameters,
         };
-        let values = returning.expressions.iter().map(|e: &Expression| {
-            if !is_evaluable(e) {
-                return Err(Error::unsupported("a subquery or aggregate in RETURNING"));
-            }
-            evaluate(e, &scope, &self.context)
-        });
+        let values = returning.expressions.iter();
+        let values = values.map(|value| evaluate(value, &scope, &self.context));
         done.returning.push(values.collect::<Result<Row>>()?);
         Ok(())
     }
@@ -447,26 +430,6 @@ fn with_of(insert: &Insert, query: &Query) -> Arc<Query> {
     with.append(&mut query.with);
     query.with = with;
     Arc::new(query)
-}
-
-/// The rows of the target, each by the first match it has, and what the query
-/// yields beside it.
-pub(super) fn each_once(rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
-    let width = rules.table.columns.len();
-    let mut seen = HashSet::new();
-    let mut found = Vec::with_capacity(rows.len());
-    for mut result in rows {
-        let rest = result.split_off(width);
-        if seen.insert(crate::types::encode::encode_key(&rules.key_of(&result))) {
-            found.push((result, rest));
-        }
-    }
-    found
-}
-
-fn others(evaluation: &Evaluation, rest: &[Value]) -> Vec<((RelationId, usize), Value)> {
-    let values = rest.iter().skip(evaluation.computed.len()).cloned();
-    evaluation.others.iter().copied().zip(values).collect()
 }
 
 /// Rows of several relations, single values of others, and parameters.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::plan::evaluation;
 use crate::plan::query::Query;
-use crate::plan::statement::Statement;
+use crate::plan::statement::{Compound, Statement};
 use crate::system::{ReplicaView, View};
 
 impl Dispatch {
@@ -119,6 +119,9 @@ impl Dispatch {
             );
             return Ok(());
         }
+        if let Statement::Compound(compound) = statement {
+            return self.explain_steps(cluster, compound, lines).await;
+        }
         let evaluation = match statement {
             Statement::Update(update) => Some(evaluation::of_update(update)?),
             Statement::Delete(delete) => Some(evaluation::of_delete(delete)?),
@@ -130,6 +133,32 @@ impl Dispatch {
         ));
         if let Some(evaluation) = evaluation {
             self.explain_read(cluster, &evaluation.query, lines).await?;
+        }
+        Ok(())
+    }
+
+    async fn explain_steps(
+        &self,
+        cluster: &Arc<DataCluster>,
+        compound: &Compound,
+        lines: &mut Vec<String>,
+    ) -> Result<()> {
+        let in_sync = cluster.definition()?.in_sync().count();
+        lines.push(format!(
+            "Evaluated on one snapshot in {} steps, logged as rows, applied by {in_sync} replicas",
+            compound.steps.len()
+        ));
+        for step in &compound.steps {
+            let (name, query) = match &step.plan.statement {
+                Statement::Update(update) => ("Update", Some(evaluation::of_update(update)?.query)),
+                Statement::Delete(delete) => ("Delete", Some(evaluation::of_delete(delete)?.query)),
+                Statement::Query(query) => ("Query", Some(step.plan.shared_query(query))),
+                _ => ("Insert", None),
+            };
+            lines.push(format!("{name} Step"));
+            if let Some(query) = query {
+                self.explain_read(cluster, &query, lines).await?;
+            }
         }
         Ok(())
     }

@@ -120,6 +120,10 @@ impl Evaluator<'_> {
             let (index, rows) = self.rows_of(limited(&asked, wanted)).await?;
             let all = wanted.is_none_or(|wanted| rows.len() < wanted);
             let Some(kept) = self.claim_rows(query, &keys, index, rows, &window).await? else {
+                if let Some(moment) = &mut self.moment {
+                    moment.outdated = true;
+                    break;
+                }
                 continue;
             };
             if all || window.is_full(&kept) {

@@ -14,15 +14,16 @@ mod locking;
 pub mod point;
 pub mod presence;
 pub mod read;
+mod relaid;
 mod repair;
 pub mod rules;
 pub mod schema;
 pub mod sequence;
+mod step;
 pub mod transaction;
 pub mod write;
 pub mod written;
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +40,6 @@ use crate::log::Log;
 use crate::log::command::Command;
 use crate::metrics::Metrics;
 use crate::plan::context::Context;
-use crate::plan::evaluation;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
 use crate::plan::{Derived, Plan};
@@ -394,6 +394,7 @@ impl Dispatch {
             | Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
+            | Statement::Compound(_)
             | Statement::Truncate { .. }
             | Statement::Schema(_) => match transaction {
                 Some(transaction) => self.write(call, transaction).await,
@@ -432,11 +433,9 @@ impl Dispatch {
             }
             return Ok(Ran::Rows(rows.stream));
         };
-        if let Some(base) = &transaction.base {
-            let relaid = schema::relaid(base, &call.schema);
-            if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-                return Err(Error::unsupported(RELAID).into());
-            }
+        if !transaction.relaid.is_empty() {
+            let mut evaluator = evaluator(call, transaction);
+            evaluator.bring_in(&call.plan.tables).await?;
         }
         let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
@@ -515,29 +514,18 @@ impl Dispatch {
             );
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).into());
         }
-        let relaid = match &transaction.base {
-            Some(base) => schema::relaid(base, &call.schema),
-            None => BTreeSet::new(),
-        };
-        if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-            return Err(Error::unsupported(RELAID).into());
-        }
         let mut evaluator = evaluator(call, transaction);
+        evaluator.bring_in(&call.plan.tables).await?;
         let done = match &call.plan.statement {
             Statement::Query(query) => {
                 evaluator.note_reads();
                 let rows = evaluator.rows_locked(Arc::new(Query::clone(query))).await?;
                 return Ok(Ran::Rows(RowStream::Ready(rows)));
             }
-            Statement::Insert(insert) => evaluator.run(Writing::Insert(insert)).await?,
-            Statement::Update(update) => {
-                let evaluation = call.plan.evaluation(|| evaluation::of_update(update))?;
-                evaluator.run(Writing::Update(update, &evaluation)).await?
-            }
-            Statement::Delete(delete) => {
-                let evaluation = call.plan.evaluation(|| evaluation::of_delete(delete))?;
-                evaluator.run(Writing::Delete(delete, &evaluation)).await?
-            }
+            Statement::Insert(_)
+            | Statement::Update(_)
+            | Statement::Delete(_)
+            | Statement::Compound(_) => evaluator.run(&Writing::of(call.plan)?).await?,
             Statement::Truncate {
                 tables,
                 restart_identity,
@@ -558,6 +546,11 @@ impl Dispatch {
             _ => return Err(Error::internal("no writing statement").into()),
         };
         transaction.drew |= call.drew.load(Ordering::Relaxed);
+        if let Statement::Compound(compound) = &call.plan.statement
+            && matches!(compound.main(), Statement::Query(_))
+        {
+            return Ok(Ran::Rows(RowStream::Ready(done.returning)));
+        }
         Ok(wrote(call, done.rows, done.returning))
     }
 
@@ -579,6 +572,7 @@ impl Dispatch {
                 reads: Vec::new(),
                 locking: false,
                 pending: Pending::default(),
+                moment: None,
             };
             if let Err(refused) = evaluator.check_deferred(None).await {
                 transaction.rollback();
@@ -590,8 +584,6 @@ impl Dispatch {
     }
 }
 
-const RELAID: &str = "using a table after changing its columns in the same transaction";
-
 fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evaluator<'a> {
     Evaluator {
         transaction,
@@ -602,6 +594,7 @@ fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evalu
         reads: call.plan.tables.clone(),
         locking: call.plan.locking,
         pending: Pending::default(),
+        moment: None,
     }
 }
 
@@ -633,6 +626,10 @@ fn verb(statement: &Statement) -> &'static str {
         Statement::Insert(_) => "INSERT",
         Statement::Update(_) => "UPDATE",
         Statement::Delete(_) => "DELETE",
+        Statement::Compound(compound) => match compound.main() {
+            Statement::Query(_) => "SELECT",
+            main => verb(main),
+        },
         Statement::Truncate { .. } => "TRUNCATE TABLE",
         Statement::Schema(schema) => schema.tag,
         _ => "COPY FROM",

@@ -11,6 +11,7 @@ mod call;
 mod column;
 mod comment;
 mod composite;
+mod compound;
 mod constraint;
 mod define;
 mod drop;
@@ -94,6 +95,9 @@ struct Binder<'a> {
     parameters: Vec<Option<Type>>,
     next_relation: u32,
     next_common: u32,
+    next_given: u32,
+    /// We stand inside a statement whose WITH writes.
+    compound: bool,
     /// User tables named so far.
     tables: Vec<TableId>,
     system: bool,
@@ -121,6 +125,8 @@ impl<'a> Binder<'a> {
                 .collect(),
             next_relation: 0,
             next_common: 0,
+            next_given: 0,
+            compound: false,
             tables: Vec::new(),
             system: false,
             locking: false,
@@ -133,6 +139,12 @@ impl<'a> Binder<'a> {
     }
 
     fn statement(&mut self, statement: &Statement) -> Result<(Planned, Vec<OutputColumn>)> {
+        // Common tables may write only at the top level.
+        if !self.compound
+            && let Some((with, main)) = compound::writing_with(statement)
+        {
+            return self.compound(with, &main);
+        }
         match statement {
             Statement::Query(query) => {
                 let query = self.query(query, true)?;
@@ -222,6 +234,12 @@ impl<'a> Binder<'a> {
         let common = CommonTableId(self.next_common);
         self.next_common += 1;
         common
+    }
+
+    fn given(&mut self) -> TableId {
+        let table = super::given::id(self.next_given);
+        self.next_given += 1;
+        table
     }
 
     /// Runs `inner` one level deeper; the stack is bounded.

@@ -10,6 +10,7 @@ use super::evaluate::{is_evaluable, walk};
 use super::expression::{Expression, ExpressionKind};
 use super::query::{Body, Distinct, From, OutputColumn, Query, RelationId, Select};
 use super::statement::{Delete, Returning, Update};
+use super::visit;
 use crate::catalog::schema::Table;
 use crate::error::{Error, Result};
 
@@ -78,7 +79,8 @@ impl Target<'_> {
         computed: Vec<usize>,
         expressions: Vec<Expression>,
     ) -> Result<Evaluation> {
-        let others = self.columns_of_others()?;
+        let returned = self.returning.map_or(&[][..], |it| &it.expressions);
+        let others = columns_of_others(self.others, returned);
         let mut projection = whole_row(self.table, self.relation);
         projection.extend(expressions);
         projection.extend(others.iter().map(|(column, _)| column.clone()));
@@ -97,31 +99,29 @@ impl Target<'_> {
             others,
         })
     }
+}
 
-    fn columns_of_others(&self) -> Result<Vec<(Expression, (RelationId, usize))>> {
-        let mut found: Vec<(Expression, (RelationId, usize))> = Vec::new();
-        for expression in self
-            .returning
-            .iter()
-            .flat_map(|returning| &returning.expressions)
-        {
-            if !is_evaluable(expression) {
-                return Err(Error::unsupported("a subquery or aggregate in RETURNING"));
+/// The columns of other relations that expressions name, each once.
+pub fn columns_of_others(
+    from: &[From],
+    expressions: &[Expression],
+) -> Vec<(Expression, (RelationId, usize))> {
+    let relations = visit::relations_of(from);
+    let mut found: Vec<(Expression, (RelationId, usize))> = Vec::new();
+    for expression in expressions {
+        visit::part_within(expression, &mut |part| {
+            if let ExpressionKind::Column { relation, column } = &part.kind
+                && relations.contains(relation)
+                && !found
+                    .iter()
+                    .any(|(_, place)| *place == (*relation, *column))
+            {
+                found.push((part.clone(), (*relation, *column)));
             }
-            walk::all(expression, &mut |part| {
-                if let ExpressionKind::Column { relation, column } = &part.kind
-                    && *relation != self.relation
-                    && !found
-                        .iter()
-                        .any(|(_, place)| *place == (*relation, *column))
-                {
-                    found.push((part.clone(), (*relation, *column)));
-                }
-                true
-            });
-        }
-        Ok(found)
+            false
+        });
     }
+    found
 }
 
 /// Names no column but those of one relation.

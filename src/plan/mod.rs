@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod evaluation;
 pub mod expression;
 pub mod function;
+pub mod given;
 pub mod parse;
 pub mod pin;
 pub mod point;

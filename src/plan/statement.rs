@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Plan;
 use super::expression::Expression;
+use super::given::Given;
 use super::query::{CommonTable, From, OutputColumn, Query, RelationId};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Table;
@@ -15,6 +16,7 @@ pub enum Statement {
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
+    Compound(Box<Compound>),
     Truncate {
         tables: Vec<TableId>,
         restart_identity: bool,
@@ -54,6 +56,31 @@ pub struct Insert {
     pub returning: Option<Returning>,
 }
 
+/// A statement with common tables that write: several statements, all on the
+/// same view of the tables. None sees what another wrote, but for what its
+/// RETURNING gives.
+#[derive(Clone, Debug)]
+pub struct Compound {
+    /// In the order in which they run.
+    pub steps: Vec<Step>,
+    /// The statement itself among them.
+    pub main: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub plan: Arc<Plan>,
+    /// The table under which later steps find the rows it gives.
+    pub gives: Option<TableId>,
+}
+
+impl Compound {
+    /// The statement that has the WITH.
+    pub fn main(&self) -> &Statement {
+        &self.steps[self.main].plan.statement
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum InsertSource {
     /// Full rows in the table's column order.
@@ -87,6 +114,9 @@ pub struct ConflictUpdate {
     pub excluded: RelationId,
     pub set: Vec<(usize, Expression)>,
     pub filter: Option<Expression>,
+    /// Yields the new values in the order of `set`, then the condition; where
+    /// they cannot be computed from the two rows alone.
+    pub query: Option<Given>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +149,8 @@ pub struct Delete {
 pub struct Returning {
     pub expressions: Vec<Expression>,
     pub columns: Vec<OutputColumn>,
+    /// Yields the expressions where they cannot be computed from the row alone.
+    pub query: Option<Given>,
 }
 
 #[derive(Clone, Debug)]

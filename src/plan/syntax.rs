@@ -225,7 +225,14 @@ pub struct CommonTable {
     pub name: Name,
     pub columns: Vec<Name>,
     pub materialized: Option<bool>,
-    pub query: Query,
+    pub body: CommonBody,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommonBody {
+    Query(Box<Query>),
+    /// INSERT, UPDATE or DELETE.
+    Writes(Box<Statement>),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -120,9 +120,50 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
 
 /// [`expressions`], to change them.
 pub fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
+    own_expressions_mut(query, visit);
+    queries_beside_mut(query, &mut |inner| expressions_mut(inner, visit));
+}
+
+/// Calls `visit` with each query directly inside this one: of WITH, of FROM,
+/// of its expressions, and the sides of a set operation.
+pub fn subqueries_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
+    queries_beside_mut(query, visit);
+    own_expressions_mut(query, &mut |part| inside_mut(part, visit));
+}
+
+/// Those of WITH, of FROM, and the sides of a set operation.
+fn queries_beside_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
     for common in &mut query.with {
-        expressions_mut(&mut common.query, visit);
+        visit(&mut common.query);
     }
+    match &mut query.body {
+        Body::Select(select) => {
+            for item in &mut select.from {
+                queries_of_from_mut(item, visit);
+            }
+        }
+        Body::SetOperation { left, right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        Body::Values(_) => {}
+    }
+}
+
+/// Calls `visit` with each expression in a query, those of all queries within
+/// and the parts of each included.
+pub fn each_expression_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
+    own_expressions_mut(query, &mut |part| each_part_mut(part, visit));
+    subqueries_mut(query, &mut |inner| each_expression_mut(inner, visit));
+}
+
+fn each_part_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Expression)) {
+    visit(expression);
+    walk::each_child(expression, &mut |child| each_part_mut(child, visit));
+}
+
+/// The outermost expressions of this query alone.
+fn own_expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
     match &mut query.body {
         Body::Select(select) => {
             if let Distinct::On(keys) = &mut select.distinct {
@@ -130,16 +171,13 @@ pub fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)
             }
             select.projection.iter_mut().for_each(&mut *visit);
             for item in &mut select.from {
-                from_expressions_mut(item, visit);
+                expressions_of_from_mut(item, visit);
             }
             let parts = select.filter.iter_mut().chain(&mut select.group_by);
             parts.chain(&mut select.having).for_each(&mut *visit);
         }
         Body::Values(rows) => rows.iter_mut().flatten().for_each(&mut *visit),
-        Body::SetOperation { left, right, .. } => {
-            expressions_mut(left, visit);
-            expressions_mut(right, visit);
-        }
+        Body::SetOperation { .. } => {}
     }
     for key in &mut query.order_by {
         if let SortBy::Expression(by) = &mut key.by {
@@ -150,10 +188,9 @@ pub fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)
     limits.for_each(visit);
 }
 
-fn from_expressions_mut(from: &mut From, visit: &mut dyn FnMut(&mut Expression)) {
+fn expressions_of_from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Expression)) {
     match from {
-        From::Table { .. } | From::Common { .. } => {}
-        From::Subquery { query, .. } => expressions_mut(query, visit),
+        From::Table { .. } | From::Common { .. } | From::Subquery { .. } => {}
         From::Function { call, more, .. } => {
             visit(call);
             more.iter_mut().for_each(visit);
@@ -161,62 +198,21 @@ fn from_expressions_mut(from: &mut From, visit: &mut dyn FnMut(&mut Expression))
         From::Join {
             left, right, on, ..
         } => {
-            from_expressions_mut(left, visit);
-            from_expressions_mut(right, visit);
+            expressions_of_from_mut(left, visit);
+            expressions_of_from_mut(right, visit);
             on.iter_mut().for_each(visit);
         }
     }
 }
 
-/// Calls `visit` with each query directly inside this one: of WITH, of FROM,
-/// of its expressions, and the sides of a set operation.
-pub fn subqueries_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
-    for common in &mut query.with {
-        visit(&mut common.query);
-    }
-    match &mut query.body {
-        Body::Select(select) => {
-            if let Distinct::On(keys) = &mut select.distinct {
-                keys.iter_mut().for_each(|key| inside_mut(key, visit));
-            }
-            let parts = select.projection.iter_mut();
-            parts.for_each(|part| inside_mut(part, visit));
-            select.from.iter_mut().for_each(|it| from_mut(it, visit));
-            let parts = select.filter.iter_mut().chain(&mut select.group_by);
-            parts
-                .chain(&mut select.having)
-                .for_each(|part| inside_mut(part, visit));
-        }
-        Body::Values(rows) => {
-            let values = rows.iter_mut().flatten();
-            values.for_each(|value| inside_mut(value, visit));
-        }
-        Body::SetOperation { left, right, .. } => {
-            visit(left);
-            visit(right);
-        }
-    }
-    for key in &mut query.order_by {
-        if let SortBy::Expression(by) = &mut key.by {
-            inside_mut(by, visit);
-        }
-    }
-    let limits = query.limit.iter_mut().chain(&mut query.offset);
-    limits.for_each(|limit| inside_mut(limit, visit));
-}
-
-fn from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Query)) {
+fn queries_of_from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Query)) {
     match from {
-        From::Table { .. } | From::Common { .. } => {}
         From::Subquery { query, .. } => visit(query),
-        From::Function { call, .. } => inside_mut(call, visit),
-        From::Join {
-            left, right, on, ..
-        } => {
-            from_mut(left, visit);
-            from_mut(right, visit);
-            on.iter_mut().for_each(|on| inside_mut(on, visit));
+        From::Join { left, right, .. } => {
+            queries_of_from_mut(left, visit);
+            queries_of_from_mut(right, visit);
         }
+        From::Table { .. } | From::Common { .. } | From::Function { .. } => {}
     }
 }
 
@@ -225,6 +221,31 @@ fn inside_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Query)) {
     if let Some(query) = subquery_mut(expression) {
         visit(query);
     }
+}
+
+/// Whether any part of the query, at whatever depth, satisfies `test`.
+pub fn any_within(query: &Query, test: &mut dyn FnMut(&Expression) -> bool) -> bool {
+    let mut found = false;
+    expressions(query, &mut |part| {
+        found = found || part_within(part, test);
+    });
+    found
+}
+
+/// The same of an expression.
+pub fn part_within(expression: &Expression, test: &mut dyn FnMut(&Expression) -> bool) -> bool {
+    let mut found = test(expression);
+    children(expression, &mut |child| {
+        found = found || part_within(child, test);
+    });
+    found || subquery(expression).is_some_and(|query| any_within(query, test))
+}
+
+/// The relations that items of FROM make.
+pub fn relations_of(from: &[From]) -> BTreeSet<RelationId> {
+    let mut names = Names::default();
+    from.iter().for_each(|item| names.from(item));
+    names.own
 }
 
 /// Does the query name a column or a common table of the queries around it?

@@ -108,6 +108,7 @@ impl Session {
             reads: Vec::new(),
             locking: false,
             pending: Pending::default(),
+            moment: None,
         };
         act(&mut evaluator).await.map_err(Refused::into_error)
     }

@@ -238,6 +238,12 @@ impl Cursor {
 
 /// What may go back or outlive its transaction cannot lock the rows it reads.
 fn refuse_locks(plan: &Plan, declared: &Declared<'_>) -> Result<()> {
+    if let Statement::Compound(_) = &plan.statement {
+        return Err(Error::new(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "DECLARE CURSOR must not contain data-modifying statements in WITH",
+        ));
+    }
     let Statement::Query(query) = &plan.statement else {
         return Err(Error::new(
             SqlState::SYNTAX_ERROR,

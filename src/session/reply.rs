@@ -87,7 +87,11 @@ pub(super) fn reply_of(plan: &Plan, ran: Ran) -> Reply {
             }
         }
         Ran::Wrote { rows, returning } => {
-            let tag = Tag::Complete(match &plan.statement {
+            let statement = match &plan.statement {
+                Statement::Compound(compound) => compound.main(),
+                statement => statement,
+            };
+            let tag = Tag::Complete(match statement {
                 Statement::Insert(_) => format!("INSERT 0 {rows}"),
                 Statement::Update(_) => format!("UPDATE {rows}"),
                 Statement::Delete(_) => format!("DELETE {rows}"),

@@ -11,42 +11,64 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::evaluate::{Attempt, Done, Evaluator, each_once};
+use super::super::evaluate::Evaluator;
+use super::super::evaluate::change::Change;
 use super::super::read::{self, Refused};
 use super::super::rules::{KeyPart, Rules};
 use super::changes;
 use crate::catalog::schema::Action;
-use crate::endpoint::RowStream;
+use crate::endpoint::{RowStream, Rows};
 use crate::error::Result;
-use crate::plan::evaluation::Evaluation;
 use crate::plan::query::{Body, From, Query};
-use crate::plan::statement::{Delete, Insert, InsertColumn, Update};
-use crate::types::id::Index;
+use crate::types::id::{Index, TableId};
 use crate::types::{Row, encode};
 
 /// Rows of one portion.
 const PORTION_ROWS: usize = 1000;
 
-/// The rows of a query, some at a time.
-struct Portions {
-    index: Index,
-    stream: RowStream,
+/// The rows that a statement's query finds: all at once, or in portions.
+pub(in crate::dispatch) struct Found {
+    /// Where they were read.
+    pub index: Index,
     ready: Vec<Row>,
-    ended: bool,
+    /// What is still to come, when they are many.
+    stream: Option<RowStream>,
 }
 
-impl Portions {
+impl Found {
+    /// The rows of a query that needed no look at a table.
+    pub(in crate::dispatch) fn at_once(index: Index, rows: Vec<Row>) -> Found {
+        Found {
+            index,
+            ready: rows,
+            stream: None,
+        }
+    }
+
+    /// The rows of a query in portions.
+    pub(in crate::dispatch) fn portions(rows: Rows) -> Found {
+        Found {
+            index: rows.index,
+            ready: Vec::new(),
+            stream: Some(rows.stream),
+        }
+    }
+
     /// None at the end.
-    async fn next(&mut self) -> Result<Vec<Row>> {
-        while self.ready.len() < PORTION_ROWS && !self.ended {
-            match &mut self.stream {
+    pub(in crate::dispatch) async fn next(&mut self) -> Result<Vec<Row>> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(std::mem::take(&mut self.ready));
+        };
+        let mut ended = false;
+        while self.ready.len() < PORTION_ROWS && !ended {
+            match stream {
                 RowStream::Ready(rows) => {
                     self.ready.append(rows);
-                    self.ended = true;
+                    ended = true;
                 }
                 RowStream::Flowing(batches) => match batches.recv().await {
                     Some(batch) => self.ready.extend(batch?),
-                    None => self.ended = true,
+                    None => ended = true,
                 },
             }
         }
@@ -56,9 +78,26 @@ impl Portions {
 }
 
 impl Evaluator<'_> {
+    /// The rows of a query that says what is written to a table. When they are
+    /// many, and may be taken in portions, the whole table is claimed first.
+    pub(in crate::dispatch) async fn found(
+        &mut self,
+        table: TableId,
+        query: &Arc<Query>,
+        portions: bool,
+    ) -> Result<Found, Refused> {
+        if let Some((index, rows)) = self.rows_unless_large(query, portions).await? {
+            return Ok(Found::at_once(index, rows));
+        }
+        self.claim_whole(table).await?;
+        let question = self.question(query.clone()).await?;
+        let found = read::read(&self.transaction.cluster, &question).await?;
+        Ok(Found::portions(found))
+    }
+
     /// The rows of a query and where they were read; `None` when they are so
     /// many that they are to be taken in portions, if they may.
-    pub(in crate::dispatch) async fn rows_unless_large(
+    async fn rows_unless_large(
         &mut self,
         query: &Arc<Query>,
         portions: bool,
@@ -82,91 +121,22 @@ impl Evaluator<'_> {
         Ok(Some((found.index, rows)))
     }
 
-    async fn portions(&mut self, query: &Arc<Query>) -> Result<Portions, Refused> {
-        let question = self.question(query.clone()).await?;
-        let found = read::read(&self.transaction.cluster, &question).await?;
-        Ok(Portions {
-            index: found.index,
-            stream: found.stream,
-            ready: Vec::new(),
-            ended: false,
-        })
-    }
-
-    /// INSERT … SELECT.
-    pub(in crate::dispatch) async fn insert_large(
-        &mut self,
-        insert: &Insert,
-        query: &Arc<Query>,
-        columns: &[InsertColumn],
-    ) -> Attempt<Done> {
-        self.claim_whole(insert.table.id).await?;
-        let mut portions = self.portions(query).await?;
-        let mut done = Done::default();
-        let mut touched = HashSet::new();
-        loop {
-            let results = portions.next().await?;
-            if results.is_empty() {
-                return Ok(done);
-            }
-            let rows = self.inserted(results, columns)?;
-            self.insert_rows(insert, rows, &mut touched, &mut done)
-                .await?;
-        }
-    }
-
-    pub(in crate::dispatch) async fn update_large(
-        &mut self,
-        update: &Update,
-        evaluation: &Evaluation,
-        query: &Arc<Query>,
-        rules: &Arc<Rules>,
-    ) -> Attempt<Done> {
-        self.claim_whole(update.table.id).await?;
-        let mut portions = self.portions(query).await?;
-        let mut seen = Seen::of(evaluation);
-        let mut done = Done::default();
-        loop {
-            let rows = portions.next().await?;
-            if rows.is_empty() {
-                return Ok(done);
-            }
-            let found = seen.first(rules, each_once(rules, rows));
-            self.update_rows(update, evaluation, rules, portions.index, found, &mut done)
-                .await?;
-        }
-    }
-
-    pub(in crate::dispatch) async fn delete_large(
-        &mut self,
-        delete: &Delete,
-        evaluation: &Evaluation,
-        query: &Arc<Query>,
-        rules: &Arc<Rules>,
-    ) -> Attempt<Done> {
-        self.claim_whole(delete.table.id).await?;
-        let mut portions = self.portions(query).await?;
-        let mut seen = Seen::of(evaluation);
-        let mut done = Done::default();
-        loop {
-            let rows = portions.next().await?;
-            if rows.is_empty() {
-                return Ok(done);
-            }
-            let found = seen.first(rules, each_once(rules, rows));
-            self.delete_rows(delete, evaluation, rules, portions.index, found, &mut done)
-                .await?;
-        }
-    }
-
-    /// May an UPDATE of these columns take its rows in portions? No row's
-    /// change may then depend on another's.
-    pub(in crate::dispatch) fn may_update_in_portions(
+    /// May an UPDATE of these columns, or a DELETE, take its rows in portions?
+    /// No row's change may then depend on another's, and what actions change
+    /// must not come back to the rows.
+    pub(in crate::dispatch) fn may_take_portions(
         &self,
-        update: &Update,
+        change: &Change<'_>,
         rules: &Rules,
     ) -> bool {
-        let sets = |place: &usize| update.set.iter().any(|(set, _)| set == place);
+        let Some(set) = change.set else {
+            return rules.children.iter().all(|reference| {
+                let child = reference.child.id;
+                let is_leaf = self.schema.children_of(child).next().is_none();
+                reference.key.on_delete == Action::NoAction || (child != rules.table.id && is_leaf)
+            });
+        };
+        let sets = |place: &usize| set.iter().any(|(set, _)| set == place);
         rules.uniques.iter().all(|unique| {
             unique.predicate.is_none()
                 && unique.parts.iter().all(|part| match part {
@@ -175,38 +145,37 @@ impl Evaluator<'_> {
                 })
         })
     }
-
-    /// May a DELETE? What its actions change must not come back to its rows.
-    pub(in crate::dispatch) fn may_delete_in_portions(&self, rules: &Rules) -> bool {
-        rules.children.iter().all(|reference| {
-            let child = reference.child.id;
-            let is_leaf = self.schema.children_of(child).next().is_none();
-            reference.key.on_delete == Action::NoAction || (child != rules.table.id && is_leaf)
-        })
-    }
 }
 
 /// Which rows of the target were met before.
-enum Seen {
+pub(in crate::dispatch) enum Seen {
     /// A query of the target alone meets each once.
     Never,
     Keys(HashSet<u128>),
 }
 
 impl Seen {
-    fn of(evaluation: &Evaluation) -> Seen {
-        match &evaluation.query.body {
+    pub(in crate::dispatch) fn of(query: &Query) -> Seen {
+        match &query.body {
             Body::Select(select) if matches!(&select.from[..], [From::Table { .. }]) => Seen::Never,
             _ => Seen::Keys(HashSet::new()),
         }
     }
 
-    fn first(&mut self, rules: &Rules, mut found: Vec<(Row, Row)>) -> Vec<(Row, Row)> {
-        if let Seen::Keys(keys) = self {
-            found.retain(|(row, _)| {
-                let key = encode::row_hash(&rules.key_of(row));
-                keys.insert(key.0)
-            });
+    /// The rows of the target, each by the first match it has, and what the
+    /// query yields beside it.
+    pub(in crate::dispatch) fn first(&mut self, rules: &Rules, rows: Vec<Row>) -> Vec<(Row, Row)> {
+        let width = rules.table.columns.len();
+        let mut found = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let rest = row.split_off(width);
+            let new = match self {
+                Seen::Never => true,
+                Seen::Keys(keys) => keys.insert(encode::row_hash(&rules.key_of(&row)).0),
+            };
+            if new {
+                found.push((row, rest));
+            }
         }
         found
     }

@@ -1,5 +1,5 @@
 //! `pyql_written`: the table-valued function behind the rows that a
-//! transaction has written, in memory or spilled.
+//! transaction has written, in memory or spilled, and behind rows at hand.
 //!
 //! Its first argument is the number of a [`Source::Overlay`] of the running
 //! query. Columns that must equal something narrow down what is looked at;
@@ -211,6 +211,9 @@ fn rows(
     let Some(overlay) = execution.overlay.as_deref() else {
         return Ok((Vec::new(), None));
     };
+    if let Some(given) = overlay.given.get(&table) {
+        return Ok((given.to_vec(), None));
+    }
     if let Some(spilled) = &overlay.spilled {
         let first = spilled.rows.rows(table, &equal, None)?;
         let more = More {

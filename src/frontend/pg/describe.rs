@@ -11,6 +11,7 @@ pub(super) fn returns_rows(plan: &Plan) -> bool {
     match plan.statement {
         Statement::Query(_) => true,
         Statement::Copy(_) => false,
+        Statement::Compound(ref compound) if matches!(compound.main(), Statement::Query(_)) => true,
         _ => !plan.columns.is_empty(),
     }
 }

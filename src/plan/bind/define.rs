@@ -61,6 +61,15 @@ impl Binder<'_> {
         let tag = match statement {
             Statement::CreateTable(create) => definer.create_table(create)?,
             Statement::CreateTableAs(create) => {
+                if create
+                    .query
+                    .with
+                    .as_ref()
+                    .is_some_and(super::compound::writes)
+                {
+                    let what = "CREATE TABLE AS with a data-modifying statement in WITH";
+                    return Err(Error::unsupported(what));
+                }
                 let query = self.query(&create.query, true)?;
                 definer.create_table_as(create, query)?
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Binder;
 use super::expression::boolean;
-use super::scope::{Clause, Item, ItemColumn};
+use super::scope::{Clause, Gives, Item, ItemColumn};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -100,6 +100,23 @@ impl Binder<'_> {
             && let Some(entry) = self.commons.iter_mut().rev().find(|e| e.name == name.text)
         {
             entry.references += 1;
+            match entry.gives {
+                Gives::Rows => {}
+                Gives::Nothing => {
+                    let message = format!(
+                        "WITH query \"{}\" does not have a RETURNING clause",
+                        name.text
+                    );
+                    return Err(self.error(SqlState::FEATURE_NOT_SUPPORTED, name.place, message));
+                }
+                Gives::Itself(place) => {
+                    let message = format!(
+                        "recursive query \"{}\" must not contain data-modifying statements",
+                        name.text
+                    );
+                    return Err(self.error(SqlState::INVALID_RECURSION, place, message));
+                }
+            }
             let (id, columns) = (entry.id, entry.columns.clone());
             let shown = alias.map_or(name.text.as_str(), |alias| &alias.name.text);
             let mut item = Item::derived(shown, relation, &columns);

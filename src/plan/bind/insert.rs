@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::Binder;
+use super::returning::runs_twice;
 use super::scope::{Clause, Item, Scope};
 use crate::catalog::schema::{Index, IndexKey, PrimaryKey, Table};
 use crate::error::{Result, SqlState};
 use crate::plan::coerce::Strength;
-use crate::plan::expression::Expression;
-use crate::plan::query::{Body, Distinct, OutputColumn, Query as Bound, RelationId};
+use crate::plan::evaluate::is_evaluable;
+use crate::plan::expression::{Expression, ExpressionKind};
+use crate::plan::given;
+use crate::plan::query::{Body, CommonTable, Distinct, OutputColumn, Query as Bound, RelationId};
 use crate::plan::statement::{
     ConflictUpdate, Insert as Planned, InsertColumn, InsertSource, OnConflict as PlannedConflict,
     Statement,
@@ -43,10 +46,11 @@ impl Binder<'_> {
             ..Scope::default()
         });
         let on_conflict = match &insert.on_conflict {
-            Some(conflict) => Some(self.on_conflict(conflict, &table)?),
+            Some(conflict) => Some(self.on_conflict(conflict, (relation, &table), &with)?),
             None => None,
         };
-        let returning = self.returning(&insert.returning)?;
+        let mut returning = self.returning(&insert.returning)?;
+        self.query_returning(&mut returning, (relation, &table), &[], &with)?;
         self.scopes.pop();
         self.commons.truncate(outside);
         let columns = returning.as_ref().map(|r| r.columns.clone());
@@ -201,7 +205,8 @@ impl Binder<'_> {
     fn on_conflict(
         &mut self,
         conflict: &OnConflict,
-        table: &Arc<Table>,
+        (relation, table): (RelationId, &Arc<Table>),
+        with: &[CommonTable],
     ) -> Result<PlannedConflict> {
         let target = match &conflict.target {
             ConflictTarget::Any => None,
@@ -234,12 +239,31 @@ impl Binder<'_> {
         let set = self.assignments(table, set)?;
         let filter = self.filter(filter.as_ref())?;
         self.items().pop();
+        let mut computed = set.iter().map(|(_, value)| value).chain(&filter);
+        let query = match computed.all(is_evaluable) {
+            true => None,
+            false => {
+                runs_twice(with)?;
+                // Nothing is computed for a row that is not to be set.
+                let mut computed: Vec<Expression> = set
+                    .iter()
+                    .map(|(_, value)| only_if(filter.as_ref(), value))
+                    .collect();
+                computed.extend(filter.clone());
+                let rows = [
+                    (self.given(), relation, &**table),
+                    (self.given(), excluded, &**table),
+                ];
+                Some(given::over(&rows, computed, with))
+            }
+        };
         Ok(PlannedConflict {
             target,
             update: Some(ConflictUpdate {
                 excluded,
                 set,
                 filter,
+                query,
             }),
         })
     }
@@ -373,6 +397,20 @@ fn in_place(query: &Bound) -> bool {
         Body::Select(select) => select.distinct == Distinct::No,
         Body::Values(_) => query.order_by.is_empty(),
         Body::SetOperation { .. } => false,
+    }
+}
+
+/// The value where the condition holds, else NULL.
+fn only_if(condition: Option<&Expression>, value: &Expression) -> Expression {
+    match condition {
+        None => value.clone(),
+        Some(condition) => Expression {
+            kind: ExpressionKind::Case {
+                branches: vec![(condition.clone(), value.clone())],
+                otherwise: None,
+            },
+            ty: value.ty.clone(),
+        },
     }
 }
 

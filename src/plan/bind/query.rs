@@ -3,7 +3,7 @@
 use super::Binder;
 use super::lock::lock_name;
 use super::output;
-use super::scope::{Clause, CommonEntry, Scope};
+use super::scope::{Clause, CommonEntry, Gives, Scope};
 use super::select::Targets;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
@@ -12,7 +12,7 @@ use crate::plan::query::{
     Body, CommonTable, Distinct, From, OutputColumn, Query as Bound, RelationId,
     Select as BoundSelect, SetOperator, SortBy, SortKey,
 };
-use crate::plan::syntax::{Expr, Name, Node, Place, Query, QueryBody, With};
+use crate::plan::syntax::{CommonBody, Expr, Name, Node, Place, Query, QueryBody, With};
 use crate::types::Type;
 
 impl Binder<'_> {
@@ -60,46 +60,59 @@ impl Binder<'_> {
             return Ok(Vec::new());
         };
         let mut bound: Vec<CommonTable> = Vec::with_capacity(with.tables.len());
+        let outside = self.commons.len();
         for common in &with.tables {
-            if bound.iter().any(|other| other.name == common.name.text) {
+            self.check_common_name(&common.name, outside)?;
+            let CommonBody::Query(query) = &common.body else {
                 return Err(self.error(
-                    SqlState::DUPLICATE_ALIAS,
+                    SqlState::FEATURE_NOT_SUPPORTED,
                     common.name.place,
-                    format!(
-                        "WITH query name \"{}\" specified more than once",
-                        common.name.text
-                    ),
+                    "WITH clause containing a data-modifying statement must be at the top level",
                 ));
-            }
-            let id = self.common();
-            let (mut query, recursive) = match &common.query.body {
-                QueryBody::SetOperation {
-                    operator: SetOperator::Union,
-                    ..
-                } if with.recursive => {
-                    self.recursive_query(&common.query, &common.name, &common.columns, id)?
-                }
-                _ => (self.query(&common.query, true)?, false),
             };
-            self.rename(&mut query.columns, &common.columns, &common.name)?;
-            self.commons.push(CommonEntry {
-                name: common.name.text.clone(),
-                id,
-                columns: query.columns.to_vec(),
-                references: 0,
-            });
-            bound.push(CommonTable {
-                id,
-                name: common.name.text.clone(),
-                query,
-                recursive,
-                materialized: common.materialized,
-            });
+            bound.push(self.common_table(common, query, with.recursive)?);
         }
         Ok(bound)
     }
 
-    fn rename(&self, columns: &mut [OutputColumn], names: &[Name], with: &Name) -> Result<()> {
+    /// One common table, which then is in sight.
+    pub(super) fn common_table(
+        &mut self,
+        common: &crate::plan::syntax::CommonTable,
+        query: &Query,
+        recursive: bool,
+    ) -> Result<CommonTable> {
+        let id = self.common();
+        let (mut query, recursive) = match &query.body {
+            QueryBody::SetOperation {
+                operator: SetOperator::Union,
+                ..
+            } if recursive => self.recursive_query(query, &common.name, &common.columns, id)?,
+            _ => (self.query(query, true)?, false),
+        };
+        self.rename(&mut query.columns, &common.columns, &common.name)?;
+        self.commons.push(CommonEntry {
+            name: common.name.text.clone(),
+            id,
+            columns: query.columns.to_vec(),
+            references: 0,
+            gives: Gives::Rows,
+        });
+        Ok(CommonTable {
+            id,
+            name: common.name.text.clone(),
+            query,
+            recursive,
+            materialized: common.materialized,
+        })
+    }
+
+    pub(super) fn rename(
+        &self,
+        columns: &mut [OutputColumn],
+        names: &[Name],
+        with: &Name,
+    ) -> Result<()> {
         if names.len() > columns.len() {
             return Err(self.error(
                 SqlState::INVALID_COLUMN_REFERENCE,
@@ -147,6 +160,7 @@ impl Binder<'_> {
             id,
             columns: seen,
             references: 0,
+            gives: Gives::Rows,
         });
         let right = self.query(right, false)?;
         let references = self.commons[entry].references;

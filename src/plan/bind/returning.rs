@@ -3,14 +3,18 @@
 use std::sync::Arc;
 
 use super::Binder;
+use super::compound::is_volatile;
 use super::scope::{Clause, Scope};
 use crate::catalog::schema::{Column, PrimaryKey, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
+use crate::plan::evaluate::is_evaluable;
+use crate::plan::evaluation::columns_of_others;
 use crate::plan::expression::Expression;
-use crate::plan::parse;
+use crate::plan::query::{CommonTable, From, RelationId};
 use crate::plan::statement::Returning;
 use crate::plan::syntax::{Name, Place, Target};
+use crate::plan::{given, parse};
 use crate::types::id::ObjectId;
 use crate::types::{Type, Value};
 
@@ -25,7 +29,36 @@ impl Binder<'_> {
         Ok(Some(Returning {
             expressions: targets.expressions,
             columns: targets.columns,
+            query: None,
         }))
+    }
+
+    /// RETURNING that needs a replica becomes a query over the written rows.
+    pub(super) fn query_returning(
+        &mut self,
+        returning: &mut Option<Returning>,
+        (relation, table): (RelationId, &Table),
+        from: &[From],
+        with: &[CommonTable],
+    ) -> Result<()> {
+        let Some(returning) = returning else {
+            return Ok(());
+        };
+        if returning.expressions.iter().all(is_evaluable) {
+            return Ok(());
+        }
+        runs_twice(with)?;
+        let others = columns_of_others(from, &returning.expressions);
+        let id = self.given();
+        let row = (relation, table);
+        returning.query = Some(given::beside(
+            id,
+            row,
+            &others,
+            &returning.expressions,
+            with,
+        ));
+        Ok(())
     }
 
     /// The places of named columns, each once.
@@ -149,5 +182,16 @@ impl Binder<'_> {
             .hint("Use OVERRIDING SYSTEM VALUE to override.")),
             _ => Ok(()),
         }
+    }
+}
+
+/// The common tables of a statement are read again for what it computes of
+/// the written rows: they must not change.
+pub(super) fn runs_twice(with: &[CommonTable]) -> Result<()> {
+    match with.iter().any(|common| is_volatile(&common.query)) {
+        true => Err(Error::unsupported(
+            "a subquery over written rows beside a volatile WITH query",
+        )),
+        false => Ok(()),
     }
 }

@@ -139,6 +139,17 @@ pub(super) struct CommonEntry {
     pub(super) columns: Vec<OutputColumn>,
     /// How often it was named; tells whether a query is recursive.
     pub(super) references: usize,
+    pub(super) gives: Gives,
+}
+
+/// What naming a common table gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gives {
+    Rows,
+    /// It writes without RETURNING.
+    Nothing,
+    /// It writes, and its name, here, is named within it.
+    Itself(Place),
 }
 
 impl Item {

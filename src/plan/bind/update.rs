@@ -21,7 +21,8 @@ impl Binder<'_> {
         let from = self.other_relations(&update.from)?;
         let set = self.assignments(&table, &update.set)?;
         let filter = self.filter(update.filter.as_ref())?;
-        let returning = self.returning(&update.returning)?;
+        let mut returning = self.returning(&update.returning)?;
+        self.query_returning(&mut returning, (relation, &table), &from, &with)?;
         self.scopes.pop();
         self.commons.truncate(outside);
         let columns = returning.as_ref().map(|r| r.columns.clone());
@@ -45,7 +46,8 @@ impl Binder<'_> {
         let (table, relation, alias) = self.enter_written(&delete.table, delete.alias.as_ref())?;
         let using = self.other_relations(&delete.using)?;
         let filter = self.filter(delete.filter.as_ref())?;
-        let returning = self.returning(&delete.returning)?;
+        let mut returning = self.returning(&delete.returning)?;
+        self.query_returning(&mut returning, (relation, &table), &using, &with)?;
         self.scopes.pop();
         self.commons.truncate(outside);
         let columns = returning.as_ref().map(|r| r.columns.clone());

@@ -7,8 +7,8 @@ use super::lexer::Token;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::query::{LockStrength, LockWait, SetOperator};
 use crate::plan::syntax::{
-    CommonTable, Distinct, Expr, FromItem, GroupBy, GroupItem, Lock, Name, Node, Query, QueryBody,
-    Select, SortItem, Target, With,
+    CommonBody, CommonTable, Distinct, Expr, FromItem, GroupBy, GroupItem, Lock, Name, Node, Query,
+    QueryBody, Select, SortItem, Target, With,
 };
 
 impl Parser<'_> {
@@ -172,10 +172,7 @@ impl Parser<'_> {
             None
         };
         self.expect_mark("(")?;
-        if matches!(self.word(0), Some("insert" | "update" | "delete")) {
-            return self.unsupported("a data-modifying statement in WITH");
-        }
-        let query = self.query()?;
+        let body = self.nested(Self::common_body)?;
         self.expect_mark(")")?;
         if matches!(self.word(0), Some("search" | "cycle")) {
             return self.unsupported("SEARCH or CYCLE");
@@ -184,8 +181,20 @@ impl Parser<'_> {
             name,
             columns,
             materialized,
-            query,
+            body,
         })
+    }
+
+    /// A query, or a statement that writes; either may have a WITH of its own.
+    fn common_body(&mut self) -> Result<CommonBody> {
+        let with = self.with()?;
+        let statement = match self.word(0) {
+            Some("insert") => self.insert(with)?,
+            Some("update") => self.update(with)?,
+            Some("delete") => self.delete(with)?,
+            _ => return Ok(CommonBody::Query(Box::new(self.query_after(with)?))),
+        };
+        Ok(CommonBody::Writes(Box::new(statement)))
     }
 
     /// UNION and EXCEPT bind alike, INTERSECT tighter; all to the left.

@@ -126,6 +126,7 @@ impl File {
             before,
             changes,
             writes: &[],
+            then: &[],
             taken_back: false,
             pieces: None,
         })
@@ -303,6 +304,7 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         before,
         changes: &changes,
         writes: &writes,
+        then: &[],
         taken_back: false,
         pieces: None,
     });
@@ -540,6 +542,7 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         before: SchemaVersion(77),
         changes: &[],
         writes: &[],
+        then: &[],
         taken_back: false,
         pieces: None,
     });
