@@ -12,9 +12,6 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
             .map(|byte| i64::from(byte.count_ones()));
         Ok(Value::Int(ones.sum()))
     }),
-    scalar("bit_length", "bytea -> int4", |_, a| {
-        Ok(Value::Int(bytes(&a[0])?.len() as i64 * 8))
-    }),
     scalar("get_bit", "bytea int8 -> int4", |_, a| {
         let source = bytes(&a[0])?;
         let (byte, bit) = place(source.len(), int(&a[1])?)?;
