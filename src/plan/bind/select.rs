@@ -290,6 +290,14 @@ impl Binder<'_> {
         clause: &str,
         place: Place,
     ) -> Result<usize> {
+        if digits.parse::<i32>().is_err() {
+            // Too large for an integer, so a number of another kind.
+            return Err(self.error(
+                SqlState::SYNTAX_ERROR,
+                place,
+                format!("non-integer constant in {clause}"),
+            ));
+        }
         let number = digits.parse::<usize>().ok();
         match number.filter(|number| (1..=targets.columns.len()).contains(number)) {
             Some(number) => Ok(number - 1),
