@@ -47,7 +47,17 @@ impl Schema {
                 id,
                 name,
                 columns,
-            } => self.add_primary_key(*table, *id, name, columns),
+                include,
+            } => {
+                let key = PrimaryKey::Declared {
+                    id: *id,
+                    name: name.clone(),
+                    columns: columns.clone(),
+                    include: include.clone(),
+                };
+                self.use_object(*id);
+                self.add_primary_key(*table, key, columns)
+            }
             SchemaChange::DropPrimaryKey {
                 table,
                 hidden,
@@ -219,20 +229,11 @@ impl Schema {
     fn add_primary_key(
         &mut self,
         id: TableId,
-        key: ObjectId,
-        name: &str,
+        key: PrimaryKey,
         columns: &[ColumnId],
     ) -> Result<()> {
-        self.use_object(key);
         let table = self.table_mut(id)?;
-        let replaced = std::mem::replace(
-            &mut table.key,
-            PrimaryKey::Declared {
-                id: key,
-                name: name.to_owned(),
-                columns: columns.to_vec(),
-            },
-        );
+        let replaced = std::mem::replace(&mut table.key, key);
         for column in &mut table.columns {
             column.not_null |= columns.contains(&column.id);
         }
@@ -390,6 +391,7 @@ mod tests {
             id: ObjectId(16390),
             name: "t_pkey".to_owned(),
             columns: vec![ColumnId(3)],
+            include: Vec::new(),
         };
         let second = first.apply(std::slice::from_ref(&add)).unwrap();
         assert_eq!(names(&second), ["a", "b", "_pyql_key"]);
@@ -417,6 +419,7 @@ mod tests {
             constraint: true,
             nulls_not_distinct: false,
             predicate: None,
+            options: Default::default(),
         };
         let check = Check {
             id: ObjectId(16387),

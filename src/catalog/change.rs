@@ -75,6 +75,8 @@ pub enum SchemaChange {
         id: ObjectId,
         name: String,
         columns: Vec<ColumnId>,
+        #[serde(default)]
+        include: Vec<ColumnId>,
     },
     AddIndex {
         table: TableId,

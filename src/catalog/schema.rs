@@ -73,8 +73,11 @@ pub enum PrimaryKey {
         id: ObjectId,
         name: String,
         columns: Vec<ColumnId>,
+        /// INCLUDE: shown, and nothing more.
+        #[serde(default)]
+        include: Vec<ColumnId>,
     },
-    /// No declared key: the hidden int8 column of this id, last in the row,
+    /// No declared key, or a deferrable one, which rows may lack for a while: the hidden int8 column of this id, last in the row,
     /// numbered by the table's own sequence.
     Hidden {
         column: ColumnId,
@@ -114,6 +117,20 @@ pub struct Index {
     pub nulls_not_distinct: bool,
     /// Canonical PostgreSQL text of a partial index's condition.
     pub predicate: Option<String>,
+    #[serde(default)]
+    pub options: IndexOptions,
+}
+
+/// What few indexes have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IndexOptions {
+    /// It is a primary key's, which is deferrable; the rows have a hidden key.
+    pub primary: bool,
+    /// Looked at when the statement or the transaction ends.
+    pub deferrable: bool,
+    pub initially_deferred: bool,
+    /// INCLUDE: shown, and nothing more.
+    pub include: Vec<ColumnId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -242,6 +259,19 @@ impl Table {
             PrimaryKey::Hidden { column, .. } => self.position(*column).into_iter().collect(),
             PrimaryKey::None => Vec::new(),
         }
+    }
+
+    /// The columns of the primary key that was declared.
+    pub fn primary_key(&self) -> Option<Vec<ColumnId>> {
+        if let PrimaryKey::Declared { columns, .. } = &self.key {
+            return Some(columns.clone());
+        }
+        let index = self.indexes.iter().find(|index| index.options.primary)?;
+        let columns = index.columns.iter().map(|column| match &column.key {
+            IndexKey::Column(id) => Some(*id),
+            IndexKey::Expression(..) => None,
+        });
+        columns.collect()
     }
 
     /// The columns a client sees.

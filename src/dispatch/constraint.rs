@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
-use super::deferral::Deferred;
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations, moment};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
@@ -33,6 +32,10 @@ impl Evaluator<'_> {
         for (place, claim) in rules.unique_claims(&row)? {
             let unique = &rules.uniques[place];
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+            if unique.deferrable {
+                self.put_off(rules, (place, claim), values).await?;
+                continue;
+            }
             let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
             // A row that is there and only locked is a duplicate without waiting.
             let modes: &[Mode] = match claims.is_contended(owner, claim, Mode::Update) {
@@ -91,6 +94,14 @@ impl Evaluator<'_> {
             let target = conflict.target.as_ref();
             target.is_none_or(|target| target.contains(&unique.object))
         };
+        if rules
+            .uniques
+            .iter()
+            .any(|it| it.deferrable && is_arbiter(it))
+        {
+            let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+            return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).into());
+        }
         // Whoever only locks the row that is in the way is not waited for.
         for (place, claim) in &keys {
             let unique = &rules.uniques[*place];
@@ -121,6 +132,11 @@ impl Evaluator<'_> {
         }
         for (place, claim) in keys {
             let unique = &rules.uniques[place];
+            if unique.deferrable {
+                let values = rules.unique_values(unique, &row)?.unwrap_or_default();
+                self.put_off(rules, (place, claim), values).await?;
+                continue;
+            }
             self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
                 .await?;
             let values = rules.unique_values(unique, &row)?.unwrap_or_default();
@@ -272,6 +288,10 @@ impl Evaluator<'_> {
             for (place, claim) in gained {
                 let unique = &rules.uniques[place];
                 let values = rules.unique_values(unique, new)?.unwrap_or_default();
+                if unique.deferrable {
+                    self.put_off(rules, (place, claim), values).await?;
+                    continue;
+                }
                 let found = self.find_unique(rules, unique, claim, &values).await?;
                 let other = |(row, _): &(Row, Basis)| !same_values(&rules.key_of(row), &before);
                 if found.as_ref().is_some_and(other) {
@@ -328,7 +348,8 @@ impl Evaluator<'_> {
             .into_iter()
             .filter(|claim| !before.contains(claim))
             .collect();
-        for (place, claim) in &gained {
+        let immediate = |(place, _): &&(usize, ClaimKey)| !rules.uniques[*place].deferrable;
+        for (place, claim) in gained.iter().filter(immediate) {
             let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
             if let Some(new) = new.filter(|_| claims.is_contended(owner, *claim, Mode::Update)) {
                 self.check_taken(rules, (*place, *claim), new, all).await?;
@@ -488,71 +509,6 @@ impl Evaluator<'_> {
             };
         }
         Ok(new)
-    }
-
-    fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, of_child: bool) {
-        let deferred = self.transaction.deferral.is_deferred(&reference.key);
-        let check = Deferred {
-            reference,
-            values,
-            of_child,
-        };
-        match deferred {
-            true => self.transaction.deferred.push(check),
-            false => self.pending.push(check),
-        }
-    }
-
-    /// Looks at the foreign keys that this statement touched.
-    pub(super) async fn check_references(&mut self) -> Attempt<()> {
-        let pending = self.pending.take();
-        self.check_all(pending).await
-    }
-
-    /// Looks at the foreign keys that were put off until the end, or at some of them.
-    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
-        // They stay: what made one hold may yet be taken back by ROLLBACK TO.
-        let mut deferred = self.transaction.deferred.clone();
-        deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.reference.key.id)));
-        match self.check_all(deferred).await {
-            Ok(()) => Ok(()),
-            Err(Interrupted::Refused(refused)) => Err(refused),
-            Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
-        }
-    }
-
-    async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
-        let mut seen = HashSet::new();
-        for check in checks {
-            if !seen.insert(check.name()) {
-                continue;
-            }
-            let Deferred {
-                reference,
-                values,
-                of_child,
-            } = check;
-            let claim = reference.parent_claim(&values);
-            if of_child {
-                // One that was put off has not claimed its parent yet.
-                self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
-                    .await?;
-            }
-            if self.find_parent(&reference, &values).await?.is_some() {
-                continue;
-            }
-            if self.find_children(&reference, &values).await?.1.is_empty() {
-                continue;
-            }
-            return Err(match of_child {
-                true if self.transaction.changed_since_snapshot(claim) => {
-                    concurrent_update().into()
-                }
-                true => reference.no_parent(&values, &self.context).into(),
-                false => reference.still_referenced(&values, &self.context).into(),
-            });
-        }
-        Ok(())
     }
 
     pub(super) async fn claim_key(

@@ -53,7 +53,7 @@ impl Evaluator<'_> {
         let rules = self.rules(&copying.table)?;
         let complete = rows.into_iter().map(|row| self.complete(copying, row));
         let rows: Vec<Row> = complete.collect::<Result<_>>()?;
-        let empty = copying.empty == Some(true);
+        let empty = copying.empty == Some(true) && !rules.has_deferrable();
         let new = empty || self.are_new(&rules, &rows).await.map_err(settled)?;
         for row in rows {
             copying.rows += 1;

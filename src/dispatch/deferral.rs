@@ -1,31 +1,62 @@
-//! Foreign keys that are looked at later: at the end of a statement, or of the
+//! Foreign and unique keys that are looked at later: at the end of a statement, or of the
 //! transaction where SET CONSTRAINTS or their definition says so.
+
+mod check;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::rules::Reference;
+use super::claim::ClaimKey;
+use super::rules::{Reference, Rules, Unique};
 use crate::catalog::schema::ForeignKey;
 use crate::types::id::ObjectId;
 use crate::types::{Value, encode};
 
-/// A foreign key to check at the end: of a child's values, or of values a parent lost.
+/// A key to check at the end.
 #[derive(Clone)]
-pub struct Deferred {
+pub enum Deferred {
+    Foreign(ForeignCheck),
+    Unique(UniqueCheck),
+}
+
+/// A foreign key: a child's values, or values that a parent lost.
+#[derive(Clone)]
+pub struct ForeignCheck {
     pub reference: Arc<Reference>,
     pub values: Vec<Value>,
     pub of_child: bool,
 }
 
+/// Values that a row got under a unique key.
+#[derive(Clone)]
+pub struct UniqueCheck {
+    pub rules: Arc<Rules>,
+    /// The key's place among the rules.
+    pub place: usize,
+    pub claim: ClaimKey,
+    pub values: Vec<Value>,
+}
+
 impl Deferred {
+    /// The constraint.
+    pub fn key(&self) -> ObjectId {
+        match self {
+            Deferred::Foreign(check) => check.reference.key.id,
+            Deferred::Unique(check) => check.rules.uniques[check.place].object,
+        }
+    }
+
     /// What tells it from other checks.
     pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
-        let values = encode::encode_key(&self.values);
-        (self.reference.key.id, self.of_child, values)
+        let (values, of_child) = match self {
+            Deferred::Foreign(check) => (&check.values, check.of_child),
+            Deferred::Unique(check) => (&check.values, false),
+        };
+        (self.key(), of_child, encode::encode_key(values))
     }
 }
 
-/// Foreign keys to check at the end of a statement, each once.
+/// Keys to check at the end of a statement, each once.
 #[derive(Default)]
 pub struct Pending {
     checks: Vec<Deferred>,
@@ -78,7 +109,14 @@ impl Deferral {
     }
 
     pub fn is_deferred(&self, key: &ForeignKey) -> bool {
-        let said = self.named.get(&key.id).copied().or(self.all);
-        key.deferrable && said.unwrap_or(key.initially_deferred)
+        key.deferrable && self.said(key.id).unwrap_or(key.initially_deferred)
+    }
+
+    pub fn is_unique_deferred(&self, key: &Unique) -> bool {
+        key.deferrable && self.said(key.object).unwrap_or(key.initially_deferred)
+    }
+
+    fn said(&self, key: ObjectId) -> Option<bool> {
+        self.named.get(&key).copied().or(self.all)
     }
 }

@@ -16,7 +16,7 @@ use crate::system::{ReplicaView, View};
 
 impl Dispatch {
     /// What would happen to a plan: which way it goes, which replica, and what
-    /// the engine is asked. With ANALYZE a query is also run.
+    /// the engine is asked. With ANALYZE it is also run, and what it writes stays.
     pub(super) async fn explain(
         &self,
         cluster: &Arc<DataCluster>,
@@ -52,24 +52,17 @@ impl Dispatch {
                 ..call.again()
             };
             let began = self.runtime.now();
-            let Statement::Query(query) = &plan.statement else {
-                return Err(
-                    Error::unsupported("EXPLAIN ANALYZE of a statement that writes").into(),
-                );
+            let rows = match Box::pin(self.run(cluster, &inner, transaction)).await? {
+                Ran::Rows(stream) => read::collect(stream).await?.len() as u64,
+                Ran::Wrote { rows, .. } => rows,
+                Ran::Lines(_) => 0,
             };
-            let ran = match plan.system {
-                true => self.system_query(cluster, &inner, query)?,
-                false => self.query(cluster, &inner, query, transaction).await?,
-            };
-            if let Ran::Rows(stream) = ran {
-                let rows = read::collect(stream).await?.len();
-                let took = self.runtime.now().since(began);
-                lines.push(format!("Rows: {rows}"));
-                lines.push(format!(
-                    "Execution Time: {:.3} ms",
-                    took.as_secs_f64() * 1e3
-                ));
-            }
+            let took = self.runtime.now().since(began);
+            lines.push(format!("Rows: {rows}"));
+            lines.push(format!(
+                "Execution Time: {:.3} ms",
+                took.as_secs_f64() * 1e3
+            ));
         }
         Ok(Ran::Lines(lines))
     }

@@ -44,6 +44,9 @@ pub struct Unique {
     pub parts: Vec<KeyPart>,
     pub predicate: Option<(Expression, RelationId)>,
     pub nulls_not_distinct: bool,
+    /// Looked at when the statement or, initially too, the transaction ends.
+    pub deferrable: bool,
+    pub initially_deferred: bool,
     /// Finds the committed rows of a key given as parameters; `None` where the
     /// index is over an expression that needs another form.
     pub lookup: Arc<Query>,
@@ -225,10 +228,14 @@ impl Rules {
         Ok(claims)
     }
 
+    pub fn has_deferrable(&self) -> bool {
+        self.uniques.iter().any(|unique| unique.deferrable)
+    }
+
     /// The columns that are unique each by itself, if all unique keys are such.
     pub fn single_places(&self) -> Option<Vec<usize>> {
         let place = |unique: &Unique| match &unique.parts[..] {
-            [KeyPart::Column(place)] if unique.predicate.is_none() => {
+            [KeyPart::Column(place)] if unique.predicate.is_none() && !unique.deferrable => {
                 (!unique.nulls_not_distinct).then_some(*place)
             }
             _ => None,
@@ -424,7 +431,7 @@ fn referenced(parent: &Table, places: &[usize]) -> Option<(ObjectId, Vec<usize>)
     parent
         .indexes
         .iter()
-        .filter(|index| index.unique && index.predicate.is_none())
+        .filter(|index| index.unique && index.predicate.is_none() && !index.options.deferrable)
         .find_map(|index| {
             let columns: Option<Vec<usize>> = index
                 .columns
@@ -455,6 +462,8 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
         parts: key.into_iter().map(KeyPart::Column).collect(),
         predicate: None,
         nulls_not_distinct: false,
+        deferrable: false,
+        initially_deferred: false,
     });
     for index in table.indexes.iter().filter(|index| index.unique) {
         let mut parts = Vec::with_capacity(index.columns.len());
@@ -495,6 +504,8 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
             parts,
             predicate,
             nulls_not_distinct: index.nulls_not_distinct,
+            deferrable: index.options.deferrable,
+            initially_deferred: index.options.initially_deferred,
         });
     }
     Ok(uniques)

@@ -187,10 +187,12 @@ impl Evaluator<'_> {
                 columns,
                 relation,
                 filter,
+                nulls_not_distinct,
                 name,
             } => {
-                let table = self.table(*table).await?;
-                self.check_unique(&table, columns, *relation, filter.as_ref(), name)
+                let table = (&self.table(*table).await?, *relation);
+                let named = (name.as_str(), *nulls_not_distinct);
+                self.check_unique(table, columns, filter.as_ref(), named)
                     .await
             }
             SchemaCheck::ForeignKey { not_valid, .. } => {
@@ -270,17 +272,15 @@ impl Evaluator<'_> {
 
     async fn check_unique(
         &mut self,
-        table: &Arc<Table>,
+        (table, relation): (&Arc<Table>, RelationId),
         columns: &[Expression],
-        relation: RelationId,
         filter: Option<&Expression>,
-        name: &str,
+        (name, nulls_not_distinct): (&str, bool),
     ) -> Result<(), Refused> {
         let from = vec![table_item(table, relation)];
-        let mut conditions: Vec<Expression> = columns
-            .iter()
-            .map(|column| not(is_null(column.clone())))
-            .collect();
+        let known = columns.iter().filter(|_| !nulls_not_distinct);
+        let mut conditions: Vec<Expression> =
+            known.map(|column| not(is_null(column.clone()))).collect();
         conditions.extend(filter.cloned());
         let mut select = plain(columns.to_vec(), from, Some(and(conditions)));
         let count = resolve::function("count", &[])?.function;
@@ -313,7 +313,12 @@ impl Evaluator<'_> {
         };
         let values = columns.iter().zip(&row).map(|(column, value)| {
             let mut out = String::new();
-            crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
+            match value {
+                Value::Null => out.push_str("null"),
+                value => {
+                    crate::types::text::output(value, &column.ty, self.context.io(), &mut out);
+                }
+            }
             out
         });
         let values = values.collect::<Vec<_>>().join(", ");

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use super::bulk::large::Found;
 use super::copy::settled;
+use super::deferral::{Deferred, ForeignCheck};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::relaid::{Relaid, sort_by_key};
@@ -124,22 +125,29 @@ impl Evaluator<'_> {
         Ok(rules)
     }
 
-    /// Foreign keys that were put off hold values as they were; PostgreSQL
-    /// refuses any change then.
+    /// Keys that were put off hold values as they were; PostgreSQL refuses any
+    /// change then.
     fn refuse_pending(&self, change: &SchemaChange) -> Result<()> {
-        let SchemaChange::SetType { table, column, .. } = change else {
+        let Some(table) = change.table() else {
             return Ok(());
         };
-        let concerns = |id: TableId, columns: &[ColumnId]| id == *table && columns.contains(column);
-        let pending = self.transaction.deferred.iter().any(|deferred| {
-            let key = &deferred.reference.key;
-            concerns(deferred.reference.child.id, &key.columns)
-                || concerns(key.parent, &key.parent_columns)
-        });
+        let converted = |id: TableId, columns: &[ColumnId]| match change {
+            SchemaChange::SetType { column, .. } => id == table && columns.contains(column),
+            _ => false,
+        };
+        let concerns = |deferred: &Deferred| match deferred {
+            Deferred::Foreign(ForeignCheck { reference, .. }) => {
+                let key = &reference.key;
+                converted(reference.child.id, &key.columns)
+                    || converted(key.parent, &key.parent_columns)
+            }
+            Deferred::Unique(check) => check.rules.table.id == table,
+        };
+        let pending = self.transaction.deferred.iter().any(concerns);
         if !pending {
             return Ok(());
         }
-        let name = self.schema.table(*table).map_or("", |table| &table.name);
+        let name = self.schema.table(table).map_or("", |table| &table.name);
         let message =
             format!("cannot ALTER TABLE \"{name}\" because it has pending trigger events");
         Err(Error::new(SqlState::OBJECT_IN_USE, message))

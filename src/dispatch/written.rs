@@ -139,15 +139,22 @@ impl Written {
         if let Some(bulk) = &self.bulk {
             return Ok(bulk.rows_with(table, unique, key)?.into_iter().next());
         }
+        Ok(self.live_with(table, unique).next().cloned())
+    }
+
+    /// How many live written rows have a unique key, which may be put off.
+    pub fn count_with(&self, table: TableId, unique: ClaimKey) -> Result<usize> {
+        match &self.bulk {
+            Some(bulk) => Ok(bulk.rows_with(table, unique, None)?.len()),
+            None => Ok(self.live_with(table, unique).count()),
+        }
+    }
+
+    fn live_with(&self, table: TableId, unique: ClaimKey) -> impl Iterator<Item = &Row> {
         let written = self.overlay.tables.get(&table);
         let keys = self.uniques.get(&table).and_then(|keys| keys.get(&unique));
-        let (Some(written), Some(keys)) = (written, keys) else {
-            return Ok(None);
-        };
-        let mut live = keys
-            .iter()
-            .filter_map(|key| written.rows.get(key)?.row.as_ref());
-        Ok(live.next().cloned())
+        let keys = keys.into_iter().flatten();
+        keys.filter_map(move |key| written?.rows.get(key)?.row.as_ref())
     }
 
     /// The live written rows with these values at these places.

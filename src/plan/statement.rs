@@ -187,6 +187,7 @@ pub enum SchemaCheck {
         columns: Vec<Expression>,
         relation: RelationId,
         filter: Option<Expression>,
+        nulls_not_distinct: bool,
         name: String,
     },
     NotNull {

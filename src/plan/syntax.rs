@@ -5,6 +5,7 @@
 //! become calls, as in PostgreSQL's own raw parse tree.
 
 mod clause;
+mod write;
 
 use super::statement::{
     AdminStatement, ExplainFormat, SessionStatement, TransactionStatement as Transaction,
@@ -12,6 +13,7 @@ use super::statement::{
 use super::statement::{CopyFormat, CopyHeader};
 use crate::catalog::schema::Action;
 use crate::plan::query::{JoinKind, LockStrength, LockWait, SetOperator};
+pub use write::{Assignment, ConflictTarget, Delete, Insert, OnConflict, Overriding, Update};
 
 pub use clause::{
     Comment, CommentObject, GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec,
@@ -390,70 +392,6 @@ pub enum Statement {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub struct Insert {
-    pub with: Option<With>,
-    pub table: Path,
-    pub alias: Option<Name>,
-    pub columns: Option<Vec<Name>>,
-    pub overriding: Option<Overriding>,
-    /// `None` is DEFAULT VALUES.
-    pub source: Option<Query>,
-    pub on_conflict: Option<OnConflict>,
-    pub returning: Vec<Target>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overriding {
-    User,
-    System,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct OnConflict {
-    pub place: Place,
-    pub target_place: Place,
-    pub target: ConflictTarget,
-    /// `None` is DO NOTHING.
-    pub update: Option<(Vec<Assignment>, Option<Expr>)>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConflictTarget {
-    Any,
-    Columns(Vec<Expr>, Option<Expr>),
-    Constraint(Name),
-}
-
-/// `a = …` or `(a, b) = …`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assignment {
-    pub columns: Vec<Name>,
-    pub multiple: bool,
-    pub value: Expr,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Update {
-    pub with: Option<With>,
-    pub table: Path,
-    pub alias: Option<Name>,
-    pub set: Vec<Assignment>,
-    pub from: Vec<FromItem>,
-    pub filter: Option<Expr>,
-    pub returning: Vec<Target>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Delete {
-    pub with: Option<With>,
-    pub table: Path,
-    pub alias: Option<Name>,
-    pub using: Vec<FromItem>,
-    pub filter: Option<Expr>,
-    pub returning: Vec<Target>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
 pub struct Copy {
     pub source: CopySource,
     pub from: bool,
@@ -520,10 +458,8 @@ pub enum ColumnConstraintKind {
         options: Vec<SequenceOption>,
     },
     Check(Expr),
-    Unique {
-        nulls_not_distinct: bool,
-    },
-    PrimaryKey,
+    Unique(KeyOptions),
+    PrimaryKey(KeyOptions),
     References(Reference),
     Collate(Path),
 }
@@ -541,9 +477,12 @@ pub enum TableConstraintKind {
     Check(Expr),
     Unique {
         columns: Vec<Name>,
-        nulls_not_distinct: bool,
+        options: KeyOptions,
     },
-    PrimaryKey(Vec<Name>),
+    PrimaryKey {
+        columns: Vec<Name>,
+        options: KeyOptions,
+    },
     /// ADD … USING INDEX name.
     UsingIndex {
         primary: bool,
@@ -553,6 +492,15 @@ pub enum TableConstraintKind {
         columns: Vec<Name>,
         reference: Reference,
     },
+}
+
+/// What a primary key or unique constraint may say beside its columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KeyOptions {
+    pub nulls_not_distinct: bool,
+    pub include: Vec<Name>,
+    pub deferrable: bool,
+    pub initially_deferred: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -584,6 +532,7 @@ pub struct CreateIndex {
     pub unique: bool,
     pub nulls_not_distinct: bool,
     pub columns: Vec<SortItem>,
+    pub include: Vec<Name>,
     pub filter: Option<Expr>,
     pub method: Option<Name>,
 }

@@ -15,7 +15,7 @@ impl Session {
         let schema = self.schema()?;
         let keys = match names {
             None => None,
-            Some(names) => Some(foreign_keys(&schema, names, deferred)?),
+            Some(names) => Some(deferrable_keys(&schema, names, deferred)?),
         };
         if !self.in_block() {
             let message = "SET CONSTRAINTS can only be used in transaction blocks";
@@ -32,8 +32,8 @@ impl Session {
     }
 }
 
-/// The foreign keys of these names, any number of each.
-fn foreign_keys(schema: &Schema, names: &[String], deferred: bool) -> Result<Vec<ObjectId>> {
+/// The keys of these names, any number of each.
+fn deferrable_keys(schema: &Schema, names: &[String], deferred: bool) -> Result<Vec<ObjectId>> {
     let mut found = Vec::new();
     for name in names {
         let before = found.len();
@@ -49,7 +49,15 @@ fn foreign_keys(schema: &Schema, names: &[String], deferred: bool) -> Result<Vec
                 PrimaryKey::Declared { name, .. } => Some(name),
                 _ => None,
             };
-            let unique = table.indexes.iter().filter(|index| index.constraint);
+            let mut unique = Vec::new();
+            for index in table.indexes.iter().filter(|index| index.constraint) {
+                match index.options.deferrable {
+                    true if index.name == *name => found.push(index.id),
+                    true => {}
+                    false => unique.push(index),
+                }
+            }
+            let unique = unique.into_iter();
             let unique = unique.map(|index| &index.name);
             let checks = table.checks.iter().map(|check| &check.name);
             let mut others = unique.chain(checks).chain(primary);

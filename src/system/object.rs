@@ -76,13 +76,22 @@ pub(crate) struct ShownIndex<'a> {
     pub(crate) constraint: bool,
     pub(crate) nulls_not_distinct: bool,
     pub(crate) columns: Vec<IndexColumn>,
+    pub(crate) include: &'a [ColumnId],
+    pub(crate) deferrable: bool,
+    pub(crate) initially_deferred: bool,
     pub(crate) predicate: Option<&'a str>,
 }
 
 /// The indexes of a table, the primary key's first.
 pub(crate) fn indexes(table: &Table) -> Vec<ShownIndex<'_>> {
     let mut shown = Vec::new();
-    if let PrimaryKey::Declared { id, name, columns } = &table.key {
+    if let PrimaryKey::Declared {
+        id,
+        name,
+        columns,
+        include,
+    } = &table.key
+    {
         let plain = |id: &ColumnId| IndexColumn {
             key: IndexKey::Column(*id),
             descending: false,
@@ -96,17 +105,23 @@ pub(crate) fn indexes(table: &Table) -> Vec<ShownIndex<'_>> {
             constraint: true,
             nulls_not_distinct: false,
             columns: columns.iter().map(plain).collect(),
+            include,
+            deferrable: false,
+            initially_deferred: false,
             predicate: None,
         });
     }
     shown.extend(table.indexes.iter().map(|index| ShownIndex {
         id: index.id,
         name: &index.name,
-        primary: false,
+        primary: index.options.primary,
         unique: index.unique,
         constraint: index.constraint,
         nulls_not_distinct: index.nulls_not_distinct,
         columns: index.columns.clone(),
+        include: &index.options.include,
+        deferrable: index.options.deferrable,
+        initially_deferred: index.options.initially_deferred,
         predicate: index.predicate.as_deref(),
     }));
     shown
@@ -121,6 +136,12 @@ impl ShownIndex<'_> {
         })
     }
 
+    /// The same with the columns of INCLUDE behind them.
+    pub(crate) fn all_numbers(&self) -> impl Iterator<Item = i64> {
+        let included = self.include.iter().map(|id| i64::from(id.0));
+        self.numbers().chain(included)
+    }
+
     /// The columns by id; `None` when there is an expression.
     fn ids(&self) -> Option<Vec<ColumnId>> {
         let ids = self.columns.iter().map(|column| match &column.key {
@@ -132,13 +153,15 @@ impl ShownIndex<'_> {
 
     /// Name and type of each column, as `pg_attribute` has them.
     pub(crate) fn attributes(&self, table: &Table) -> Vec<(String, Type)> {
+        let stored = |id: &ColumnId| match table.column(*id) {
+            Some(column) => (column.name.clone(), column.ty.clone()),
+            None => ("?".to_owned(), Type::Unknown),
+        };
         let attributes = self.columns.iter().map(|column| match &column.key {
-            IndexKey::Column(id) => match table.column(*id) {
-                Some(column) => (column.name.clone(), column.ty.clone()),
-                None => ("?".to_owned(), Type::Unknown),
-            },
+            IndexKey::Column(id) => stored(id),
             IndexKey::Expression(text, ty) => (expression_name(text), ty.clone()),
         });
+        let attributes = attributes.chain(self.include.iter().map(stored));
         let mut named: Vec<(String, Type)> = Vec::new();
         for (name, ty) in attributes {
             let taken = |name: &str| named.iter().any(|(other, _)| other == name);

@@ -40,6 +40,55 @@ impl Changes {
         std::mem::take(self).writes
     }
 
+    /// Takes all, cut where `limit` bytes are passed: a single statement may
+    /// have brought much at once.
+    pub(super) fn take_cut(&mut self, limit: usize) -> Vec<Vec<Write>> {
+        let mut pieces = vec![Vec::new()];
+        let mut bytes = 0;
+        let mut put = |write: Write, size: usize| {
+            if bytes > limit {
+                pieces.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += size;
+            if let Some(piece) = pieces.last_mut() {
+                match (piece.last_mut(), write) {
+                    (
+                        Some(Write::Insert { table, rows }),
+                        Write::Insert {
+                            table: same,
+                            rows: mut more,
+                        },
+                    ) if *table == same => rows.append(&mut more),
+                    (_, write) => piece.push(write),
+                }
+            }
+        };
+        for write in self.take() {
+            match write {
+                Write::Insert { table, rows } => {
+                    for row in rows {
+                        let size = CHANGE_OVERHEAD + size(&row);
+                        let rows = vec![row];
+                        put(Write::Insert { table, rows }, size);
+                    }
+                }
+                Write::Rows { table, changes } => {
+                    let sized = |change: &RowChange| {
+                        let after = change.after.as_ref().map_or(0, size);
+                        CHANGE_OVERHEAD + size(&change.key) + after
+                    };
+                    for changes in runs(changes, limit, sized) {
+                        let size = changes.iter().map(sized).sum();
+                        put(Write::Rows { table, changes }, size);
+                    }
+                }
+                other => put(other, CHANGE_OVERHEAD),
+            }
+        }
+        pieces
+    }
+
     /// A row of this key becomes another, comes (`before` is `None`) or goes
     /// (`after` is `None`).
     pub(super) fn push(
@@ -151,6 +200,27 @@ impl Changes {
             _ => HashSet::new(),
         };
     }
+}
+
+/// The changes in runs that end where `limit` bytes are passed.
+fn runs(
+    changes: Vec<RowChange>,
+    limit: usize,
+    size: impl Fn(&RowChange) -> usize,
+) -> Vec<Vec<RowChange>> {
+    let mut runs = vec![Vec::new()];
+    let mut bytes = 0;
+    for change in changes {
+        if bytes > limit {
+            runs.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size(&change);
+        if let Some(run) = runs.last_mut() {
+            run.push(change);
+        }
+    }
+    runs
 }
 
 /// About how many bytes values take.

@@ -34,7 +34,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::command::Pieced;
 use crate::types::id::{Index, TableId, TransactionId};
 use crate::types::overlay::Spilled;
-use crate::types::piece::Piece;
+use crate::types::piece::{self, Piece};
 use crate::types::write::{RowHash, Write};
 use crate::types::{Row, Value, encode};
 use changes::Changes;
@@ -495,23 +495,27 @@ impl Bulk {
             ));
         }
         self.scratch.commit()?;
-        let changes = self.changes.count();
-        let writes = self.changes.take();
-        let (tell, landed) = oneshot::channel();
-        self.flight = Some(Flight {
-            place: self.sent.len(),
-            landed,
-        });
-        self.sent.push(Sent {
-            from: self.number - changes,
-            changes,
-            index: Index(0),
-        });
-        self.open = true;
-        let (log, cluster, of) = (self.cluster.log.clone(), self.cluster.id, self.of);
-        self.cluster.tasks.spawn("piece", async move {
-            let _ = tell.send(write::piece(&log, cluster, of, &writes).await);
-        });
+        let mut from = self.number - self.changes.count();
+        for writes in self.changes.take_cut(PIECE_BYTES) {
+            self.land().await?;
+            let changes = piece::changes(&writes);
+            let (tell, landed) = oneshot::channel();
+            self.flight = Some(Flight {
+                place: self.sent.len(),
+                landed,
+            });
+            self.sent.push(Sent {
+                from,
+                changes,
+                index: Index(0),
+            });
+            from += changes;
+            self.open = true;
+            let (log, cluster, of) = (self.cluster.log.clone(), self.cluster.id, self.of);
+            self.cluster.tasks.spawn("piece", async move {
+                let _ = tell.send(write::piece(&log, cluster, of, &writes).await);
+            });
+        }
         Ok(())
     }
 
@@ -599,7 +603,7 @@ impl Evaluator<'_> {
         if transaction.deferred.len() > DEFERRED_MAX {
             return Err(Error::new(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
-                "the transaction has put off more foreign keys than may be kept for it",
+                "the transaction has put off more keys than may be kept for it",
             )
             .into());
         }
@@ -668,16 +672,11 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Looks at the foreign keys remembered so far. One that holds now holds
+    /// Looks at the keys remembered so far. One that holds now holds
     /// at the end: whatever breaks it is remembered by itself.
     async fn drop_what_holds(&mut self) -> Attempt<()> {
         for check in self.pending.take() {
-            let (reference, values) = (check.reference.clone(), check.values.clone());
-            let holds = match self.find_parent(&reference, &values).await? {
-                Some(_) => true,
-                None => self.find_children(&reference, &values).await?.1.is_empty(),
-            };
-            if !holds {
+            if !self.holds(&check).await? {
                 self.pending.push(check);
             }
         }

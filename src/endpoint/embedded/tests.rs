@@ -60,6 +60,7 @@ fn schema(index: u64) -> Delivery {
             id: ObjectId(16385),
             name: "t_pkey".to_owned(),
             columns: vec![ColumnId(1)],
+            include: Vec::new(),
         },
         indexes: Vec::new(),
         foreign_keys: Vec::new(),

@@ -156,7 +156,8 @@ pub(super) fn create_index(table: &Table, index: &Index) -> Option<String> {
         columns.push(format!("{}{direction}", quote(&table.column(*id)?.name)));
     }
     // Without its condition an index still finds rows; it must not refuse any.
-    let unique = index.unique && index.predicate.is_none();
+    // Neither may one whose keys count only when the transaction ends.
+    let unique = index.unique && index.predicate.is_none() && !index.options.deferrable;
     Some(format!(
         "CREATE {}INDEX {} ON {} ({})",
         if unique { "UNIQUE " } else { "" },
@@ -174,6 +175,7 @@ pub(super) fn index_name(id: ObjectId) -> String {
 pub(super) fn has_side_table(index: &Index) -> bool {
     let plain = |key: &IndexKey| matches!(key, IndexKey::Column(_));
     index.unique
+        && !index.options.deferrable
         && (index.predicate.is_some()
             || index.nulls_not_distinct
             || !index.columns.iter().all(|part| plain(&part.key)))

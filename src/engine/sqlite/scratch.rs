@@ -686,6 +686,7 @@ mod tests {
                 id: ObjectId(9),
                 name: "t_pkey".to_owned(),
                 columns: vec![ColumnId(1)],
+                include: Vec::new(),
             },
             indexes: Vec::new(),
             foreign_keys: Vec::new(),

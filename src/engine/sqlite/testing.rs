@@ -76,6 +76,7 @@ pub(in crate::engine::sqlite) fn table_of(
             id: ObjectId(id + 1),
             name: format!("{name}_pkey"),
             columns: vec![ColumnId(1)],
+            include: Vec::new(),
         },
         indexes: Vec::new(),
         foreign_keys: Vec::new(),

@@ -107,6 +107,8 @@ unsafe impl<'vtab, const WIDTH: usize> VTab<'vtab> for Written<WIDTH> {
             place: 0,
             passed: 0,
             more: None,
+            source: 0,
+            given: false,
             table: PhantomData,
         })
     }
@@ -120,6 +122,10 @@ struct WrittenCursor<'vtab, const WIDTH: usize> {
     /// Rows before those at hand.
     passed: i64,
     more: Option<More>,
+    /// The argument: SQLite may compare it once more.
+    source: i64,
+    /// The rows are those at hand, of which two may be the same.
+    given: bool,
     table: PhantomData<&'vtab Written<WIDTH>>,
 }
 
@@ -140,7 +146,8 @@ unsafe impl<const WIDTH: usize> VTabCursor for WrittenCursor<'_, WIDTH> {
     ) -> rusqlite::Result<()> {
         self.place = 0;
         self.passed = 0;
-        (self.rows, self.more) = execution::with(|execution| {
+        self.source = call.get(0)?;
+        (self.rows, self.more, self.given) = execution::with(|execution| {
             let mut given = call.iter();
             let number = given.next().and_then(|number| number.as_i64().ok());
             let number = number.and_then(|number| usize::try_from(number).ok());
@@ -162,7 +169,12 @@ unsafe impl<const WIDTH: usize> VTabCursor for WrittenCursor<'_, WIDTH> {
                     equal.push((column, value));
                 }
             }
-            rows(execution, *table, key, equal)
+            let overlay = execution.overlay.as_deref();
+            if let Some(rows) = overlay.and_then(|overlay| overlay.given.get(table)) {
+                return Ok((rows.to_vec(), None, true));
+            }
+            let (rows, more) = rows(execution, *table, key, equal)?;
+            Ok((rows, more, false))
         })?;
         Ok(())
     }
@@ -191,14 +203,24 @@ unsafe impl<const WIDTH: usize> VTabCursor for WrittenCursor<'_, WIDTH> {
 
     fn column(&self, answer: &mut Context, column: c_int) -> rusqlite::Result<()> {
         let column = usize::try_from(column).unwrap_or(usize::MAX);
+        if column == WIDTH {
+            return answer.set_result(&self.source);
+        }
         match self.rows.get(self.place).and_then(|row| row.get(column)) {
             Some(value) => answer.set_result(values::encode(value)),
             None => answer.set_result(Stored(Value::Null)),
         }
     }
 
+    /// The same for a row whatever narrowed the search: SQLite tells by it what
+    /// several conditions of an OR have found twice.
     fn rowid(&self) -> rusqlite::Result<i64> {
-        Ok(self.passed + self.place as i64)
+        let place = self.passed + self.place as i64;
+        if self.given {
+            return Ok(place);
+        }
+        let row = self.rows.get(self.place);
+        Ok(row.map_or(place, |row| encode::row_hash(row).0 as i64))
     }
 }
 
@@ -211,9 +233,6 @@ fn rows(
     let Some(overlay) = execution.overlay.as_deref() else {
         return Ok((Vec::new(), None));
     };
-    if let Some(given) = overlay.given.get(&table) {
-        return Ok((given.to_vec(), None));
-    }
     if let Some(spilled) = &overlay.spilled {
         let first = spilled.rows.rows(table, &equal, None)?;
         let more = More {

@@ -232,6 +232,7 @@ impl Definer<'_> {
             if let Some(predicate) = &index.predicate {
                 used |= self.mentions(predicate, table, place)?;
             }
+            used |= index.options.include.contains(&column.id);
             if used {
                 self.change(SchemaChange::DropIndex {
                     table: table.id,
@@ -240,8 +241,10 @@ impl Definer<'_> {
                 self.drop_orphaned(table.id, &what, cascade)?;
             }
         }
-        if let PrimaryKey::Declared { columns, .. } = &table.key
-            && columns.contains(&column.id)
+        if let PrimaryKey::Declared {
+            columns, include, ..
+        } = &table.key
+            && (columns.contains(&column.id) || include.contains(&column.id))
         {
             self.drop_primary_key(table, &what, cascade)?;
         }
@@ -383,7 +386,7 @@ impl Definer<'_> {
         if not_null {
             self.check_not_null(table, column);
         } else {
-            if let PrimaryKey::Declared { columns, .. } = &table.key
+            if let Some(columns) = table.primary_key()
                 && columns.contains(&column.id)
             {
                 return Err(Error::new(

@@ -12,7 +12,7 @@ use crate::plan::evaluate::walk;
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::query::RelationId;
 use crate::plan::statement::SchemaCheck;
-use crate::plan::syntax::{Name, TableConstraint, TableConstraintKind};
+use crate::plan::syntax::{KeyOptions, Name, TableConstraint, TableConstraintKind};
 use crate::plan::visit;
 use crate::types::id::{ColumnId, ObjectId};
 
@@ -24,20 +24,12 @@ impl Definer<'_> {
     ) -> Result<()> {
         let given = constraint.name.as_ref();
         match &constraint.kind {
-            TableConstraintKind::PrimaryKey(names) => {
-                self.add_primary_key(table, names, constraint)
+            TableConstraintKind::PrimaryKey { columns, options } => {
+                self.add_primary_key(table, (columns, options), constraint)
             }
-            TableConstraintKind::Unique {
-                columns,
-                nulls_not_distinct,
-            } => {
-                let index = self.unique_index(
-                    table,
-                    columns,
-                    *nulls_not_distinct,
-                    given,
-                    constraint.place,
-                )?;
+            TableConstraintKind::Unique { columns, options } => {
+                let place = constraint.place;
+                let index = self.unique_index(table, columns, options, given, place)?;
                 self.check_unique(table, &index)?;
                 self.change(SchemaChange::AddIndex {
                     table: table.id,
@@ -170,10 +162,10 @@ impl Definer<'_> {
     fn add_primary_key(
         &mut self,
         table: &Arc<Table>,
-        names: &[Name],
+        (names, options): (&[Name], &KeyOptions),
         constraint: &TableConstraint,
     ) -> Result<()> {
-        if let PrimaryKey::Declared { .. } = table.key {
+        if table.primary_key().is_some() {
             return Err(Error::new(
                 SqlState::INVALID_TABLE_DEFINITION,
                 format!(
@@ -182,9 +174,9 @@ impl Definer<'_> {
                 ),
             ));
         }
-        let columns = self.key_columns(table, names, constraint.place)?;
-        let name = self.index_name(constraint.name.as_ref(), table, "", "pkey")?;
-        for id in &columns {
+        let given = constraint.name.as_ref();
+        let key = self.primary_key(table, (names, options), given, constraint.place)?;
+        for id in &key.columns {
             let Some(column) = table.column(*id).filter(|column| !column.not_null) else {
                 continue;
             };
@@ -195,13 +187,19 @@ impl Definer<'_> {
                 not_null: true,
             })?;
         }
-        self.check_key(table, &columns, &name)?;
-        let id = self.object();
+        self.check_key(table, &key.columns, &key.name)?;
+        if options.deferrable {
+            return self.change(SchemaChange::AddIndex {
+                table: table.id,
+                index: key.into_index(options),
+            });
+        }
         self.change(SchemaChange::AddPrimaryKey {
             table: table.id,
-            id,
-            name,
-            columns,
+            id: key.id,
+            name: key.name,
+            columns: key.columns,
+            include: key.include,
         })
     }
 
@@ -223,7 +221,7 @@ impl Definer<'_> {
                 table.columns[place].ty.clone(),
             ));
         }
-        self.push_unique(table, keys, None, name)
+        self.push_unique(table, keys, None, (name, false))
     }
 
     pub(super) fn check_unique(&mut self, table: &Arc<Table>, index: &Index) -> Result<()> {
@@ -241,7 +239,8 @@ impl Definer<'_> {
             Some(text) => Some(self.stored(text, table)?),
             None => None,
         };
-        self.push_unique(table, keys, filter, &index.name)
+        let named = (index.name.as_str(), index.nulls_not_distinct);
+        self.push_unique(table, keys, filter, named)
     }
 
     fn push_unique(
@@ -249,7 +248,7 @@ impl Definer<'_> {
         table: &Table,
         keys: Vec<Expression>,
         filter: Option<Expression>,
-        name: &str,
+        (name, nulls_not_distinct): (&str, bool),
     ) -> Result<()> {
         let mut columns = Vec::with_capacity(keys.len());
         for key in keys {
@@ -274,6 +273,7 @@ impl Definer<'_> {
             columns,
             relation: TABLE_RELATION,
             filter,
+            nulls_not_distinct,
             name: name.to_owned(),
         });
         Ok(())

@@ -6,14 +6,18 @@ use super::define::Definer;
 use super::naming::{self, joined};
 use super::scope::Clause;
 use super::table::Draft;
-use crate::catalog::schema::{Check, ForeignKey, Index, IndexColumn, IndexKey, PrimaryKey, Table};
+use crate::catalog::schema::{
+    Check, ForeignKey, Index, IndexColumn, IndexKey, IndexOptions, PrimaryKey, Table,
+};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce;
 use crate::plan::expression::Expression;
 use crate::plan::function::resolve;
-use crate::plan::syntax::{Name, Place, Reference, TableConstraint, TableConstraintKind};
+use crate::plan::syntax::{
+    KeyOptions, Name, Place, Reference, TableConstraint, TableConstraintKind,
+};
 use crate::plan::visit;
-use crate::types::id::ColumnId;
+use crate::types::id::{ColumnId, ObjectId};
 
 impl Definer<'_> {
     /// Adds a constraint to a table that is being created.
@@ -25,8 +29,8 @@ impl Definer<'_> {
         let name = constraint.name.as_ref();
         let table = &draft.table;
         match &constraint.kind {
-            TableConstraintKind::PrimaryKey(columns) => {
-                if table.key != PrimaryKey::None {
+            TableConstraintKind::PrimaryKey { columns, options } => {
+                if table.primary_key().is_some() {
                     return Err(self.error(
                         SqlState::INVALID_TABLE_DEFINITION,
                         constraint.place,
@@ -36,20 +40,25 @@ impl Definer<'_> {
                         ),
                     ));
                 }
-                let columns = self.key_columns(table, columns, constraint.place)?;
-                let name = self.index_name(name, table, "", "pkey")?;
-                let id = self.object();
+                let key = self.primary_key(table, (columns, options), name, constraint.place)?;
                 for column in &mut draft.table.columns {
-                    column.not_null |= columns.contains(&column.id);
+                    column.not_null |= key.columns.contains(&column.id);
                 }
-                draft.table.key = PrimaryKey::Declared { id, name, columns };
+                match options.deferrable {
+                    true => draft.table.indexes.push(key.into_index(options)),
+                    false => {
+                        draft.table.key = PrimaryKey::Declared {
+                            id: key.id,
+                            name: key.name,
+                            columns: key.columns,
+                            include: key.include,
+                        }
+                    }
+                }
             }
-            TableConstraintKind::Unique {
-                columns,
-                nulls_not_distinct,
-            } => {
-                let index =
-                    self.unique_index(table, columns, *nulls_not_distinct, name, constraint.place)?;
+            TableConstraintKind::Unique { columns, options } => {
+                let place = constraint.place;
+                let index = self.unique_index(table, columns, options, name, place)?;
                 draft.table.indexes.push(index);
             }
             TableConstraintKind::Check(expr) => {
@@ -67,6 +76,40 @@ impl Definer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What a primary key over these columns is.
+    pub(super) fn primary_key(
+        &mut self,
+        table: &Table,
+        (columns, options): (&[Name], &KeyOptions),
+        given: Option<&Name>,
+        place: Place,
+    ) -> Result<NewKey> {
+        Ok(NewKey {
+            columns: self.key_columns(table, columns, place)?,
+            include: self.included(table, &options.include, place)?,
+            name: self.index_name(given, table, "", "pkey")?,
+            id: self.object(),
+        })
+    }
+
+    /// The columns of INCLUDE.
+    pub(super) fn included(
+        &self,
+        table: &Table,
+        names: &[Name],
+        place: Place,
+    ) -> Result<Vec<ColumnId>> {
+        let column = |name: &Name| match table.column_named(&name.text) {
+            Some((_, column)) => Ok(column.id),
+            None => Err(self.error(
+                SqlState::UNDEFINED_COLUMN,
+                place,
+                format!("column \"{}\" named in key does not exist", name.text),
+            )),
+        };
+        names.iter().map(column).collect()
     }
 
     /// The columns of a key by name, each once.
@@ -138,28 +181,33 @@ impl Definer<'_> {
         &mut self,
         table: &Table,
         names: &[Name],
-        nulls_not_distinct: bool,
+        options: &KeyOptions,
         given: Option<&Name>,
         place: Place,
     ) -> Result<Index> {
         let columns = self.key_columns(table, names, place)?;
-        let texts = joined(names.iter().map(|name| name.text.as_str()));
+        let include = self.included(table, &options.include, place)?;
+        let texts = joined(
+            names
+                .iter()
+                .chain(&options.include)
+                .map(|name| name.text.as_str()),
+        );
         let name = self.index_name(given, table, &texts, "key")?;
         Ok(Index {
             id: self.object(),
             name,
-            columns: columns
-                .into_iter()
-                .map(|id| IndexColumn {
-                    key: IndexKey::Column(id),
-                    descending: false,
-                    nulls_first: false,
-                })
-                .collect(),
+            columns: plain_columns(columns),
             unique: true,
             constraint: true,
-            nulls_not_distinct,
+            nulls_not_distinct: options.nulls_not_distinct,
             predicate: None,
+            options: IndexOptions {
+                primary: false,
+                deferrable: options.deferrable,
+                initially_deferred: options.initially_deferred,
+                include,
+            },
         })
     }
 
@@ -237,6 +285,15 @@ impl Definer<'_> {
             ));
         }
         if !is_unique(&parent, &parent_columns) {
+            if let Some(kind) = deferrable_over(&parent, &parent_columns) {
+                return Err(Error::new(
+                    SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                    format!(
+                        "cannot use a deferrable {kind} for referenced table \"{}\"",
+                        parent.name
+                    ),
+                ));
+            }
             return Err(Error::new(
                 SqlState::INVALID_FOREIGN_KEY,
                 format!(
@@ -285,9 +342,9 @@ impl Definer<'_> {
         if !names.is_empty() {
             return self.referencing(parent, names);
         }
-        match &parent.key {
-            PrimaryKey::Declared { columns, .. } => Ok(columns.clone()),
-            _ => Err(Error::new(
+        match parent.primary_key() {
+            Some(columns) => Ok(columns),
+            None => Err(Error::new(
                 SqlState::UNDEFINED_OBJECT,
                 format!(
                     "there is no primary key for referenced table \"{}\"",
@@ -366,8 +423,62 @@ pub(super) fn is_unique(table: &Table, columns: &[ColumnId]) -> bool {
         return true;
     }
     table.indexes.iter().any(|index| {
-        index.unique && index.predicate.is_none() && column_ids(index).is_some_and(|ids| same(&ids))
+        index.unique
+            && !index.options.deferrable
+            && index.predicate.is_none()
+            && column_ids(index).is_some_and(|ids| same(&ids))
     })
+}
+
+/// What a deferrable key over exactly these columns is called.
+fn deferrable_over(table: &Table, columns: &[ColumnId]) -> Option<&'static str> {
+    let same = |key: Vec<ColumnId>| {
+        key.len() == columns.len() && columns.iter().all(|column| key.contains(column))
+    };
+    let mut indexes = table.indexes.iter().filter(|it| it.options.deferrable);
+    let index = indexes.find(|index| column_ids(index).is_some_and(same))?;
+    Some(match index.options.primary {
+        true => "primary key",
+        false => "unique constraint",
+    })
+}
+
+/// A primary key that is about to be.
+pub(super) struct NewKey {
+    pub(super) id: ObjectId,
+    pub(super) name: String,
+    pub(super) columns: Vec<ColumnId>,
+    pub(super) include: Vec<ColumnId>,
+}
+
+impl NewKey {
+    /// A deferrable key is an index over rows that have a hidden key.
+    pub(super) fn into_index(self, options: &KeyOptions) -> Index {
+        Index {
+            id: self.id,
+            name: self.name,
+            columns: plain_columns(self.columns),
+            unique: true,
+            constraint: true,
+            nulls_not_distinct: false,
+            predicate: None,
+            options: IndexOptions {
+                primary: true,
+                deferrable: true,
+                initially_deferred: options.initially_deferred,
+                include: self.include,
+            },
+        }
+    }
+}
+
+fn plain_columns(columns: Vec<ColumnId>) -> Vec<IndexColumn> {
+    let plain = |id| IndexColumn {
+        key: IndexKey::Column(id),
+        descending: false,
+        nulls_first: false,
+    };
+    columns.into_iter().map(plain).collect()
 }
 
 /// The columns of an index that has no expression.

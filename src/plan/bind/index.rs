@@ -7,7 +7,7 @@ use super::define::{Definer, TABLE_RELATION};
 use super::naming::{self, joined};
 use super::scope::Clause;
 use crate::catalog::change::SchemaChange;
-use crate::catalog::schema::{Index, IndexColumn, IndexKey, PrimaryKey, Table};
+use crate::catalog::schema::{Index, IndexColumn, IndexKey, IndexOptions, PrimaryKey, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate;
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -15,7 +15,7 @@ use crate::plan::statement::SchemaCheck;
 use crate::plan::syntax::{CreateIndex, Name, Node, Path, SortItem};
 use crate::plan::visit;
 use crate::types::Type;
-use crate::types::id::{ObjectId, TableId};
+use crate::types::id::{ColumnId, ObjectId, TableId};
 
 impl Definer<'_> {
     pub(super) fn create_index(&mut self, create: &CreateIndex) -> Result<&'static str> {
@@ -47,6 +47,16 @@ impl Definer<'_> {
             }
             None => None,
         };
+        let mut include = Vec::with_capacity(create.include.len());
+        for name in &create.include {
+            let Some((_, column)) = table.column_named(&name.text) else {
+                return Err(Error::new(
+                    SqlState::UNDEFINED_COLUMN,
+                    format!("column \"{}\" does not exist", name.text),
+                ));
+            };
+            include.push(column.id);
+        }
         let mut index = Index {
             id: self.object(),
             name: String::new(),
@@ -57,6 +67,10 @@ impl Definer<'_> {
             predicate: filter
                 .as_ref()
                 .map(|filter| self.deparse(filter, Some(&table))),
+            options: IndexOptions {
+                include,
+                ..IndexOptions::default()
+            },
         };
         let names = key_names(&table, &index);
         index.name = self.index_name(create.name.as_ref(), &table, &names, "idx")?;
@@ -66,6 +80,7 @@ impl Definer<'_> {
                 columns: keys,
                 relation: TABLE_RELATION,
                 filter,
+                nulls_not_distinct: index.nulls_not_distinct,
                 name: index.name.clone(),
             });
         }
@@ -188,8 +203,10 @@ impl Definer<'_> {
 
 /// The names that an index's own name is made of.
 pub(super) fn key_names(table: &Table, index: &Index) -> String {
+    let name = |id: &ColumnId| table.column(*id).map_or("", |column| column.name.as_str());
+    let included = index.options.include.iter().map(name);
     let names = index.columns.iter().map(|column| match &column.key {
-        IndexKey::Column(id) => table.column(*id).map_or("", |column| column.name.as_str()),
+        IndexKey::Column(id) => name(id),
         IndexKey::Expression(text, _) => {
             // A call gives its name, anything else is "expr".
             match text.split_once('(') {
@@ -198,7 +215,7 @@ pub(super) fn key_names(table: &Table, index: &Index) -> String {
             }
         }
     });
-    joined(names)
+    joined(names.chain(included))
 }
 
 fn is_word(byte: u8) -> bool {

@@ -12,8 +12,9 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::query::Query;
 use crate::plan::syntax::{
-    ColumnConstraintKind, ColumnDefinition, CreateTable, CreateTableAs, Expr, LikeOption, Name,
-    Path, Place, SequenceOption, TableConstraint, TableConstraintKind, TableElement,
+    ColumnConstraintKind, ColumnDefinition, CreateTable, CreateTableAs, Expr, KeyOptions,
+    LikeOption, Name, Path, Place, SequenceOption, TableConstraint, TableConstraintKind,
+    TableElement,
 };
 use crate::types::Type;
 use crate::types::id::{ColumnId, TableId};
@@ -157,13 +158,16 @@ impl Definer<'_> {
                     None
                 }
                 ColumnConstraintKind::Check(expr) => Some(TableConstraintKind::Check(expr.clone())),
-                ColumnConstraintKind::Unique { nulls_not_distinct } => {
-                    Some(TableConstraintKind::Unique {
+                ColumnConstraintKind::Unique(options) => Some(TableConstraintKind::Unique {
+                    columns: own,
+                    options: options.clone(),
+                }),
+                ColumnConstraintKind::PrimaryKey(options) => {
+                    Some(TableConstraintKind::PrimaryKey {
                         columns: own,
-                        nulls_not_distinct: *nulls_not_distinct,
+                        options: options.clone(),
                     })
                 }
-                ColumnConstraintKind::PrimaryKey => Some(TableConstraintKind::PrimaryKey(own)),
                 ColumnConstraintKind::References(reference) => {
                     Some(TableConstraintKind::ForeignKey {
                         columns: own,
@@ -343,25 +347,41 @@ impl Definer<'_> {
         source: &Table,
         renumbered: &[(ColumnId, ColumnId)],
     ) {
-        if let PrimaryKey::Declared { .. } = source.key {
-            let names = source.key_positions().into_iter().map(|place| Name {
-                text: source.columns[place].name.clone(),
-                place: Place(0),
-            });
+        if let PrimaryKey::Declared {
+            columns, include, ..
+        } = &source.key
+        {
+            let names = |ids: &[ColumnId]| {
+                let columns = ids.iter().filter_map(|id| source.column(*id));
+                let names = columns.map(|column| Name {
+                    text: column.name.clone(),
+                    place: Place(0),
+                });
+                names.collect()
+            };
             draft.constraints.push(TableConstraint {
                 name: None,
                 place: Place(0),
-                kind: TableConstraintKind::PrimaryKey(names.collect()),
+                kind: TableConstraintKind::PrimaryKey {
+                    columns: names(columns),
+                    options: KeyOptions {
+                        include: names(include),
+                        ..KeyOptions::default()
+                    },
+                },
                 not_valid: false,
             });
         }
         for index in &source.indexes {
             let mut copy = index.clone();
             copy.id = self.object();
-            for column in &mut copy.columns {
-                if let IndexKey::Column(id) = &mut column.key
-                    && let Some((_, new)) = renumbered.iter().find(|(old, _)| old == id)
-                {
+            let keys = copy.columns.iter_mut();
+            let keys = keys.filter_map(|column| match &mut column.key {
+                IndexKey::Column(id) => Some(id),
+                IndexKey::Expression(..) => None,
+            });
+            for id in keys.chain(&mut copy.options.include) {
+                if let Some((_, new)) = renumbered.iter().find(|(old, _)| old == id) {
                     *id = *new;
                 }
             }
@@ -376,7 +396,11 @@ impl Definer<'_> {
         }
         for mut index in std::mem::take(&mut draft.copied) {
             let names = super::index::key_names(&draft.table, &index);
-            let label = if index.constraint { "key" } else { "idx" };
+            let (names, label) = match (index.options.primary, index.constraint) {
+                (true, _) => (String::new(), "pkey"),
+                (_, true) => (names, "key"),
+                _ => (names, "idx"),
+            };
             let taken: Vec<String> = draft.table.indexes.iter().map(|i| i.name.clone()).collect();
             index.name = self.relation_name(&draft.table.name, &names, label, &taken);
             draft.table.indexes.push(index);

@@ -128,6 +128,7 @@ struct Shown<'a> {
     unique: bool,
     nulls_not_distinct: bool,
     columns: Vec<(String, &'static str)>,
+    include: &'a [ColumnId],
     predicate: Option<&'a str>,
 }
 
@@ -151,6 +152,7 @@ fn find_index<'a>(schemas: [&'a Schema; 2], oid: i64) -> Option<Shown<'a>> {
             id: key,
             name,
             columns,
+            include,
         } = &table.key
             && *key == id
         {
@@ -163,6 +165,7 @@ fn find_index<'a>(schemas: [&'a Schema; 2], oid: i64) -> Option<Shown<'a>> {
                     .iter()
                     .map(|c| (column_name(table, *c), ""))
                     .collect(),
+                include,
                 predicate: None,
             });
         }
@@ -193,6 +196,7 @@ fn show<'a>(table: &'a Table, index: &'a Index) -> Shown<'a> {
         unique: index.unique,
         nulls_not_distinct: index.nulls_not_distinct,
         columns: columns.collect(),
+        include: &index.options.include,
         predicate: index.predicate.as_deref(),
     }
 }
@@ -227,7 +231,14 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         let found = usize::try_from(column - 1)
             .ok()
             .and_then(|place| index.columns.get(place));
-        let key = found.map_or("", |(key, _)| key.as_str());
+        let included = usize::try_from(column - 1)
+            .ok()
+            .and_then(|place| index.include.get(place.checked_sub(index.columns.len())?))
+            .map(|id| column_name(index.table, *id));
+        let key = match &included {
+            Some(name) => name,
+            None => found.map_or("", |(key, _)| key.as_str()),
+        };
         let is_pretty = arguments.get(2).map(boolean).transpose()?;
         return Ok(match is_pretty.unwrap_or(false) && key.starts_with("((") {
             true => Value::text(pretty(key)),
@@ -259,6 +270,7 @@ impl Shown<'_> {
             quote_identifier(&self.table.name),
             columns.join(", ")
         );
+        out.push_str(&including(self.table, self.include));
         if self.nulls_not_distinct {
             out.push_str(" NULLS NOT DISTINCT");
         }
@@ -298,10 +310,16 @@ fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> 
 
 fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> Option<String> {
     let is = |id: &ObjectId| i64::from(id.0) == oid;
-    if let PrimaryKey::Declared { id, columns, .. } = &table.key
+    if let PrimaryKey::Declared {
+        id,
+        columns,
+        include,
+        ..
+    } = &table.key
         && is(id)
     {
-        return Some(format!("PRIMARY KEY ({})", names_of(table, columns)));
+        let (columns, include) = (names_of(table, columns), including(table, include));
+        return Some(format!("PRIMARY KEY ({columns}){include}"));
     }
     if let Some(check) = table.checks.iter().find(|check| is(&check.id)) {
         let shown = match is_pretty {
@@ -324,7 +342,31 @@ fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> O
     } else {
         ""
     };
-    Some(format!("UNIQUE{nulls} ({})", columns.join(", ")))
+    let kind = match index.options.primary {
+        true => "PRIMARY KEY",
+        false => "UNIQUE",
+    };
+    Some(format!(
+        "{kind}{nulls} ({}){}{}{}",
+        columns.join(", "),
+        including(table, &index.options.include),
+        match index.options.deferrable {
+            true => " DEFERRABLE",
+            false => "",
+        },
+        match index.options.initially_deferred {
+            true => " INITIALLY DEFERRED",
+            false => "",
+        },
+    ))
+}
+
+/// ` INCLUDE (a, b)`, or nothing.
+fn including(table: &Table, include: &[ColumnId]) -> String {
+    match include.is_empty() {
+        true => String::new(),
+        false => format!(" INCLUDE ({})", names_of(table, include)),
+    }
 }
 
 fn foreign_key(schema: &Schema, table: &Table, key: &ForeignKey) -> String {

@@ -4,11 +4,11 @@ use super::Parser;
 use super::keywords::Class;
 use super::lexer::Token;
 use crate::catalog::schema::Action;
-use crate::error::Result;
+use crate::error::{Error, Result, SqlState};
 use crate::plan::syntax::{
     ColumnConstraint, ColumnConstraintKind, ColumnDefinition, CreateIndex, CreateTable,
-    CreateTableAs, LikeOption, Path, Reference, SequenceOption, SortItem, Statement,
-    TableConstraint, TableConstraintKind, TableElement,
+    CreateTableAs, KeyOptions, LikeOption, Name, Path, Place, Reference, SequenceOption, SortItem,
+    Statement, TableConstraint, TableConstraintKind, TableElement,
 };
 
 impl Parser<'_> {
@@ -209,10 +209,10 @@ impl Parser<'_> {
         } else {
             None
         };
-        if let Some((deferrable, initially_deferred)) = self.deferral()? {
-            return self.defer_last(before, deferrable, initially_deferred);
-        }
         let place = self.place();
+        if let Some(deferral) = self.deferral()? {
+            return self.defer_last(before, deferral, place);
+        }
         let kind = if self.take_keywords(&["not", "null"]) {
             ColumnConstraintKind::NotNull
         } else if self.take_keyword("null") {
@@ -231,10 +231,13 @@ impl Parser<'_> {
         } else if self.take_keyword("unique") {
             let nulls_not_distinct = self.nulls_not_distinct();
             self.index_parameters()?;
-            ColumnConstraintKind::Unique { nulls_not_distinct }
+            ColumnConstraintKind::Unique(KeyOptions {
+                nulls_not_distinct,
+                ..KeyOptions::default()
+            })
         } else if self.take_keywords(&["primary", "key"]) {
             self.index_parameters()?;
-            ColumnConstraintKind::PrimaryKey
+            ColumnConstraintKind::PrimaryKey(KeyOptions::default())
         } else if self.is_keyword("references") {
             ColumnConstraintKind::References(self.reference()?)
         } else if self.take_keyword("collate") {
@@ -255,18 +258,29 @@ impl Parser<'_> {
     fn defer_last(
         &mut self,
         before: &mut [ColumnConstraint],
-        deferrable: bool,
-        initially_deferred: bool,
+        (deferrable, initially_deferred): (bool, bool),
+        place: Place,
     ) -> Result<Option<ColumnConstraint>> {
         match before.last_mut().map(|constraint| &mut constraint.kind) {
             Some(ColumnConstraintKind::References(reference)) => {
                 reference.deferrable = deferrable;
                 reference.initially_deferred = initially_deferred;
             }
-            Some(_) if deferrable => {
-                return self.unsupported("a deferrable constraint that is no foreign key");
+            Some(
+                ColumnConstraintKind::Unique(options) | ColumnConstraintKind::PrimaryKey(options),
+            ) => {
+                options.deferrable = deferrable;
+                options.initially_deferred = initially_deferred;
             }
-            _ => {}
+            Some(_) => {
+                let clause = match (deferrable, initially_deferred) {
+                    (_, true) => "INITIALLY DEFERRED",
+                    (true, _) => "DEFERRABLE",
+                    _ => "NOT DEFERRABLE",
+                };
+                return Err(self.failure(place, format!("misplaced {clause} clause")));
+            }
+            None => {}
         }
         self.column_constraint(before)
     }
@@ -370,9 +384,13 @@ impl Parser<'_> {
                         index,
                     }
                 } else {
+                    let (columns, options) = self.key_columns()?;
                     TableConstraintKind::Unique {
-                        columns: self.key_columns()?,
-                        nulls_not_distinct,
+                        columns,
+                        options: KeyOptions {
+                            nulls_not_distinct,
+                            ..options
+                        },
                     }
                 }
             }
@@ -385,7 +403,8 @@ impl Parser<'_> {
                         index,
                     }
                 } else {
-                    TableConstraintKind::PrimaryKey(self.key_columns()?)
+                    let (columns, options) = self.key_columns()?;
+                    TableConstraintKind::PrimaryKey { columns, options }
                 }
             }
             Some("foreign") => {
@@ -420,8 +439,19 @@ impl Parser<'_> {
                         reference.deferrable = deferrable;
                         reference.initially_deferred = deferred;
                     }
-                    _ if deferrable => {
-                        return self.unsupported("a deferrable constraint that is no foreign key");
+                    TableConstraintKind::Unique { options, .. }
+                    | TableConstraintKind::PrimaryKey { options, .. } => {
+                        options.deferrable = deferrable;
+                        options.initially_deferred = deferred;
+                    }
+                    TableConstraintKind::UsingIndex { .. } if deferrable => {
+                        return self.unsupported("a deferrable constraint of an existing index");
+                    }
+                    TableConstraintKind::Check(_) if deferrable => {
+                        return Err(Error::new(
+                            SqlState::FEATURE_NOT_SUPPORTED,
+                            "CHECK constraints cannot be marked DEFERRABLE",
+                        ));
                     }
                     _ => {}
                 }
@@ -432,13 +462,33 @@ impl Parser<'_> {
         Ok(not_valid)
     }
 
-    fn key_columns(&mut self) -> Result<Vec<crate::plan::syntax::Name>> {
+    fn key_columns(&mut self) -> Result<(Vec<Name>, KeyOptions)> {
         let columns = self.parenthesized(Self::name)?;
-        if self.is_keyword("include") {
-            return self.unsupported("INCLUDE");
-        }
+        let include = self.included_columns()?;
         self.index_parameters()?;
-        Ok(columns)
+        let options = KeyOptions {
+            include,
+            ..KeyOptions::default()
+        };
+        Ok((columns, options))
+    }
+
+    /// INCLUDE (columns) of an index.
+    fn included_columns(&mut self) -> Result<Vec<Name>> {
+        match self.take_keyword("include") {
+            true => self.parenthesized(Self::included_column),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    fn included_column(&mut self) -> Result<Name> {
+        if self.is_mark("(") {
+            return Err(Error::new(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                "expressions are not supported in included columns",
+            ));
+        }
+        self.name()
     }
 
     /// REFERENCES table [(columns)] [MATCH …] [ON DELETE …] [ON UPDATE …].
@@ -513,9 +563,7 @@ impl Parser<'_> {
             None
         };
         let columns = self.parenthesized(Self::index_column)?;
-        if self.is_keyword("include") {
-            return self.unsupported("INCLUDE");
-        }
+        let include = self.included_columns()?;
         let nulls_not_distinct = self.nulls_not_distinct();
         self.storage_options()?;
         let filter = self.where_clause()?;
@@ -526,6 +574,7 @@ impl Parser<'_> {
             unique,
             nulls_not_distinct,
             columns,
+            include,
             filter,
             method,
         })))

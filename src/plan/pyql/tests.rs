@@ -35,6 +35,7 @@ fn test_table(id: u32, name: &str, columns: Vec<Column>) -> Table {
             id: ObjectId(id + 100),
             name: format!("{name}_pkey"),
             columns: vec![ColumnId(1)],
+            include: Vec::new(),
         },
         indexes: Vec::new(),
         foreign_keys: Vec::new(),

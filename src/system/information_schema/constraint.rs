@@ -52,16 +52,12 @@ pub(crate) fn table_constraints(view: &View) -> Rows {
             .iter()
             .filter(|index| index.constraint)
         {
-            match index.primary {
-                true => add(index.name, "PRIMARY KEY", false, false, None),
-                false => add(
-                    index.name,
-                    "UNIQUE",
-                    false,
-                    false,
-                    Some(!index.nulls_not_distinct),
-                ),
-            }
+            let (kind, nulls) = match index.primary {
+                true => ("PRIMARY KEY", None),
+                false => ("UNIQUE", Some(!index.nulls_not_distinct)),
+            };
+            let (deferrable, deferred) = (index.deferrable, index.initially_deferred);
+            add(index.name, kind, deferrable, deferred, nulls);
         }
         for key in &shown.table.foreign_keys {
             add(

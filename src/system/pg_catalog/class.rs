@@ -257,22 +257,31 @@ pub(crate) fn indexes(view: &View) -> Rows {
             });
             let expressions: Vec<&str> = expressions.collect();
             let expressions = (!expressions.is_empty()).then(|| expressions.join(", "));
-            let width = Value::Int(index.columns.len() as i64);
+            let width = |columns: usize| Value::Int(columns as i64);
+            let keys = index.columns.len();
             rows.push(vec![
                 oid(index.id.0),
                 oid(shown.oid()),
-                width.clone(),
-                width,
+                width(keys + index.include.len()),
+                width(keys),
                 Value::Bool(index.unique),
                 Value::Bool(index.nulls_not_distinct),
                 Value::Bool(index.primary),
+                Value::Bool(!index.deferrable),
                 Value::Bool(true),
                 Value::Bool(true),
                 Value::Bool(true),
-                Value::Bool(true),
-                int2_vector(index.numbers()),
-                oid_vector(types.iter().map(|(_, ty)| pg_type::described(ty).collation)),
-                oid_vector(types.iter().map(|(_, ty)| pg_type::operator_class(ty))),
+                int2_vector(index.all_numbers()),
+                oid_vector(
+                    types[..keys]
+                        .iter()
+                        .map(|(_, ty)| pg_type::described(ty).collation),
+                ),
+                oid_vector(
+                    types[..keys]
+                        .iter()
+                        .map(|(_, ty)| pg_type::operator_class(ty)),
+                ),
                 int2_vector(index.columns.iter().map(option)),
                 optional(expressions.as_deref()),
                 optional(index.predicate),

@@ -42,6 +42,8 @@ pub(crate) fn constraints(view: &View) -> Rows {
             let kind = if index.primary { 'p' } else { 'u' };
             let mut row = constraint(shown, index.id.0, index.name, kind);
             row[8] = oid(index.id.0);
+            row[4] = Value::Bool(index.deferrable);
+            row[5] = Value::Bool(index.initially_deferred);
             row[15] = numbers(index.numbers());
             rows.push(row);
         }
@@ -155,7 +157,7 @@ pub(crate) fn dependencies(view: &View) -> Rows {
                 rows.push(row(index.id.0, CONSTRAINT, index.id.0, 0, 'i'));
                 continue;
             }
-            for number in index.numbers().filter(|number| *number > 0) {
+            for number in index.all_numbers().filter(|number| *number > 0) {
                 rows.push(row(index.id.0, CLASS, shown.oid(), number as u16, 'a'));
             }
         }

@@ -13,6 +13,7 @@
 mod database;
 mod expression;
 mod foreign;
+mod late;
 mod rows;
 mod side;
 mod table;
@@ -355,6 +356,7 @@ struct Running<'a> {
     tables: &'a mut Tables,
     /// Rows of tables with foreign keys, in the order they were written.
     touched: Vec<Touched>,
+    late: late::Late,
     /// Over all after-images.
     hash: Option<Box<Xxh3>>,
     scratch: Vec<u8>,
@@ -366,6 +368,7 @@ impl<'a> Running<'a> {
             database,
             tables,
             touched: Vec::new(),
+            late: late::Late::default(),
             hash: None,
             scratch: Vec::new(),
         }
@@ -412,6 +415,7 @@ impl<'a> Running<'a> {
 
     fn end(self, rows: Vec<u64>) -> Done<Applied> {
         self.check_keys(Moment::EndOfTransaction)?;
+        self.late.check(self.database)?;
         let hash = self.hash.map_or(0, |hash| hash.digest128());
         Ok(Applied {
             rows,

@@ -174,6 +174,7 @@ impl Running<'_> {
             Err(error) => return Err(error.into()),
         }
         self.enter(table, row)?;
+        self.note_late(table, row)?;
         self.touch(table, None, Some(row));
         Ok(())
     }
@@ -206,6 +207,7 @@ impl Running<'_> {
             Err(error) => return Err(error.into()),
         }
         self.enter(table, after)?;
+        self.note_late(table, after)?;
         self.touch(table, Some(before), Some(after));
         Ok(())
     }
@@ -227,6 +229,13 @@ impl Running<'_> {
         }
         self.touch(table, Some(before), None);
         Ok(())
+    }
+
+    fn note_late(&mut self, table: &Arc<StoredTable>, row: &Row) -> Done<()> {
+        match table.has_deferrable() {
+            true => self.late.note(table, row),
+            false => Ok(()),
+        }
     }
 
     /// Adds side entries of a row that is in its table already.

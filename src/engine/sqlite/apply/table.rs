@@ -47,6 +47,8 @@ pub(super) struct Unique {
     pub(super) nulls_not_distinct: bool,
     /// A partial index's condition.
     pub(super) predicate: Option<TableExpression>,
+    /// Looked at when the transaction ends.
+    pub(super) deferrable: bool,
     /// Enforced by this side table rather than by an index of SQLite.
     pub(super) side_table: Option<String>,
 }
@@ -126,6 +128,10 @@ impl StoredTable {
             .any(|unique| unique.side_table.is_some())
     }
 
+    pub(super) fn has_deferrable(&self) -> bool {
+        self.uniques.iter().any(|unique| unique.deferrable)
+    }
+
     /// Whether a unique constraint depends on this place of a row.
     pub(super) fn is_in_unique(&self, place: usize) -> bool {
         self.uniques.iter().any(|unique| {
@@ -191,7 +197,10 @@ pub(super) fn conditions(table: &Table, places: &[usize], first: usize) -> Strin
 
 fn uniques(table: &Arc<Table>, schema: &Arc<Schema>) -> Result<Vec<Unique>> {
     let mut uniques = Vec::new();
-    if let PrimaryKey::Declared { id, name, columns } = &table.key {
+    if let PrimaryKey::Declared {
+        id, name, columns, ..
+    } = &table.key
+    {
         let places = columns.iter().filter_map(|id| table.position(*id));
         uniques.push(Unique {
             id: *id,
@@ -199,6 +208,7 @@ fn uniques(table: &Arc<Table>, schema: &Arc<Schema>) -> Result<Vec<Unique>> {
             parts: places.map(UniquePart::Column).collect(),
             nulls_not_distinct: false,
             predicate: None,
+            deferrable: false,
             side_table: None,
         });
     }
@@ -234,6 +244,7 @@ pub(super) fn unique(index: &Index, table: &Arc<Table>, schema: &Arc<Schema>) ->
         predicate: predicate
             .map(|text| TableExpression::parse(text, table, schema))
             .transpose()?,
+        deferrable: index.options.deferrable,
         side_table: has_side_table(index).then(|| side_table_name(index.id)),
     })
 }

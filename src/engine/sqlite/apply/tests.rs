@@ -44,6 +44,7 @@ fn table(id: TableId, name: &str, columns: Vec<Column>) -> Table {
             id: ObjectId(id.0 + 10),
             name: format!("{name}_pkey"),
             columns: vec![ColumnId(1)],
+            include: Vec::new(),
         },
         indexes: Vec::new(),
         foreign_keys: Vec::new(),
@@ -74,6 +75,7 @@ fn tables() -> Vec<SchemaChange> {
         constraint: true,
         nulls_not_distinct: false,
         predicate: None,
+        options: Default::default(),
     });
     let mut child = table(
         CHILD,
@@ -591,6 +593,7 @@ fn tables_of_every_type_hold_what_was_written() {
         id: ObjectId(50),
         name: "wide_pkey".to_owned(),
         columns: vec![ColumnId(4), ColumnId(1)],
+        include: Vec::new(),
     };
     let row = vec![
         int(i64::MIN),

@@ -100,7 +100,7 @@ pub(super) fn find_duplicate(
     row: &[Value],
     own: Option<&[Value]>,
 ) -> Done<Option<Box<Failure>>> {
-    for unique in &table.uniques {
+    for unique in table.uniques.iter().filter(|unique| !unique.deferrable) {
         let Some(found) = unique.values(row)? else {
             continue;
         };
@@ -112,23 +112,28 @@ pub(super) fn find_duplicate(
             None => is_taken(database, table, unique, &found, own)?,
         };
         if taken {
-            let message = format!(
-                "duplicate key value violates unique constraint \"{}\"",
-                unique.name
-            );
-            return Ok(Some(Box::new(Failure {
-                detail: Some(format!(
-                    "Key ({})=({}) already exists.",
-                    part_names(&table.table, unique),
-                    part_values(&table.table, unique, &found)
-                )),
-                table: Some(table.table.name.clone()),
-                constraint: Some(unique.name.clone()),
-                ..failure(SqlState::UNIQUE_VIOLATION, message)
-            })));
+            return Ok(Some(Box::new(duplicate_of(table, unique, &found))));
         }
     }
     Ok(None)
+}
+
+/// A unique key that two rows have.
+pub(super) fn duplicate_of(table: &StoredTable, unique: &Unique, found: &[Value]) -> Failure {
+    let message = format!(
+        "duplicate key value violates unique constraint \"{}\"",
+        unique.name
+    );
+    Failure {
+        detail: Some(format!(
+            "Key ({})=({}) already exists.",
+            part_names(&table.table, unique),
+            part_values(&table.table, unique, found)
+        )),
+        table: Some(table.table.name.clone()),
+        constraint: Some(unique.name.clone()),
+        ..failure(SqlState::UNIQUE_VIOLATION, message)
+    }
 }
 
 fn is_taken(

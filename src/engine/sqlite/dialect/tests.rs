@@ -138,6 +138,19 @@ fn written_rows_lie_over_the_table() {
     let mut seen = ints(run_over(&all, overlay(true)));
     seen.sort();
     assert_eq!(seen, [2, 9]);
+    // Each side of an OR may be looked up by itself.
+    let text = Expression::constant(Value::text("new"), Type::Text);
+    let mut either = select(vec![id(), name()]);
+    either.filter = Some(Expression {
+        kind: ExpressionKind::Or(vec![operate("=", id(), int(2)), operate("=", name(), text)]),
+        ty: Type::Bool,
+    });
+    let either = query(either);
+    for truncated in [false, true] {
+        let mut seen = ints(run_over(&either, overlay(truncated)));
+        seen.sort();
+        assert_eq!(seen, [2, 9]);
+    }
     let mut changed = select(vec![id(), name()]);
     changed.filter = Some(operate("=", id(), int(2)));
     let rows = run_over(&query(changed), overlay(false)).unwrap();

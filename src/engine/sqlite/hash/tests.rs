@@ -31,6 +31,7 @@ fn table() -> Table {
         constraint: false,
         nulls_not_distinct: false,
         predicate: None,
+        options: Default::default(),
     });
     table
 }

@@ -47,6 +47,7 @@ fn create(id: TableId, name: &str) -> SchemaChange {
             id: ObjectId(id.0 + 50),
             name: format!("{name}_pkey"),
             columns: vec![ColumnId(1)],
+            include: Vec::new(),
         },
         indexes: Vec::new(),
         foreign_keys: Vec::new(),
@@ -67,6 +68,7 @@ fn index(id: u32, key: IndexKey) -> TableIndex {
         constraint: false,
         nulls_not_distinct: false,
         predicate: None,
+        options: Default::default(),
     }
 }
 
@@ -348,6 +350,7 @@ fn keys_may_be_hidden_and_declared() {
         id: ObjectId(301),
         name: "t_key".to_owned(),
         columns: vec![ColumnId(2), ColumnId(1)],
+        include: Vec::new(),
     }]);
     assert_eq!(
         file.query("SELECT * FROM t ORDER BY 1"),

@@ -167,6 +167,7 @@ impl View {
                 id: ObjectId(0),
                 name: format!("{}_pkey", self.name()),
                 columns: vec![number(0)],
+                include: Vec::new(),
             },
             indexes: Vec::new(),
             foreign_keys: Vec::new(),

@@ -1,0 +1,142 @@
+//! Looking at the keys that were put off.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::claim::{ClaimKey, Mode};
+use super::super::evaluate::{Attempt, Evaluator, Interrupted};
+use super::super::read;
+use super::super::rules::{Reference, Rules};
+use super::super::transaction::{Basis, concurrent_update};
+use super::{Deferred, ForeignCheck, UniqueCheck};
+use crate::error::{Error, Result};
+use crate::types::Value;
+use crate::types::id::ObjectId;
+
+impl Evaluator<'_> {
+    pub(in crate::dispatch) fn remember(
+        &mut self,
+        reference: Arc<Reference>,
+        values: Vec<Value>,
+        of_child: bool,
+    ) {
+        let deferred = self.transaction.deferral.is_deferred(&reference.key);
+        let check = Deferred::Foreign(ForeignCheck {
+            reference,
+            values,
+            of_child,
+        });
+        match deferred {
+            true => self.transaction.deferred.push(check),
+            false => self.pending.push(check),
+        }
+    }
+
+    /// Remembers a unique key that may have two rows for a while. Unless it
+    /// may until the transaction ends, nobody else gets it meanwhile.
+    pub(in crate::dispatch) async fn put_off(
+        &mut self,
+        rules: &Arc<Rules>,
+        (place, claim): (usize, ClaimKey),
+        values: Vec<Value>,
+    ) -> Attempt<()> {
+        let deferral = &self.transaction.deferral;
+        let deferred = deferral.is_unique_deferred(&rules.uniques[place]);
+        let check = Deferred::Unique(UniqueCheck {
+            rules: rules.clone(),
+            place,
+            claim,
+            values,
+        });
+        if deferred {
+            self.transaction.deferred.push(check);
+            return Ok(());
+        }
+        self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+            .await?;
+        self.pending.push(check);
+        Ok(())
+    }
+
+    /// Looks at the keys that this statement touched.
+    pub(in crate::dispatch) async fn check_references(&mut self) -> Attempt<()> {
+        let pending = self.pending.take();
+        self.check_all(pending).await
+    }
+
+    /// Looks at the keys that were put off until the end, or at some of them.
+    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
+        // They stay: what made one hold may yet be taken back by ROLLBACK TO.
+        let mut deferred = self.transaction.deferred.clone();
+        deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.key())));
+        match self.check_all(deferred).await {
+            Ok(()) => Ok(()),
+            Err(Interrupted::Refused(refused)) => Err(refused),
+            Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
+        }
+    }
+
+    async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
+        let mut seen = HashSet::new();
+        for check in checks {
+            if !seen.insert(check.name()) {
+                continue;
+            }
+            // What was put off has not claimed its key yet.
+            match &check {
+                Deferred::Foreign(check) if check.of_child => {
+                    let table = check.reference.parent.id;
+                    let claim = check.reference.parent_claim(&check.values);
+                    self.claim_key(table, claim, Mode::KeyShare, Basis::Fresh)
+                        .await?;
+                }
+                Deferred::Foreign(_) => {}
+                Deferred::Unique(check) => {
+                    let table = check.rules.table.id;
+                    self.claim_key(table, check.claim, Mode::Update, Basis::Fresh)
+                        .await?;
+                }
+            }
+            if !self.holds(&check).await? {
+                return Err(self.broken(&check).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Does a key hold as things are?
+    pub(in crate::dispatch) async fn holds(&mut self, check: &Deferred) -> Attempt<bool> {
+        match check {
+            Deferred::Foreign(ForeignCheck {
+                reference, values, ..
+            }) => Ok(self.find_parent(reference, values).await?.is_some()
+                || self.find_children(reference, values).await?.1.is_empty()),
+            Deferred::Unique(check) => {
+                let rules = &check.rules;
+                let table = &rules.table;
+                let own = self.transaction.written.count_with(table.id, check.claim)?;
+                let lookup = &rules.uniques[check.place].lookup;
+                let others = self.committed(table, lookup, &check.values).await?.1.len();
+                Ok(own + others <= 1)
+            }
+        }
+    }
+
+    fn broken(&self, check: &Deferred) -> Error {
+        match check {
+            Deferred::Unique(check) => {
+                let unique = &check.rules.uniques[check.place];
+                check.rules.duplicate(unique, &check.values, &self.context)
+            }
+            Deferred::Foreign(check) => {
+                let (reference, values) = (&check.reference, &check.values);
+                let claim = reference.parent_claim(values);
+                match check.of_child {
+                    true if self.transaction.changed_since_snapshot(claim) => concurrent_update(),
+                    true => reference.no_parent(values, &self.context),
+                    false => reference.still_referenced(values, &self.context),
+                }
+            }
+        }
+    }
+}
