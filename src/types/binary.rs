@@ -25,6 +25,9 @@ const JSONB_VERSION: u8 = 1;
 const BASE: u32 = 10_000;
 const BASE_DIGITS: i64 = 4;
 
+/// What is told of bytes behind a value.
+pub const TRAILING: &str = "incorrect binary data format";
+
 /// Reads a value in binary format; the modifier is not applied.
 pub fn receive(bytes: &[u8], ty: &Type) -> Result<Value> {
     let mut input = bytes;
@@ -34,7 +37,7 @@ pub fn receive(bytes: &[u8], ty: &Type) -> Result<Value> {
     } else {
         Err(Error::new(
             SqlState::INVALID_BINARY_REPRESENTATION,
-            "incorrect binary data format",
+            TRAILING,
         ))
     }
 }

@@ -43,6 +43,10 @@ const SESSION: &[Definition] = &[
     })
     .volatile()
     .lenient(),
+    // The session waits, where the engines' threads would.
+    scalar("pg_sleep", "float8 -> void", asleep).volatile(),
+    scalar("pg_sleep_for", "interval -> void", asleep).volatile(),
+    scalar("pg_sleep_until", "timestamptz -> void", asleep).volatile(),
     // No advisory lock is ever held; pools send it when they take a connection back.
     scalar("pg_advisory_unlock_all", "-> void", |_, _| {
         Ok(Value::text(""))
@@ -90,6 +94,10 @@ const SESSION: &[Definition] = &[
     })
     .stable(),
 ];
+
+fn asleep(_: &Call<'_>, _: &[Value]) -> Result<Value> {
+    Err(Error::unsupported("pg_sleep() beside other expressions"))
+}
 
 const TYPES: &[Definition] = &[
     scalar("pg_typeof", "any -> regtype", |call, _| {

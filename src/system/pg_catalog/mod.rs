@@ -2,7 +2,7 @@
 //!
 //! Not here: relations that hold secrets (pg_authid, pg_shadow), statistics
 //! that nobody gathers (pg_stat_*), and those whose rows we could only invent
-//! (pg_amop, pg_locks, …). Asking for them is 42P01, never an empty answer.
+//! (pg_amop, pg_timezone_names, …). Asking for them is 42P01, never an empty answer.
 
 mod class;
 mod cluster;
