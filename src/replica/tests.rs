@@ -1,6 +1,7 @@
 //! Replicas that fail in every way, on simulated time.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -52,6 +53,10 @@ struct Fake {
     runtime: Runtime,
     position: Mutex<Position>,
     ills: Mutex<Ills>,
+    /// What it was told to prepare and has not been given yet.
+    prepared: Mutex<Vec<Apply>>,
+    /// So many deliveries were what it had prepared.
+    foreseen: AtomicUsize,
 }
 
 impl Fake {
@@ -68,6 +73,8 @@ impl Fake {
             runtime: runtime.clone(),
             position: Mutex::new(position),
             ills: Mutex::default(),
+            prepared: Mutex::default(),
+            foreseen: AtomicUsize::new(0),
         })
     }
 
@@ -77,6 +84,12 @@ impl Fake {
 
     fn take(&self, request: &Apply) -> Result<Applied, Fault> {
         let ills = *self.ills.lock();
+        if !request.entries.is_empty() {
+            let prepared = self.prepared.lock().pop();
+            if prepared.is_some_and(|it| request.begins_with(&it)) {
+                self.foreseen.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         let mut position = self.position.lock();
         if request.incarnation != position.incarnation {
             return Err(Fault::Incarnation(position.incarnation));
@@ -155,6 +168,10 @@ impl Endpoint for Fake {
             self.runtime.sleep(ills.slow).await;
         }
         self.take(&request)
+    }
+
+    fn prepare(&self, request: Apply) {
+        self.prepared.lock().push(request);
     }
 
     async fn read(&self, _: Read) -> Result<Rows, ReadError> {
@@ -777,5 +794,24 @@ fn nobody_is_judged_who_cannot_be_compared() {
         bench.replicas.verify().await;
         bench.rest().await;
         assert!(bench.states().iter().all(|it| *it == ReplicaState::InSync));
+    });
+}
+
+/// While the log is at work on an entry, replicas that have all before it are
+/// told of it; of changes of the schema they are not.
+#[test]
+fn entries_are_prepared_while_they_are_logged() {
+    simulate(3, async |bench| {
+        for _ in 0..20 {
+            bench.write().await;
+        }
+        for fake in &bench.fakes {
+            let foreseen = fake.foreseen.load(Ordering::Relaxed);
+            assert!(foreseen >= 20, "{foreseen} of 21");
+            assert_eq!(fake.prepared.lock().len(), 0);
+        }
+        bench.make_table().await;
+        let ahead = bench.fakes.iter().map(|fake| fake.prepared.lock().len());
+        assert_eq!(ahead.sum::<usize>(), 0);
     });
 }
