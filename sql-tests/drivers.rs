@@ -10,15 +10,20 @@ const DRIVERS: &[&str] = &[
     "psycopg[binary]>=3.2,<4",
     "asyncpg>=0.30,<1",
     "sqlalchemy>=2,<3",
+    "django>=5,<6",
+    "alembic>=1.13,<2",
 ];
-const MODULES: &str = "import psycopg, asyncpg, sqlalchemy";
+const MODULES: &str = "import psycopg, asyncpg, sqlalchemy, django, alembic";
 
 /// Runs every topic of one script; gives what it printed if one failed.
 pub(crate) fn run(sandbox: &Sandbox, script: &str) -> Result<(), String> {
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql-tests/drivers");
     let python = python()?;
     let port = sandbox.pg.to_string();
-    finish(Command::new(python).arg(scripts.join(script)).arg(port))
+    let mut command = Command::new(python);
+    command.arg(scripts.join(script)).arg(port);
+    // Nothing is left beside the scripts.
+    finish(command.env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
 /// The environment's interpreter, with the drivers in it.

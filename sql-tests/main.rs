@@ -20,6 +20,7 @@ mod protocol;
 mod replicas;
 mod rest;
 mod scripts;
+mod steps;
 mod verify;
 
 use cluster::Sandbox;
@@ -80,7 +81,13 @@ async fn damaged_messages_do_no_harm() {
 #[test]
 fn python_drivers_work_unmodified() {
     let sandbox = Sandbox::start();
-    let scripts = ["test_psycopg.py", "test_asyncpg.py", "test_sqlalchemy.py"];
+    let scripts = [
+        "test_psycopg.py",
+        "test_asyncpg.py",
+        "test_sqlalchemy.py",
+        "test_django.py",
+        "test_alembic.py",
+    ];
     let failed = scripts.map(|script| drivers::run(&sandbox, script).err());
     let failed: Vec<String> = failed.into_iter().flatten().collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -138,6 +145,18 @@ async fn the_last_replica_stays() {
 async fn models_are_what_is_there() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&property::models_are_what_is_there(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn steps_are_what_the_model_says() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&steps::steps_are_what_the_model_says(data.path(), seed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_leave_whole_migrations() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&steps::kills_leave_whole_migrations(data.path(), seed()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

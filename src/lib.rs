@@ -20,6 +20,8 @@
 //! 6. Once agreed, each replica's task ([`replica::deliver`]) sends it to its
 //!    [`endpoint`], which applies it with its [`engine`] in one database
 //!    transaction together with the applied index, the chain and the outcomes.
+//!    The endpoint has usually *prepared* it while the log was at work: then it
+//!    only commits.
 //! 7. The [`replica::tally`] compares what the replicas say. When all in-sync
 //!    replicas have applied it and agree, the claims fall and the client hears.
 //!
@@ -60,6 +62,8 @@
 //! - **opening**: the entry with which a sequencer starts.
 //! - **outcome**: success, or an error that the data themselves cause; the same
 //!   on every replica. A **fault** is a failure of one replica.
+//! - **prepared**: carried out by a replica in a transaction that stays open until
+//!   the entry is agreed on; seen by nobody, and rolled back if another one comes.
 //! - **plan**: one statement, names resolved, as data.
 //! - **point write**: a write by full primary key that needs no look at other rows.
 //! - **replica**: one endpoint's copy of one data cluster.

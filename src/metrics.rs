@@ -36,7 +36,8 @@ pub struct Metrics {
     pub queue: Timing,
     /// From an entry's proposal until it is agreed and durable.
     pub log: Timing,
-    /// One delivery on a replica, by the replica's number.
+    /// One delivery on a replica, by the replica's number; what the replica had
+    /// prepared while the log was at work is not in it.
     pub apply: DashMap<u64, Timing>,
     /// From a write's submission until it is decided.
     pub answer: Timing,
@@ -77,7 +78,7 @@ impl Metrics {
                 timing,
             );
         }
-        out.push_str("# HELP pyql_apply_seconds Time of one delivery on a replica.\n");
+        out.push_str("# HELP pyql_apply_seconds Time of one delivery on a replica, without what it did ahead of the agreement.\n");
         out.push_str("# TYPE pyql_apply_seconds summary\n");
         for timing in &self.apply {
             let label = format!("replica=\"{}\"", timing.key());

@@ -4,7 +4,18 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{Check, Column, ForeignKey, Identity, Index, Sequence, Table};
 use crate::types::id::{ColumnId, ObjectId, TableId};
+use crate::types::write::Write;
 use crate::types::{Type, Value};
+
+/// Changes of a schema and the rows that were written before the next ones.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SchemaStep {
+    pub changes: Vec<SchemaChange>,
+    /// How many of the entry's pieces come before `writes`.
+    pub pieces: usize,
+    /// Laid out by the schema after these changes.
+    pub writes: Vec<Write>,
+}
 
 /// One step from a schema to the next. A DDL statement is a list of steps in
 /// one log entry; names, numbers and constants are resolved before the log.

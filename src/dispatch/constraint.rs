@@ -11,7 +11,6 @@ use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations, moment};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
-use super::schema;
 use super::transaction::{Basis, Claim, concurrent_update};
 use crate::catalog::schema::{Action, Table};
 use crate::endpoint::Level;
@@ -541,6 +540,7 @@ impl Evaluator<'_> {
         claim: ClaimKey,
         values: &[Value],
     ) -> Attempt<Option<(Row, Basis)>> {
+        self.bring_in(&[rules.table.id]).await?;
         let written = &self.transaction.written;
         let key = (unique.id == ObjectId(0)).then_some(values);
         if let Some(row) = written.row_with(rules.table.id, claim, key)? {
@@ -556,6 +556,7 @@ impl Evaluator<'_> {
         reference: &Reference,
         values: &[Value],
     ) -> Attempt<Option<Row>> {
+        self.bring_in(&[reference.parent.id]).await?;
         let claim = reference.parent_claim(values);
         let key = (reference.unique == ObjectId(0)).then(|| reference.ordered(values));
         let written = &self.transaction.written;
@@ -589,18 +590,14 @@ impl Evaluator<'_> {
         query: &Arc<Query>,
         values: &[Value],
     ) -> Attempt<(Index, Vec<Row>)> {
+        self.bring_in(&[table.id]).await?;
         let cluster = &self.transaction.cluster;
         if self.transaction.written.is_truncated(table.id) {
             return Ok((cluster.replicas.stable(), Vec::new()));
         }
         // Replicas know nothing yet of what this transaction made of the schema.
-        let version = match &self.transaction.base {
-            None => self.schema.version,
-            Some(base) if schema::relaid(base, &self.schema).contains(&table.id) => {
-                return Err(Error::unsupported(super::RELAID).into());
-            }
-            Some(base) => base.version,
-        };
+        let base = self.transaction.base.as_ref();
+        let version = base.unwrap_or(&self.schema).version;
         let question = Question {
             query: query.clone(),
             parameters: values.to_vec().into(),

@@ -39,6 +39,7 @@ impl Evaluator<'_> {
         copying: &mut Copying,
         rows: Vec<Row>,
     ) -> Result<(), Refused> {
+        self.bring_in(&[copying.table.id]).await?;
         std::mem::swap(&mut self.pending, &mut copying.pending);
         let taken = self.take_rows(copying, rows).await;
         std::mem::swap(&mut self.pending, &mut copying.pending);

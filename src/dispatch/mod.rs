@@ -14,15 +14,16 @@ mod locking;
 pub mod point;
 pub mod presence;
 pub mod read;
+mod relaid;
 mod repair;
 pub mod rules;
 pub mod schema;
 pub mod sequence;
+mod step;
 pub mod transaction;
 pub mod write;
 pub mod written;
 
-use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,14 +39,14 @@ use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
 use crate::metrics::Metrics;
-use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
+use crate::plan::{Derived, Plan};
 use crate::replica::Replicas;
 use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
-use crate::system::System;
+use crate::system::{System, View};
 use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
 use cluster::{DataCluster, TransactionIds};
@@ -335,6 +336,39 @@ impl Dispatch {
         call: &Call<'_>,
         transaction: Option<&mut OpenTransaction>,
     ) -> Result<Ran, Refused> {
+        if !call.plan.system || call.plan.is_system_query() {
+            return self.run_plan(cluster, call, transaction).await;
+        }
+        let view = explain::view(self, cluster, call)?;
+        let plan = Arc::new(self.inlined(&view, call.plan)?);
+        let call = Call {
+            plan: &plan,
+            ..call.again()
+        };
+        self.run_plan(cluster, &call, transaction).await
+    }
+
+    /// The plan with the rows of the system's relations in it, for a replica.
+    fn inlined(&self, view: &View, plan: &Plan) -> Result<Plan> {
+        let mut statement = plan.statement.clone();
+        match &mut statement {
+            Statement::Explain { plan, .. } => *plan = Arc::new(self.inlined(view, plan)?),
+            statement => self.system.inline(view, statement)?,
+        }
+        Ok(Plan {
+            statement,
+            system: false,
+            derived: Derived::default(),
+            ..plan.clone()
+        })
+    }
+
+    async fn run_plan(
+        &self,
+        cluster: &Arc<DataCluster>,
+        call: &Call<'_>,
+        transaction: Option<&mut OpenTransaction>,
+    ) -> Result<Ran, Refused> {
         match &call.plan.statement {
             Statement::Query(query) if call.plan.system => self.system_query(cluster, call, query),
             Statement::Query(query) if !call.plan.locking => {
@@ -399,11 +433,9 @@ impl Dispatch {
             }
             return Ok(Ran::Rows(rows.stream));
         };
-        if let Some(base) = &transaction.base {
-            let relaid = schema::relaid(base, &call.schema);
-            if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-                return Err(Error::unsupported(RELAID).into());
-            }
+        if !transaction.relaid.is_empty() {
+            let mut evaluator = evaluator(call, transaction);
+            evaluator.bring_in(&call.plan.tables).await?;
         }
         let snapshot = transaction.snapshot(&call.schema).await?;
         let mut question = question(call, shared);
@@ -482,14 +514,8 @@ impl Dispatch {
             );
             return Err(Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, message).into());
         }
-        let relaid = match &transaction.base {
-            Some(base) => schema::relaid(base, &call.schema),
-            None => BTreeSet::new(),
-        };
-        if call.plan.tables.iter().any(|table| relaid.contains(table)) {
-            return Err(Error::unsupported(RELAID).into());
-        }
         let mut evaluator = evaluator(call, transaction);
+        evaluator.bring_in(&call.plan.tables).await?;
         let done = match &call.plan.statement {
             Statement::Query(query) => {
                 evaluator.note_reads();
@@ -557,8 +583,6 @@ impl Dispatch {
         Ok(())
     }
 }
-
-const RELAID: &str = "using a table after changing its columns in the same transaction";
 
 fn evaluator<'a>(call: &Call<'_>, transaction: &'a mut OpenTransaction) -> Evaluator<'a> {
     Evaluator {

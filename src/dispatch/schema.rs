@@ -2,8 +2,8 @@
 //!
 //! One transaction changes the schema at a time; it claims the schema and the
 //! tables it changes, so open transactions that write to them go first. The
-//! changed schema shows in the transaction at once. A table whose rows lie
-//! otherwise than on the replicas cannot be used again before COMMIT: 0A000.
+//! changed schema shows in the transaction at once, and so do the rows of a
+//! table that it lays out anew; see `step`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -15,30 +15,25 @@ use super::read::{self, Question, Refused};
 use super::transaction::Basis;
 use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
-use crate::catalog::schema::{Schema, Table};
+use crate::catalog::schema::Table;
 use crate::endpoint::Level;
 use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::evaluate::{NoScope, evaluate};
-use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::evaluation::{of_select, plain};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{From, JoinKind, Query, RelationId};
-use crate::plan::statement::{ColumnFill, SchemaCheck, SchemaStatement};
+use crate::plan::statement::{SchemaCheck, SchemaStatement};
 use crate::types::id::TableId;
 use crate::types::{Row, Type, Value};
 
 /// The relations of the queries that check rows.
-const CHILD: RelationId = RelationId(u32::MAX - 1);
+pub(super) const CHILD: RelationId = RelationId(u32::MAX - 1);
 const PARENT: RelationId = RelationId(u32::MAX - 2);
 
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
-        if self.transaction.written.bulk().is_some() {
-            let what = "a schema change in a transaction that has written so many rows";
-            return Err(Error::unsupported(what).into());
-        }
         let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
@@ -66,40 +61,20 @@ impl Evaluator<'_> {
             Some(query) => Some(self.fill_rows(query).await?),
             None => None,
         };
-        let mut changed = self.schema.apply(&statement.changes)?;
-        changed.version = self.transaction.cluster.draft_version();
-        let changed = Arc::new(changed);
-        check_storable(&changed)?;
-        let transaction = &mut *self.transaction;
-        transaction.base.get_or_insert_with(|| self.schema.clone());
-        transaction
-            .changes
-            .extend(statement.changes.iter().cloned());
-        transaction.schema = Some(changed.clone());
-        for (id, sequence) in &changed.sequences {
-            if !self.schema.sequences.contains_key(id) && !transaction.sequences.owns(*id) {
-                transaction
-                    .sequences
-                    .own(*id, Counter::before_first(sequence));
-            }
-        }
-        for table in created(&statement.changes) {
-            // Nothing of it is on a replica: what is written is all there is.
-            transaction.written.truncate(table.id);
-        }
+        check_storable(&self.schema.apply(&statement.changes)?)?;
+        let sequences = &self.transaction.sequences;
         for (sequence, next) in &statement.restarts {
             let counter = Counter {
                 last_value: *next,
                 is_called: false,
             };
-            transaction.sequences.own(*sequence, counter);
+            sequences.own(*sequence, counter);
         }
-        if !statement.column_fills.is_empty() {
-            self.fill_columns(&statement.column_fills, &changed).await?;
+        for change in &statement.changes {
+            self.take_change(change, &statement.column_fills).await?;
         }
         let count = filling.as_ref().map_or(0, |rows| rows.len() as u64);
         if let Some(rows) = filling {
-            self.schema = changed;
             self.fill(&statement.changes, rows).await?;
         }
         Ok(count)
@@ -115,13 +90,15 @@ impl Evaluator<'_> {
             return Ok(());
         };
         // Made by this statement's transaction: counted where it was filled.
-        let Some(table) = self.schema.table(*table).cloned() else {
+        if self.schema.table(*table).is_none() {
             return Ok(());
-        };
+        }
+        let table = self.table(*table).await?;
         let count = Expression {
             kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
                 function: resolve::function("count", &[])?.function,
                 arguments: Vec::new(),
+                direct: 0,
                 distinct: false,
                 filter: None,
                 order_by: Vec::new(),
@@ -173,60 +150,10 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// Added columns whose values differ from row to row: each existing row is
-    /// written anew as it lies after the change.
-    async fn fill_columns(
-        &mut self,
-        fills: &[ColumnFill],
-        changed: &Arc<Schema>,
-    ) -> Result<(), Refused> {
-        let Some(first) = fills.first() else {
-            return Ok(());
-        };
-        let (old, new) = (
-            self.table(first.table)?,
-            changed.table(first.table).cloned(),
-        );
-        let new = new.ok_or_else(|| Error::internal("a filled table is gone"))?;
-        let from = vec![table_item(&old, CHILD)];
-        let rows = self
-            .look(of_select(plain(whole_row(&old, CHILD), from, None)))
-            .await?;
-        let rules = self
-            .transaction
-            .cluster
-            .rules(changed, &new, &self.context)?;
-        let context = self.context.over(changed);
-        for row in rows {
-            let laid = new
-                .columns
-                .iter()
-                .map(|column| match old.position(column.id) {
-                    Some(place) => row[place].clone(),
-                    None => Value::Null,
-                });
-            let before: Row = laid.collect();
-            let mut after = before.clone();
-            for fill in fills {
-                if let Some(place) = new.position(fill.column) {
-                    after[place] = evaluate(&fill.value, &NoScope, &context)?;
-                }
-            }
-            rules.check(&after, &context)?;
-            self.transaction.written.put(
-                &rules,
-                rules.key_of(&before),
-                Some(&before),
-                Some(after),
-            )?;
-        }
-        Ok(())
-    }
-
     async fn check_rows(&mut self, check: &SchemaCheck) -> Result<(), Refused> {
         match check {
             SchemaCheck::NotNull { table, column } => {
-                let table = self.table(*table)?;
+                let table = self.table(*table).await?;
                 let column = &table.columns[*column];
                 let place = table.position(column.id).unwrap_or_default();
                 let operand = Expression::column(CHILD, place, column.ty.clone());
@@ -237,7 +164,7 @@ impl Evaluator<'_> {
                 }
             }
             SchemaCheck::NoRows { table, column } => {
-                let table = self.table(*table)?;
+                let table = self.table(*table).await?;
                 let any = Expression::constant(Value::Bool(true), Type::Bool);
                 match self.any_row(&table, CHILD, any).await? {
                     Some(_) => Err(contains_nulls(column, &table).into()),
@@ -251,7 +178,7 @@ impl Evaluator<'_> {
                 constraint,
                 not_valid,
             } => {
-                let table = self.table(*table)?;
+                let table = self.table(*table).await?;
                 let outcome = self.check_holds(&table, *relation, condition, constraint);
                 unless_not_valid(outcome.await, *not_valid)
             }
@@ -263,7 +190,7 @@ impl Evaluator<'_> {
                 nulls_not_distinct,
                 name,
             } => {
-                let table = (&self.table(*table)?, *relation);
+                let table = (&self.table(*table).await?, *relation);
                 let named = (name.as_str(), *nulls_not_distinct);
                 self.check_unique(table, columns, filter.as_ref(), named)
                     .await
@@ -301,11 +228,12 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    fn table(&self, id: TableId) -> Result<Arc<Table>> {
-        self.schema
-            .table(id)
-            .cloned()
-            .ok_or_else(|| Error::internal("a check names no table"))
+    /// A table whose rows are to be looked at.
+    async fn table(&mut self, id: TableId) -> Result<Arc<Table>, Refused> {
+        let table = self.schema.table(id).cloned();
+        let table = table.ok_or_else(|| Error::internal("a check names no table"))?;
+        self.bring_in(&[id]).await?;
+        Ok(table)
     }
 
     /// Rows of a query over committed tables, or over the transaction's own.
@@ -360,6 +288,7 @@ impl Evaluator<'_> {
             kind: ExpressionKind::Aggregate(Box::new(crate::plan::expression::Aggregate {
                 function: count,
                 arguments: Vec::new(),
+                direct: 0,
                 distinct: false,
                 filter: None,
                 order_by: Vec::new(),
@@ -420,7 +349,7 @@ impl Evaluator<'_> {
         else {
             return Ok(());
         };
-        let (child, parent) = (&self.table(*table)?, &self.table(*parent)?);
+        let (child, parent) = (&self.table(*table).await?, &self.table(*parent).await?);
         let mut matches = Vec::with_capacity(columns.len());
         let mut conditions = Vec::with_capacity(columns.len() + 1);
         let mut shown = Vec::with_capacity(columns.len());
@@ -504,7 +433,7 @@ fn unless_not_valid(outcome: Result<(), Refused>, not_valid: bool) -> Result<(),
     }
 }
 
-fn table_item(table: &Arc<Table>, relation: RelationId) -> From {
+pub(super) fn table_item(table: &Arc<Table>, relation: RelationId) -> From {
     From::Table {
         relation,
         table: table.clone(),
@@ -558,19 +487,5 @@ pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
     let others = changes.iter().flat_map(referenced);
     own.chain(others)
         .filter(|table| !new.contains(table))
-        .collect()
-}
-
-/// Existing tables whose rows lie otherwise after the changes than on the replicas.
-pub fn relaid(base: &Schema, now: &Schema) -> BTreeSet<TableId> {
-    let same = |a: &Table, b: &Table| a.name == b.name && a.columns == b.columns && a.key == b.key;
-    base.tables
-        .iter()
-        .filter(|(id, table)| {
-            now.tables
-                .get(*id)
-                .is_none_or(|changed| !same(table, changed))
-        })
-        .map(|(id, _)| *id)
         .collect()
 }

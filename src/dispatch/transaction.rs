@@ -9,22 +9,23 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::Whole;
+use super::bulk::{Completed, Whole};
 use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::deferral::{Deferral, Deferred};
 use super::read::{self, Refused};
+use super::relaid::Relaid;
 use super::sequence::OwnSequences;
 use super::write::{Content, Order, ReadSet, Refusal};
-use super::written::Written;
-use crate::catalog::change::SchemaChange;
+use super::written::{Shift, Written};
+use crate::catalog::change::{SchemaChange, SchemaStep};
 use crate::catalog::schema::Schema;
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
-use crate::log::command::SchemaEntry;
+use crate::log::command::{Pieced, SchemaEntry};
 use crate::plan::statement::Isolation;
 use crate::types::id::{Index, SchemaVersion, TableId};
-use crate::types::write::Outcome;
+use crate::types::write::{Outcome, Write};
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
@@ -37,7 +38,14 @@ pub struct OpenTransaction {
     /// Schema changes to be logged with it, and the schema before them.
     pub changes: Vec<SchemaChange>,
     pub base: Option<Arc<Schema>>,
+    /// What these changes lay out anew, in their order.
+    pub relaid: Vec<Arc<Relaid>>,
+    /// Rows written since the latest of them.
     pub written: Written,
+    /// Rows written before, between them.
+    earlier: Vec<Earlier>,
+    /// How often rows began anew.
+    steps: usize,
     /// Foreign keys to look at when the transaction ends.
     pub deferred: Vec<Deferred>,
     /// What SET CONSTRAINTS has said.
@@ -88,6 +96,13 @@ impl Drop for Closer {
     }
 }
 
+/// Rows written between two changes of the schema.
+struct Earlier {
+    /// The changes before them.
+    changes: usize,
+    written: Written,
+}
+
 struct Savepoint {
     name: String,
     place: Place,
@@ -98,8 +113,11 @@ struct Savepoint {
 /// What a failed statement or ROLLBACK TO takes a transaction back to.
 pub struct Place {
     written: usize,
+    earlier: usize,
+    steps: usize,
     deferred: usize,
     changes: usize,
+    relaid: usize,
     sequences: usize,
     schema: Option<Arc<Schema>>,
 }
@@ -127,7 +145,10 @@ impl OpenTransaction {
             schema: None,
             changes: Vec::new(),
             base: None,
+            relaid: Vec::new(),
             written: Written::default(),
+            earlier: Vec::new(),
+            steps: 0,
             deferred: Vec::new(),
             deferral: Deferral::default(),
             tables_read: BTreeSet::new(),
@@ -246,11 +267,40 @@ impl OpenTransaction {
         });
     }
 
+    /// Takes a change of the schema in, or none: rows from here on come
+    /// behind it in the log, and those so far lie as it lays them out.
+    pub async fn begin_step(&mut self, change: Option<&SchemaChange>, shift: &Shift) -> Result<()> {
+        let before = self.changes.len();
+        self.steps += 1;
+        if let Some(bulk) = self.written.bulk() {
+            let changes = before + usize::from(change.is_some());
+            bulk.begin_step(shift, self.steps, changes).await?;
+        } else {
+            let next = self.written.after(shift)?;
+            self.earlier.push(Earlier {
+                changes: before,
+                written: std::mem::replace(&mut self.written, next),
+            });
+        }
+        self.changes.extend(change.cloned());
+        self.relaid.extend(shift.relaid.clone());
+        Ok(())
+    }
+
+    /// How a table's rows came to lie as they do since the first change.
+    pub fn relaid_of(&self, table: TableId) -> Vec<Arc<Relaid>> {
+        let relaid = self.relaid.iter().filter(|it| it.table == table);
+        relaid.cloned().collect()
+    }
+
     pub fn place(&self) -> Place {
         Place {
             written: self.written.mark(),
+            earlier: self.earlier.len(),
+            steps: self.steps,
             deferred: self.deferred.len(),
             changes: self.changes.len(),
+            relaid: self.relaid.len(),
             sequences: self.sequences.mark(),
             schema: self.schema.clone(),
         }
@@ -258,9 +308,14 @@ impl OpenTransaction {
 
     /// Takes back what was written after a place; claims stay.
     pub fn return_to(&mut self, place: &Place) {
-        self.written.undo_to(place.written);
+        if let Some(earlier) = self.earlier.drain(place.earlier..).next() {
+            self.written = earlier.written;
+        }
+        self.steps = place.steps;
+        self.written.undo_to(place.written, place.steps);
         self.deferred.truncate(place.deferred);
         self.changes.truncate(place.changes);
+        self.relaid.truncate(place.relaid);
         self.sequences.undo_to(place.sequences);
         self.schema = place.schema.clone();
         if self.changes.is_empty() {
@@ -342,23 +397,26 @@ impl OpenTransaction {
             Some(schema) => schema,
             None => self.cluster.definition()?.schema.clone(),
         };
-        let changes = std::mem::take(&mut self.changes);
         let id = self.cluster.ids.next();
-        let content = match (changes.is_empty(), bulk) {
+        let content = match (self.changes.is_empty(), bulk) {
             (true, None) => Content::Writes(writes),
             (true, Some(completed)) => Content::Pieced(completed),
-            (false, mut bulk) => Content::Schema(Box::new(SchemaEntry {
-                cluster: self.cluster.id,
-                id,
-                before: schema.version,
-                changes,
-                writes: bulk
-                    .as_mut()
-                    .map_or(writes, |it| std::mem::take(&mut it.last)),
-                pieces: bulk.map(|completed| completed.pieced),
-                counters: Vec::new(),
-                settled: None,
-            })),
+            (false, bulk) => {
+                let (mut steps, pieces) = self.take_steps(writes, bulk);
+                let then = steps.split_off(1);
+                let first = steps.pop().unwrap_or_default();
+                Content::Schema(Box::new(SchemaEntry {
+                    cluster: self.cluster.id,
+                    id,
+                    before: schema.version,
+                    changes: first.changes,
+                    writes: first.writes,
+                    then,
+                    pieces,
+                    counters: Vec::new(),
+                    settled: None,
+                }))
+            }
         };
         self.submitted = true;
         let order = Order {
@@ -375,6 +433,55 @@ impl OpenTransaction {
             Err(Refusal::Error(error)) => Err(error),
             Err(Refusal::Replan) => Err(Refused::Replan.into_error()),
         }
+    }
+
+    /// Changes and rows in the order in which they were made; at least one step.
+    fn take_steps(
+        &mut self,
+        writes: Vec<Write>,
+        bulk: Option<Completed>,
+    ) -> (Vec<SchemaStep>, Option<Pieced>) {
+        // The rows behind so many changes, and how many pieces come before them.
+        let mut rows = Vec::new();
+        for earlier in std::mem::take(&mut self.earlier) {
+            rows.push((earlier.changes, 0, earlier.written.into_writes()));
+        }
+        let all = self.changes.len();
+        let mut pieces = None;
+        match bulk {
+            None => rows.push((all, 0, writes)),
+            Some(completed) => {
+                let all = completed.pieced.pieces.len();
+                let ends = completed.steps.iter().skip(1).map(|(_, before)| *before);
+                for ((changes, from), to) in completed.steps.iter().zip(ends.chain([all])) {
+                    rows.push((*changes, to - from, Vec::new()));
+                }
+                if let Some((_, _, last)) = rows.last_mut() {
+                    *last = completed.last;
+                }
+                pieces = Some(completed.pieced);
+            }
+        }
+        let mut changes = std::mem::take(&mut self.changes).into_iter();
+        let mut steps: Vec<SchemaStep> = Vec::new();
+        let mut taken = 0;
+        for (until, pieces, writes) in rows {
+            let next: Vec<SchemaChange> = changes.by_ref().take(until - taken).collect();
+            taken += next.len();
+            match steps.last_mut() {
+                // Nothing was written in between.
+                Some(last) if last.pieces == 0 && last.writes.is_empty() => {
+                    last.changes.extend(next);
+                    (last.pieces, last.writes) = (pieces, writes);
+                }
+                _ => steps.push(SchemaStep {
+                    changes: next,
+                    pieces,
+                    writes,
+                }),
+            }
+        }
+        (steps, pieces)
     }
 
     fn read_set(&self) -> Option<ReadSet> {

@@ -443,7 +443,7 @@ impl Worker {
         let counters = schema.counters.clone();
         let id = schema.id;
         let of = schema.pieces.as_ref().map(|pieced| pieced.of);
-        let tables: HashSet<TableId> = schema.writes.iter().flat_map(tables_of).collect();
+        let tables: HashSet<TableId> = schema.all_writes().flat_map(tables_of).collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
             Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
             Ok(index) => {

@@ -3,6 +3,10 @@
 //! Pure. Rows are kept by table and primary key with the hash of what the
 //! replicas hold; unique keys are indexed, so that looking one up needs no
 //! query; an undo log serves failed statements and savepoints.
+//!
+//! A change of the schema begins anew ([`Written::after`]) with all rows so
+//! far as they lie after it. Those are there to be read; the log gets, behind
+//! the change, what is written from then on.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -10,7 +14,9 @@ use std::sync::Arc;
 
 use super::bulk::{Bulk, size};
 use super::claim::ClaimKey;
+use super::relaid::{Relaid, sort_by_key};
 use super::rules::Rules;
+use crate::catalog::schema::Table;
 use crate::endpoint::{Overlay, OverlayRow, OverlayTable};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
@@ -27,13 +33,32 @@ const ROW_OVERHEAD: usize = 200;
 #[derive(Default)]
 pub struct Written {
     overlay: Arc<Overlay>,
+    /// The keys written, each with what a replica has then.
     before: HashMap<(TableId, Vec<u8>), Option<RowHash>>,
-    uniques: HashMap<ClaimKey, Vec<Vec<u8>>>,
+    uniques: BTreeMap<TableId, Arc<Uniques>>,
     rules: BTreeMap<TableId, Arc<Rules>>,
+    /// The tables emptied.
+    emptied: BTreeSet<TableId>,
     undo: Vec<Undo>,
     bytes: usize,
+    /// Not all of it can be taken back by the undo log.
+    inherits: bool,
     /// Everything, once it is much; then the fields above are empty.
     bulk: Option<Box<Bulk>>,
+}
+
+/// The keys of the live rows that have a unique key.
+type Uniques = HashMap<ClaimKey, Vec<Vec<u8>>>;
+
+/// What a change of the schema does to the written rows.
+#[derive(Default)]
+pub struct Shift {
+    /// A table made: nothing of it is on a replica.
+    pub created: Option<TableId>,
+    pub dropped: Option<TableId>,
+    pub relaid: Option<Arc<Relaid>>,
+    /// What the tables that it touches ask of their rows after it.
+    pub rules: BTreeMap<TableId, Arc<Rules>>,
 }
 
 enum Undo {
@@ -46,13 +71,15 @@ enum Undo {
     },
     Table {
         table: TableId,
-        previous: Option<OverlayTable>,
+        previous: Option<Arc<OverlayTable>>,
+        /// It had been emptied before.
+        emptied: bool,
     },
 }
 
 impl Written {
     pub fn is_empty(&self) -> bool {
-        self.overlay.tables.is_empty() && self.bulk.as_ref().is_none_or(|it| it.mark() == 0)
+        self.overlay.tables.is_empty() && self.bulk.as_ref().is_none_or(|it| it.is_empty())
     }
 
     /// About how much memory it takes.
@@ -125,7 +152,8 @@ impl Written {
 
     fn live_with(&self, table: TableId, unique: ClaimKey) -> impl Iterator<Item = &Row> {
         let written = self.overlay.tables.get(&table);
-        let keys = self.uniques.get(&unique).into_iter().flatten();
+        let keys = self.uniques.get(&table).and_then(|keys| keys.get(&unique));
+        let keys = keys.into_iter().flatten();
         keys.filter_map(move |key| written?.rows.get(key)?.row.as_ref())
     }
 
@@ -201,7 +229,12 @@ impl Written {
         let table = rules.table.id;
         self.rules.entry(table).or_insert_with(|| rules.clone());
         let bytes = encode::encode_key(&key);
-        let committed = committed.filter(|_| !self.is_truncated(table));
+        let known = self.overlay.tables.get(&table);
+        let inherited = known.and_then(|known| known.rows.get(&bytes));
+        let committed = match inherited {
+            Some(inherited) => inherited.row.as_ref(),
+            None => committed.filter(|_| known.is_none_or(|known| !known.truncated)),
+        };
         let first = match self.before.entry((table, bytes.clone())) {
             Entry::Occupied(_) => false,
             Entry::Vacant(place) => {
@@ -232,23 +265,23 @@ impl Written {
         key: Vec<u8>,
         new: Option<OverlayRow>,
     ) -> Result<Option<OverlayRow>> {
-        let rules = self.rules.get(&table).cloned();
         let overlay = Arc::make_mut(&mut self.overlay);
-        let written = overlay.tables.entry(table).or_default();
+        let written = Arc::make_mut(overlay.tables.entry(table).or_default());
         let previous = written.rows.remove(&key);
-        let Some(rules) = rules else {
+        let Some(rules) = self.rules.get(&table) else {
             return Ok(previous);
         };
+        let uniques = Arc::make_mut(self.uniques.entry(table).or_default());
         if let Some(row) = previous.as_ref().and_then(|previous| previous.row.as_ref()) {
             for unique in rules.unique_claims(row)? {
-                if let Some(keys) = self.uniques.get_mut(&unique.1) {
+                if let Some(keys) = uniques.get_mut(&unique.1) {
                     keys.retain(|other| *other != key);
                 }
             }
         }
         if let Some(row) = new.as_ref().and_then(|new| new.row.as_ref()) {
             for unique in rules.unique_claims(row)? {
-                self.uniques.entry(unique.1).or_default().push(key.clone());
+                uniques.entry(unique.1).or_default().push(key.clone());
             }
         }
         if let Some(new) = new {
@@ -263,12 +296,111 @@ impl Written {
             return bulk.truncate(table);
         }
         let overlay = Arc::make_mut(&mut self.overlay);
-        let emptied = OverlayTable {
-            truncated: true,
-            rows: HashMap::new(),
+        let previous = overlay.tables.insert(table, all_there_is());
+        let emptied = !self.emptied.insert(table);
+        self.undo.push(Undo::Table {
+            table,
+            previous,
+            emptied,
+        });
+    }
+
+    /// The rows as they lie after a change of the schema, nothing written
+    /// since. What may be deleted or changed under a key that `shift` moves
+    /// was taken in whole before. Not for rows that are not in memory.
+    pub fn after(&self, shift: &Shift) -> Result<Written> {
+        let mut next = Written {
+            overlay: self.overlay.clone(),
+            uniques: self.uniques.clone(),
+            rules: self.rules.clone(),
+            bytes: self.bytes,
+            inherits: true,
+            ..Written::default()
         };
-        let previous = overlay.tables.insert(table, emptied);
-        self.undo.push(Undo::Table { table, previous });
+        let tables = &mut Arc::make_mut(&mut next.overlay).tables;
+        if let Some(table) = shift.created {
+            tables.insert(table, all_there_is());
+        }
+        if let Some(table) = shift.dropped {
+            tables.remove(&table);
+            next.uniques.remove(&table);
+            next.rules.remove(&table);
+        }
+        if let Some(relaid) = &shift.relaid
+            && let Some(written) = tables.get_mut(&relaid.table)
+        {
+            let rules = shift.rules.get(&relaid.table);
+            let rules = rules.ok_or_else(|| Error::internal("rules are lost"))?;
+            *written = Arc::new(relay(written, relaid, rules)?);
+        }
+        for (table, rules) in &shift.rules {
+            if !next.rules.contains_key(table) {
+                continue;
+            }
+            next.rules.insert(*table, rules.clone());
+            let rows = tables.get(table).into_iter().flat_map(|it| &it.rows);
+            let mut uniques = Uniques::new();
+            for (key, written) in rows {
+                let Some(row) = &written.row else { continue };
+                for (_, claim) in rules.unique_claims(row)? {
+                    uniques.entry(claim).or_default().push(key.clone());
+                }
+            }
+            next.uniques.insert(*table, Arc::new(uniques));
+        }
+        Ok(next)
+    }
+
+    /// Takes in a row as the replicas have it, unless its key was written.
+    pub fn take_in(&mut self, rules: &Arc<Rules>, row: Row) -> Result<()> {
+        let key = rules.key_of(&row);
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.take_in(rules, &key, Some(&row));
+        }
+        let table = rules.table.id;
+        self.inherits = true;
+        self.rules.entry(table).or_insert_with(|| rules.clone());
+        let bytes = encode::encode_key(&key);
+        let known = self.overlay.tables.get(&table);
+        if known.is_some_and(|known| known.rows.contains_key(&bytes)) {
+            return Ok(());
+        }
+        self.bytes += ROW_OVERHEAD + bytes.len() + size(&row);
+        let row = Some(row);
+        self.replace(table, bytes, Some(OverlayRow { key, row }))?;
+        Ok(())
+    }
+
+    /// All rows of a table were taken in.
+    pub fn is_all_of(&mut self, table: TableId) {
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.is_all_of(table);
+        }
+        self.inherits = true;
+        let overlay = Arc::make_mut(&mut self.overlay);
+        Arc::make_mut(overlay.tables.entry(table).or_default()).truncated = true;
+    }
+
+    /// Whether something is known of the table's rows.
+    pub fn holds(&self, table: TableId) -> bool {
+        match &self.bulk {
+            Some(bulk) => bulk.tables().contains(&table),
+            None => self.overlay.tables.contains_key(&table),
+        }
+    }
+
+    /// The live rows of a table, in the order of their keys: all, or those
+    /// behind a row that come next. None: there are no more.
+    pub fn next_rows(&mut self, table: &Table, after: Option<&Row>) -> Result<Vec<Row>> {
+        if let Some(bulk) = &mut self.bulk {
+            return bulk.next_rows(table.id, after);
+        }
+        if after.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut rows: Vec<Row> = self.rows(table.id).cloned().collect();
+        sort_by_key(table, &mut rows);
+        Ok(rows)
     }
 
     /// A place to return to.
@@ -279,10 +411,10 @@ impl Written {
         }
     }
 
-    /// Takes back all that was written after a mark.
-    pub fn undo_to(&mut self, mark: usize) {
+    /// Takes back all that was written after a mark, which is of a step.
+    pub fn undo_to(&mut self, mark: usize, step: usize) {
         if let Some(bulk) = &mut self.bulk {
-            return bulk.undo_to(mark as u64);
+            return bulk.undo_to(mark as u64, step);
         }
         while self.undo.len() > mark {
             match self.undo.pop() {
@@ -299,17 +431,24 @@ impl Written {
                     // Its unique keys were computed before, so this cannot fail anew.
                     let _ = self.replace(table, key, previous);
                 }
-                Some(Undo::Table { table, previous }) => {
+                Some(Undo::Table {
+                    table,
+                    previous,
+                    emptied,
+                }) => {
                     let overlay = Arc::make_mut(&mut self.overlay);
                     match previous {
                         Some(previous) => overlay.tables.insert(table, previous),
                         None => overlay.tables.remove(&table),
                     };
+                    if !emptied {
+                        self.emptied.remove(&table);
+                    }
                 }
                 None => return,
             }
         }
-        if mark == 0 {
+        if mark == 0 && !self.inherits {
             *self = Written::default();
         }
     }
@@ -336,7 +475,7 @@ impl Written {
                     previous,
                     ..
                 } => {
-                    let written = tables.entry(table).or_default();
+                    let written = Arc::make_mut(tables.entry(table).or_default());
                     let Some(made) = written.rows.remove(&key) else {
                         return Err(Error::internal("a written row is lost"));
                     };
@@ -346,13 +485,26 @@ impl Written {
                     }
                     changes.push((table, Some((made, committed))));
                 }
-                Undo::Table { table, previous } => {
+                Undo::Table {
+                    table, previous, ..
+                } => {
                     match previous {
                         Some(previous) => tables.insert(table, previous),
                         None => tables.remove(&table),
                     };
                     changes.push((table, None));
                 }
+            }
+        }
+        // What is left was there from the start.
+        for (table, written) in &tables {
+            if written.truncated {
+                bulk.is_all_of(*table);
+            }
+            for OverlayRow { key, row } in written.rows.values() {
+                let rules = self.rules.get(table);
+                let rules = rules.ok_or_else(|| Error::internal("rules are lost"))?;
+                bulk.take_in(rules, key, row.as_ref())?;
             }
         }
         for (table, change) in changes.into_iter().rev() {
@@ -385,51 +537,33 @@ impl Written {
     /// What the log is to carry. Rows whose keys change go and come as separate
     /// changes, so that the list may be cut anywhere.
     pub fn into_writes(mut self) -> Vec<Write> {
-        let truncated: Vec<TableId> = self
-            .overlay
-            .tables
-            .iter()
-            .filter(|(_, t)| t.truncated)
-            .map(|(id, _)| *id)
-            .collect();
         let mut writes = Vec::new();
-        if !truncated.is_empty() {
-            writes.push(Write::Truncate { tables: truncated });
+        if !self.emptied.is_empty() {
+            writes.push(Write::Truncate {
+                tables: self.emptied.iter().copied().collect(),
+            });
         }
-        let overlay = Arc::unwrap_or_clone(std::mem::take(&mut self.overlay));
-        let mut phases: [Vec<(TableId, Vec<RowChange>)>; 3] = Default::default();
-        for (table, written) in overlay.tables {
-            let mut changes: [Vec<RowChange>; 3] = Default::default();
-            for (bytes, OverlayRow { key, row }) in written.rows {
-                let before = self.before.get(&(table, bytes)).copied().flatten();
-                let before = before.filter(|_| !written.truncated);
-                match (before, row) {
-                    (None, None) => {}
-                    (Some(hash), None) => {
-                        changes[0].push(RowChange {
-                            key,
-                            before: Some(hash),
-                            after: None,
-                        });
-                    }
-                    (Some(hash), Some(row)) if encode::row_hash(&row) == hash => {}
-                    (Some(hash), after) => changes[1].push(RowChange {
-                        key,
-                        before: Some(hash),
-                        after,
-                    }),
-                    (None, after) => changes[2].push(RowChange {
-                        key,
-                        before: None,
-                        after,
-                    }),
-                }
-            }
-            for (phase, changes) in phases.iter_mut().zip(changes) {
-                if !changes.is_empty() {
-                    phase.push((table, changes));
-                }
-            }
+        let mut phases: [BTreeMap<TableId, Vec<RowChange>>; 3] = Default::default();
+        // Rows that were only read are not among these.
+        for ((table, bytes), before) in std::mem::take(&mut self.before) {
+            let before = before.filter(|_| !self.emptied.contains(&table));
+            let written = self.overlay.tables.get(&table);
+            // What was written before its table was emptied is gone.
+            let Some(OverlayRow { key, row }) = written.and_then(|it| it.rows.get(&bytes)) else {
+                continue;
+            };
+            let phase = match (&before, row) {
+                (None, None) => continue,
+                (Some(hash), Some(row)) if encode::row_hash(row) == *hash => continue,
+                (Some(_), None) => 0,
+                (Some(_), Some(_)) => 1,
+                (None, Some(_)) => 2,
+            };
+            phases[phase].entry(table).or_default().push(RowChange {
+                key: key.clone(),
+                before,
+                after: row.clone(),
+            });
         }
         for (table, mut changes) in phases.into_iter().flatten() {
             // One order everywhere, whatever the hash map's.
@@ -438,4 +572,40 @@ impl Written {
         }
         writes
     }
+}
+
+fn all_there_is() -> Arc<OverlayTable> {
+    Arc::new(OverlayTable {
+        truncated: true,
+        rows: HashMap::new(),
+    })
+}
+
+/// A table's rows as a change lays them out.
+fn relay(written: &OverlayTable, relaid: &Relaid, rules: &Rules) -> Result<OverlayTable> {
+    let mut rows = HashMap::with_capacity(written.rows.len());
+    if !relaid.moves_keys() {
+        for (bytes, OverlayRow { key, row }) in &written.rows {
+            let row = row.as_ref().map(|row| relaid.row(row, 0)).transpose()?;
+            let key = key.clone();
+            rows.insert(bytes.clone(), OverlayRow { key, row });
+        }
+    } else {
+        let live = written.rows.values().filter_map(|it| it.row.clone());
+        let mut live: Vec<Row> = live.collect();
+        if relaid.counts() {
+            sort_by_key(&relaid.from, &mut live);
+        }
+        for (row, number) in live.iter().zip(1..) {
+            let row = relaid.row(row, number)?;
+            let key = rules.key_of(&row);
+            let bytes = encode::encode_key(&key);
+            let row = Some(row);
+            rows.insert(bytes, OverlayRow { key, row });
+        }
+    }
+    Ok(OverlayTable {
+        truncated: written.truncated,
+        rows,
+    })
 }

@@ -78,6 +78,7 @@ pub struct Embedded {
 enum Job {
     Position(Reply<Position>),
     Apply(Box<Apply>, Reply<Applied>),
+    Prepare(Box<Apply>),
     Check(Reply<()>),
     Pin(Box<Pin>, Reply<Pinned>),
     CopyIn(Box<CopySource>, Reply<Position>),
@@ -253,6 +254,11 @@ impl Endpoint for Embedded {
                 return Ok(());
             }
         }
+    }
+
+    fn prepare(&self, request: Apply) {
+        // A closed replica will apply nothing either.
+        let _ = self.writer.send(Job::Prepare(Box::new(request)));
     }
 
     async fn apply(&self, request: Apply) -> Result<Applied, Fault> {

@@ -42,6 +42,12 @@ pub trait Endpoint: Send + Sync {
     /// Applies entries in order. See [`Apply`].
     async fn apply(&self, request: Apply) -> Result<Applied, Fault>;
 
+    /// Entries that will probably be agreed on. Their work may be done now, so
+    /// that an [`Endpoint::apply`] that begins with them has little left to do;
+    /// until then they have no effect that anyone sees, and whatever else is
+    /// asked of the replica may discard them.
+    fn prepare(&self, _request: Apply) {}
+
     /// Every in-sync replica has applied up to here: told at once to endpoints
     /// in this process, so that no read waits for the next delivery to say so.
     fn stable_at(&self, _stable: Index) {}
@@ -132,6 +138,37 @@ pub struct Apply {
     pub grant: Option<Grant>,
     /// Every in-sync replica has applied up to here.
     pub stable: Index,
+}
+
+impl Apply {
+    /// Whether the entries of `other` are its first, from the same leader to
+    /// the same life of the replica.
+    pub fn begins_with(&self, other: &Apply) -> bool {
+        let place = |apply: &Apply| (apply.cluster, apply.term, apply.incarnation, apply.after);
+        let mut pairs = self.entries.iter().zip(&other.entries);
+        place(self) == place(other)
+            && self.upto >= other.upto
+            && self.entries.len() >= other.entries.len()
+            && pairs.all(|(own, other)| own.is_same(other))
+    }
+
+    /// Whether both are one delivery.
+    pub fn is_same(&self, other: &Apply) -> bool {
+        self.upto == other.upto
+            && self.entries.len() == other.entries.len()
+            && self.begins_with(other)
+    }
+}
+
+impl Delivery {
+    fn is_same(&self, other: &Delivery) -> bool {
+        let (DeliveryContent::Batch(own), DeliveryContent::Batch(others)) =
+            (&self.content, &other.content)
+        else {
+            return false;
+        };
+        self.index == other.index && self.skip == other.skip && Arc::ptr_eq(own, others)
+    }
 }
 
 /// One entry as a replica needs it.

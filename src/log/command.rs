@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::change::SchemaChange;
+use crate::catalog::change::{SchemaChange, SchemaStep};
 use crate::catalog::{Counter, Place, ReplicaState, ScramVerifier, Settled, TokenKey, UserKind};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::{
@@ -12,7 +12,7 @@ use crate::types::id::{
     UserId,
 };
 use crate::types::piece::Piece;
-use crate::types::write::Transaction;
+use crate::types::write::{Transaction, Write};
 
 /// One log entry's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -131,13 +131,30 @@ pub struct SchemaEntry {
     /// The version it was planned against; applies to no other.
     pub before: SchemaVersion,
     pub changes: Vec<SchemaChange>,
-    /// Rows written with the change (filled columns, CREATE TABLE AS), laid
-    /// out by the schema after it.
-    pub writes: Vec<crate::types::write::Write>,
-    /// The pieces that come before these writes.
+    /// Rows written after these changes, laid out by the schema after them.
+    pub writes: Vec<Write>,
+    /// What the transaction did after that, in its order; all of the entry
+    /// makes one version.
+    #[serde(default)]
+    pub then: Vec<SchemaStep>,
+    /// The pieces that come before these writes, and then those of `then`.
     pub pieces: Option<Pieced>,
     pub counters: Vec<(ObjectId, Counter)>,
     pub settled: Option<Settled>,
+}
+
+impl SchemaEntry {
+    /// Every change of the schema, in order.
+    pub fn all_changes(&self) -> Vec<SchemaChange> {
+        let then = self.then.iter().flat_map(|step| &step.changes);
+        self.changes.iter().chain(then).cloned().collect()
+    }
+
+    /// Every write that lies in the entry itself.
+    pub fn all_writes(&self) -> impl Iterator<Item = &Write> {
+        let then = self.then.iter().flat_map(|step| &step.writes);
+        self.writes.iter().chain(then)
+    }
 }
 
 /// What applying an entry answers to its proposer.

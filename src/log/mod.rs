@@ -235,6 +235,27 @@ impl Log {
         Ok(delivered.collect())
     }
 
+    /// Follows the last entry that this node has taken in, agreed on or not.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        self.machine.store().appended()
+    }
+
+    /// Entries behind those applied, as they lie in memory, up to about `limit`
+    /// bytes: they will probably be agreed on, and may yet be replaced or
+    /// turn out to have transactions without effect.
+    pub fn ahead(&self, limit: usize) -> Vec<LogEntry> {
+        let applied = self.state().applied;
+        let recent = self.machine.store().recent(applied.0 + 1, limit);
+        let expected = |entry: raft::Entry| LogEntry {
+            index: Index(entry.log_id.index),
+            term: Term(entry.log_id.leader_id.term),
+            command: state_machine::command(&entry).cloned(),
+            skip: Vec::new(),
+            taken_back: false,
+        };
+        recent.into_iter().map(expected).collect()
+    }
+
     /// What comes before the writes of an entry that completes pieces.
     pub fn pieces(&self, pieced: Option<&Pieced>) -> Option<Arc<dyn Pieces>> {
         let pieced = pieced?;

@@ -17,12 +17,14 @@ mod drop;
 mod expression;
 mod from;
 mod grouping;
+mod grouping_sets;
 mod index;
 mod insert;
 mod literal;
 mod lock;
 mod naming;
 mod operator;
+mod ordered_set;
 mod output;
 mod query;
 mod returning;
@@ -189,11 +191,6 @@ impl<'a> Binder<'a> {
                     format!("could not determine data type of parameter ${}", index + 1),
                 )
             })?);
-        }
-        if self.system && !self.tables.is_empty() {
-            return Err(Error::unsupported(
-                "a statement over both system relations and user tables",
-            ));
         }
         Ok(Plan {
             statement,

@@ -27,6 +27,8 @@ pub enum ExpressionKind {
         arguments: Vec<Expression>,
     },
     Aggregate(Box<Aggregate>),
+    /// GROUPING of these keys: the planner writes it out, no engine sees it.
+    Grouping(Vec<Expression>),
     Window(Box<Window>),
     /// To this expression's type, modifier included; `explicit` truncates
     /// where an assignment would fail.
@@ -120,6 +122,9 @@ pub struct Aggregate {
     pub function: FunctionRef,
     /// Empty for count(*).
     pub arguments: Vec<Expression>,
+    /// How many of them are the same for all rows of a group: those that stand
+    /// before WITHIN GROUP.
+    pub direct: usize,
     pub distinct: bool,
     pub filter: Option<Expression>,
     pub order_by: Vec<(Expression, bool, bool)>,
@@ -141,6 +146,16 @@ pub struct Frame {
     pub units: FrameUnits,
     pub start: FrameBound,
     pub end: FrameBound,
+    pub exclusion: Exclusion,
+}
+
+/// Which rows around the current one a frame leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    NoOthers,
+    CurrentRow,
+    Group,
+    Ties,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

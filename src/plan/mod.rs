@@ -43,7 +43,7 @@ pub struct Plan {
     pub columns: Vec<OutputColumn>,
     /// The user tables it reads or writes.
     pub tables: Vec<TableId>,
-    /// It reads the system's relations (and then no user table).
+    /// It names relations of the system.
     pub system: bool,
     /// Some query in it, at whatever depth, has FOR UPDATE or its like.
     pub locking: bool,
@@ -73,6 +73,17 @@ impl Plan {
             schema_version: SchemaVersion::default(),
             derived: Derived::default(),
         }
+    }
+
+    /// A query over the system's relations alone, which asks no replica.
+    pub fn is_system_query(&self) -> bool {
+        let reads = match &self.statement {
+            Statement::Query(_) => true,
+            Statement::Copy(copy) => !copy.is_in(),
+            Statement::Explain { plan, .. } => return plan.is_system_query(),
+            _ => false,
+        };
+        self.system && self.tables.is_empty() && reads
     }
 
     /// The statement's query as one shared value, so that engines can know it again.

@@ -4,6 +4,7 @@
 //! point at what they mean. Keyword syntax (`EXTRACT(… FROM …)`, `TRIM`) has
 //! become calls, as in PostgreSQL's own raw parse tree.
 
+mod clause;
 mod write;
 
 use super::statement::{
@@ -13,6 +14,8 @@ use super::statement::{CopyFormat, CopyHeader};
 use crate::catalog::schema::Action;
 use crate::plan::query::{JoinKind, LockStrength, LockWait, SetOperator};
 pub use write::{Assignment, ConflictTarget, Delete, Insert, OnConflict, Overriding, Update};
+
+pub use clause::{GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec};
 
 /// A byte offset into the statement's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +110,8 @@ pub enum Node {
         ty: TypeName,
     },
     Call(Box<Call>),
+    /// GROUPING(…).
+    Grouping(Vec<Expr>),
     /// CURRENT_DATE and its kin, with their precision.
     Special {
         name: &'static str,
@@ -172,38 +177,10 @@ pub struct Call {
     pub distinct: bool,
     pub variadic: bool,
     pub order_by: Vec<SortItem>,
+    /// WITHIN GROUP (ORDER BY …).
+    pub within: Vec<SortItem>,
     pub filter: Option<Expr>,
     pub over: Option<Over>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Over {
-    Named(Name),
-    Inline(Box<WindowSpec>),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowSpec {
-    pub base: Option<Name>,
-    pub partition_by: Vec<Expr>,
-    pub order_by: Vec<SortItem>,
-    pub frame: Option<WindowFrame>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct WindowFrame {
-    pub units: super::expression::FrameUnits,
-    pub start: WindowBound,
-    pub end: WindowBound,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum WindowBound {
-    UnboundedPreceding,
-    Preceding(Expr),
-    CurrentRow,
-    Following(Expr),
-    UnboundedFollowing,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -274,7 +251,7 @@ pub struct Select {
     pub targets: Vec<Target>,
     pub from: Vec<FromItem>,
     pub filter: Option<Expr>,
-    pub group_by: Vec<Expr>,
+    pub group_by: GroupBy,
     pub having: Option<Expr>,
     pub windows: Vec<(Name, WindowSpec)>,
 }

@@ -22,6 +22,17 @@ pub fn subquery(expression: &Expression) -> Option<&Query> {
     }
 }
 
+/// The same, to change it.
+pub fn subquery_mut(expression: &mut Expression) -> Option<&mut Query> {
+    match &mut expression.kind {
+        ExpressionKind::Exists { query, .. }
+        | ExpressionKind::Scalar(query)
+        | ExpressionKind::ArrayQuery(query)
+        | ExpressionKind::AnyQuery { query, .. } => Some(query),
+        _ => None,
+    }
+}
+
 /// Calls `visit` with each column named in an expression, subqueries included.
 pub fn columns(expression: &Expression, visit: &mut dyn FnMut(RelationId, usize)) {
     if let ExpressionKind::Column { relation, column } = expression.kind {
@@ -107,28 +118,42 @@ pub fn from_expressions<'a>(from: &'a From, visit: &mut dyn FnMut(&'a Expression
     }
 }
 
+/// [`expressions`], to change them.
+pub fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
+    own_expressions_mut(query, visit);
+    queries_beside_mut(query, &mut |inner| expressions_mut(inner, visit));
+}
+
 /// Calls `visit` with each query directly inside this one: of WITH, of FROM,
 /// of its expressions, and the sides of a set operation.
 pub fn subqueries_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
+    queries_beside_mut(query, visit);
+    own_expressions_mut(query, &mut |part| inside_mut(part, visit));
+}
+
+/// Those of WITH, of FROM, and the sides of a set operation.
+fn queries_beside_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Query)) {
     for common in &mut query.with {
         visit(&mut common.query);
     }
-    if let Body::SetOperation { left, right, .. } = &mut query.body {
-        visit(left);
-        visit(right);
-    }
-    if let Body::Select(select) = &mut query.body {
-        for item in &mut select.from {
-            queries_of_from_mut(item, visit);
+    match &mut query.body {
+        Body::Select(select) => {
+            for item in &mut select.from {
+                queries_of_from_mut(item, visit);
+            }
         }
+        Body::SetOperation { left, right, .. } => {
+            visit(left);
+            visit(right);
+        }
+        Body::Values(_) => {}
     }
-    expressions_mut(query, &mut |part| inside_mut(part, visit));
 }
 
 /// Calls `visit` with each expression in a query, those of all queries within
 /// and the parts of each included.
 pub fn each_expression_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
-    expressions_mut(query, &mut |part| each_part_mut(part, visit));
+    own_expressions_mut(query, &mut |part| each_part_mut(part, visit));
     subqueries_mut(query, &mut |inner| each_expression_mut(inner, visit));
 }
 
@@ -138,7 +163,7 @@ fn each_part_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Express
 }
 
 /// The outermost expressions of this query alone.
-fn expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
+fn own_expressions_mut(query: &mut Query, visit: &mut dyn FnMut(&mut Expression)) {
     match &mut query.body {
         Body::Select(select) => {
             if let Distinct::On(keys) = &mut select.distinct {
@@ -193,12 +218,8 @@ fn queries_of_from_mut(from: &mut From, visit: &mut dyn FnMut(&mut Query)) {
 
 fn inside_mut(expression: &mut Expression, visit: &mut dyn FnMut(&mut Query)) {
     walk::each_child(expression, &mut |child| inside_mut(child, visit));
-    match &mut expression.kind {
-        ExpressionKind::Exists { query, .. }
-        | ExpressionKind::Scalar(query)
-        | ExpressionKind::ArrayQuery(query)
-        | ExpressionKind::AnyQuery { query, .. } => visit(query),
-        _ => {}
+    if let Some(query) = subquery_mut(expression) {
+        visit(query);
     }
 }
 

@@ -49,6 +49,7 @@ impl Replicas {
     /// The life of one replica; ends when the cluster is dropped or the node stops.
     pub(super) async fn serve(self: Arc<Self>, member: Arc<Member>) {
         let mut applied = self.log.applied();
+        let mut appended = self.log.appended();
         let stopped = self.stopped().clone();
         while !stopped.is_cancelled() {
             let busy = self.step(&member).await;
@@ -59,10 +60,15 @@ impl Replicas {
             if busy {
                 continue;
             }
+            let changed = async {
+                let changed = applied.changed().await;
+                changed.is_ok()
+            };
             tokio::select! {
                 biased;
                 () = stopped.cancelled() => return,
-                changed = applied.changed() => if changed.is_err() { return },
+                changed = changed => if !changed { return },
+                () = self.prepare_ahead(&member, &mut appended) => {}
                 () = self.runtime.sleep(TICK) => {}
             }
         }

@@ -6,6 +6,7 @@
 //! in-sync replica has applied it and they agree. A failure here becomes a
 //! command in the log, never an error of a client.
 
+mod ahead;
 pub mod deliver;
 pub(crate) mod floor;
 mod kept;

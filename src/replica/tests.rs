@@ -333,6 +333,7 @@ impl Bench {
             before: definition.schema.version,
             changes,
             writes: Vec::new(),
+            then: Vec::new(),
             counters: Vec::new(),
             settled: None,
             pieces: None,

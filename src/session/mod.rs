@@ -316,7 +316,7 @@ impl Session {
         parameters: Arc<[Value]>,
     ) -> Result<Reply, Refused> {
         let schema = self.schema()?;
-        if plan.schema_version != schema.version && !plan.system {
+        if plan.schema_version != schema.version && !plan.is_system_query() {
             return Err(Refused::Replan);
         }
         let drew = Arc::new(AtomicBool::new(false));
@@ -384,7 +384,7 @@ impl Session {
     fn notice(&mut self, message: String) {
         self.notices.push(Notice {
             severity: "NOTICE",
-            state: SqlState::SUCCESS,
+            state: notice_state(&message),
             message,
         });
     }
@@ -482,4 +482,18 @@ fn ends_block(statement: &Statement) -> bool {
         Statement::Transaction(T::Commit { .. } | T::Rollback { .. } | T::RollbackTo(_))
             | Statement::Empty
     )
+}
+
+/// What is there already is named by its state, as in PostgreSQL; what is not
+/// there, and all else, is no more than a notice.
+fn notice_state(message: &str) -> SqlState {
+    let Some(what) = message.strip_suffix(" already exists, skipping") else {
+        return SqlState::SUCCESS;
+    };
+    match what.split(' ').next() {
+        Some("relation") => SqlState::DUPLICATE_TABLE,
+        Some("column") => SqlState::DUPLICATE_COLUMN,
+        Some("schema") => SqlState::DUPLICATE_SCHEMA,
+        _ => SqlState::SUCCESS,
+    }
 }

@@ -7,6 +7,7 @@
 
 mod filled;
 mod information_schema;
+mod inline;
 mod object;
 mod pg_catalog;
 mod pg_type;

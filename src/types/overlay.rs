@@ -14,7 +14,8 @@ use crate::error::Result;
 /// Written rows of an open transaction, by table and key.
 #[derive(Clone, Debug, Default)]
 pub struct Overlay {
-    pub tables: BTreeMap<TableId, OverlayTable>,
+    /// Each by itself, so that a copy of all is cheap.
+    pub tables: BTreeMap<TableId, Arc<OverlayTable>>,
     /// Instead of `tables` once they are many.
     pub spilled: Option<Spilled>,
     /// Rows at hand, in their order, as tables that no replica has.
@@ -24,7 +25,7 @@ pub struct Overlay {
 /// The rows of one table that a transaction wrote. Keys are canonically encoded.
 #[derive(Clone, Debug, Default)]
 pub struct OverlayTable {
-    /// The table was emptied first: nothing of the replica's rows shows.
+    /// These are all its rows: nothing of the replica's shows.
     pub truncated: bool,
     pub rows: HashMap<Vec<u8>, OverlayRow>,
 }
@@ -39,7 +40,7 @@ pub struct OverlayRow {
 /// Written rows that are not in memory, as of one moment.
 #[derive(Clone)]
 pub struct Spilled {
-    /// The tables written to, and whether each was emptied first.
+    /// The tables written to, and whether all rows of each are here.
     pub tables: BTreeMap<TableId, bool>,
     pub rows: Arc<dyn SpilledRows>,
 }
@@ -60,7 +61,7 @@ pub trait SpilledRows: Send + Sync {
 }
 
 impl Overlay {
-    /// Whether a table was emptied first; `None` for one that was not written to.
+    /// Whether all rows of a table are here; `None` for one that was not written to.
     pub fn table(&self, table: TableId) -> Option<bool> {
         if self.given.contains_key(&table) {
             return Some(true);

@@ -83,7 +83,9 @@ pub fn output(value: &Value, ty: &Type, io: Io<'_>, out: &mut String) {
     match value {
         Value::Null => {}
         Value::Bool(b) => out.push(if *b { 't' } else { 'f' }),
-        Value::Int(n) => write_integer(*n, out),
+        Value::Int(n) => with_integer(*n, |digits| {
+            out.push_str(std::str::from_utf8(digits).unwrap_or_default());
+        }),
         Value::Float(x) if *ty == Type::Float4 => {
             float::write_f32(*x as f32, settings.extra_float_digits, out);
         }
@@ -323,11 +325,12 @@ fn input_vector(text: &str, element: &Type, io: Io<'_>) -> Result<Value> {
     Ok(Value::Array(array.into()))
 }
 
-fn write_integer(value: i64, out: &mut String) {
+/// Hands a number in decimal to `put`, without the machinery of `fmt`.
+pub fn with_integer<T>(number: i64, put: impl FnOnce(&[u8]) -> T) -> T {
     // Twenty bytes hold the longest; digits are laid down from the end.
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
-    let mut rest = value.unsigned_abs();
+    let mut rest = number.unsigned_abs();
     loop {
         at -= 1;
         digits[at] = b'0' + (rest % 10) as u8;
@@ -336,11 +339,11 @@ fn write_integer(value: i64, out: &mut String) {
             break;
         }
     }
-    if value < 0 {
+    if number < 0 {
         at -= 1;
         digits[at] = b'-';
     }
-    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+    put(&digits[at..])
 }
 
 fn write_hexadecimal(bytes: &[u8], out: &mut String) {

@@ -63,6 +63,46 @@ impl Type {
     pub const TIMESTAMPTZ: Type = Type::Timestamptz(None);
     pub const INTERVAL: Type = Type::Interval(None);
 
+    /// A type by its catalog name, without a modifier.
+    pub fn named(name: &str) -> Option<Type> {
+        Some(match name {
+            "bool" => Type::Bool,
+            "int2" => Type::Int2,
+            "int4" => Type::Int4,
+            "int8" => Type::Int8,
+            "float4" => Type::Float4,
+            "float8" => Type::Float8,
+            "numeric" => Type::NUMERIC,
+            "text" => Type::Text,
+            "varchar" => Type::VARCHAR,
+            "bpchar" => Type::Char(None),
+            "char" => Type::InternalChar,
+            "bytea" => Type::Bytea,
+            "date" => Type::Date,
+            "time" => Type::TIME,
+            "timestamp" => Type::TIMESTAMP,
+            "timestamptz" => Type::TIMESTAMPTZ,
+            "interval" => Type::INTERVAL,
+            "uuid" => Type::Uuid,
+            "json" => Type::Json,
+            "jsonb" => Type::Jsonb,
+            "oid" => Type::Oid,
+            "name" => Type::Name,
+            "regclass" => Type::Regclass,
+            "regtype" => Type::Regtype,
+            "regproc" => Type::Regproc,
+            "regnamespace" => Type::Regnamespace,
+            "regprocedure" => Type::Regprocedure,
+            "regrole" => Type::Regrole,
+            "int2vector" => Type::Int2Vector,
+            "oidvector" => Type::OidVector,
+            "record" => Type::Record,
+            "unknown" => Type::Unknown,
+            "void" => Type::Void,
+            _ => return None,
+        })
+    }
+
     /// PostgreSQL's oid of this type.
     pub fn oid(&self) -> u32 {
         match self {

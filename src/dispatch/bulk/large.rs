@@ -17,7 +17,7 @@ use super::super::read::{self, Refused};
 use super::super::rules::{KeyPart, Rules};
 use super::changes;
 use crate::catalog::schema::Action;
-use crate::endpoint::RowStream;
+use crate::endpoint::{RowStream, Rows};
 use crate::error::Result;
 use crate::plan::query::{Body, From, Query};
 use crate::types::id::{Index, TableId};
@@ -42,6 +42,15 @@ impl Found {
             index,
             ready: rows,
             stream: None,
+        }
+    }
+
+    /// The rows of a query in portions.
+    pub(in crate::dispatch) fn portions(rows: Rows) -> Found {
+        Found {
+            index: rows.index,
+            ready: Vec::new(),
+            stream: Some(rows.stream),
         }
     }
 
@@ -83,11 +92,7 @@ impl Evaluator<'_> {
         self.claim_whole(table).await?;
         let question = self.question(query.clone()).await?;
         let found = read::read(&self.transaction.cluster, &question).await?;
-        Ok(Found {
-            index: found.index,
-            ready: Vec::new(),
-            stream: Some(found.stream),
-        })
+        Ok(Found::portions(found))
     }
 
     /// The rows of a query and where they were read; `None` when they are so

@@ -8,7 +8,9 @@
 //! otherwise abandons its pieces, and those of a process that ended are
 //! forgotten by the next opening.
 //!
-//! Not handled: a schema change after so many rows (0A000; before them is fine).
+//! A change of the schema begins another step: the pieces before it go into
+//! the log as they are, and the rows of a table that it lays out anew are
+//! written anew in the scratch file, beside the old ones.
 
 mod changes;
 pub mod large;
@@ -22,8 +24,10 @@ use tokio::sync::oneshot;
 use super::claim::{ClaimKey, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Attempt, Evaluator};
+use super::relaid::Relaid;
 use super::rules::Rules;
 use super::write;
+use super::written::Shift;
 use crate::endpoint::Overlay;
 use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
@@ -87,10 +91,16 @@ pub struct Bulk {
     cluster: Arc<DataCluster>,
     /// What its pieces have in common.
     of: TransactionId,
+    /// The schema changes before its first row.
+    began: usize,
     scratch: Scratch,
     rules: BTreeMap<TableId, Arc<Rules>>,
     /// Tables that were emptied, each with the number of the change.
     emptied: Vec<(u64, TableId)>,
+    /// Tables all of whose rows are here, though they were not emptied.
+    whole: BTreeSet<TableId>,
+    /// What the schema changes since it began took the place of.
+    steps: Vec<BulkStep>,
     /// How many changes there are.
     number: u64,
     changes: Changes,
@@ -102,6 +112,18 @@ pub struct Bulk {
     failure: Option<Error>,
     /// Pieces are in the log that no entry will name unless it commits.
     open: bool,
+}
+
+/// Where a schema change came in between, and what was before it.
+struct BulkStep {
+    /// Which step of the transaction it began.
+    step: usize,
+    /// The changes of rows before it.
+    number: u64,
+    /// The schema changes before the rows that follow, of the transaction.
+    changes: usize,
+    rules: BTreeMap<TableId, Arc<Rules>>,
+    whole: BTreeSet<TableId>,
 }
 
 /// A piece in the log, or on its way there.
@@ -125,17 +147,24 @@ pub struct Completed {
     pub pieced: Pieced,
     pub last: Vec<Write>,
     pub tables: BTreeSet<TableId>,
+    /// After how many schema changes its rows begin or go on, and how many of
+    /// the pieces come before that.
+    pub steps: Vec<(usize, usize)>,
 }
 
 impl Bulk {
-    pub fn new(cluster: &Arc<DataCluster>) -> Result<Bulk> {
+    /// For a transaction that has changed the schema so many times.
+    pub fn new(cluster: &Arc<DataCluster>, changes: usize) -> Result<Bulk> {
         let name = format!("{:016x}", cluster.runtime.random_u64());
         Ok(Bulk {
             cluster: cluster.clone(),
             of: cluster.ids.next(),
+            began: changes,
             scratch: Scratch::create(&cluster.space.directory, &name)?,
             rules: BTreeMap::new(),
             emptied: Vec::new(),
+            whole: BTreeSet::new(),
+            steps: Vec::new(),
             number: 0,
             changes: Changes::default(),
             sent: Vec::new(),
@@ -151,17 +180,25 @@ impl Bulk {
         self.number
     }
 
+    /// Neither changed anything nor taken anything in.
+    pub fn is_empty(&self) -> bool {
+        self.number == 0 && self.rules.is_empty() && self.whole.is_empty()
+    }
+
     pub fn rules(&self) -> &BTreeMap<TableId, Arc<Rules>> {
         &self.rules
     }
 
+    /// Are all rows of a table here?
     pub fn is_emptied(&self, table: TableId) -> bool {
-        self.emptied.iter().any(|(_, emptied)| *emptied == table)
+        let mut emptied = self.emptied.iter();
+        self.whole.contains(&table) || emptied.any(|(_, emptied)| *emptied == table)
     }
 
     pub fn tables(&self) -> BTreeSet<TableId> {
         let emptied = self.emptied.iter().map(|(_, table)| *table);
-        self.rules.keys().copied().chain(emptied).collect()
+        let known = self.rules.keys().chain(&self.whole).copied();
+        known.chain(emptied).collect()
     }
 
     /// What reads lay over the tables.
@@ -294,12 +331,100 @@ impl Bulk {
         Ok(None)
     }
 
+    /// A row of this key as it was before the first change here, or before
+    /// the first since the schema changed; nothing if it is known.
+    pub fn take_in(&mut self, rules: &Arc<Rules>, key: &[Value], row: Option<&Row>) -> Result<()> {
+        self.check()?;
+        self.add_table(rules)?;
+        let table = rules.table.id;
+        if self.scratch.get(table, key)?.is_some() {
+            return Ok(());
+        }
+        let number = self.steps.last().map_or(0, |step| step.number);
+        self.scratch.put(table, key, row, number, false)?;
+        self.note_uniques(rules, key, row)
+    }
+
+    pub fn is_all_of(&mut self, table: TableId) {
+        self.whole.insert(table);
+    }
+
+    /// The live rows behind one that come next in the order of their keys.
+    pub fn next_rows(&mut self, table: TableId, after: Option<&Row>) -> Result<Vec<Row>> {
+        match self.rules.contains_key(&table) {
+            true => self.scratch.view(self.number)?.rows(table, &[], after),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// The schema changes: what was written so far comes before it in the
+    /// log. `changes` counts those of the transaction, this one included.
+    pub async fn begin_step(&mut self, shift: &Shift, step: usize, changes: usize) -> Result<()> {
+        self.send().await?;
+        self.steps.push(BulkStep {
+            step,
+            number: self.number,
+            changes,
+            rules: self.rules.clone(),
+            whole: self.whole.clone(),
+        });
+        self.whole.extend(shift.created);
+        if let Some(table) = shift.dropped {
+            self.rules.remove(&table);
+            self.whole.remove(&table);
+        }
+        for (table, rules) in &shift.rules {
+            let Some(old) = self.rules.get(table).cloned() else {
+                continue;
+            };
+            let relaid = shift.relaid.as_ref().filter(|it| it.table == *table);
+            let indexed = |rules: &Rules| {
+                let uniques: Vec<_> = rules.uniques.iter().map(|it| it.object).collect();
+                (uniques, searched(rules))
+            };
+            if relaid.is_some() || indexed(&old) != indexed(rules) {
+                self.relay(rules, relaid.map(|it| &**it))?;
+            }
+            self.rules.insert(*table, rules.clone());
+        }
+        Ok(())
+    }
+
+    /// Writes a table's rows anew, as they lie now.
+    fn relay(&mut self, rules: &Rules, relaid: Option<&Relaid>) -> Result<()> {
+        let table = &rules.table;
+        let moves = relaid.is_some_and(Relaid::moves_keys);
+        let step = self.steps.last().map_or(0, |step| step.step);
+        let old = self.scratch.begin_anew(table, &searched(rules), step)?;
+        let number = self.steps.last().map_or(0, |step| step.number);
+        let (mut after, mut count) = (None, 0);
+        loop {
+            let rows = self.scratch.versions(&old, after.as_deref(), moves)?;
+            let Some(last) = rows.last() else {
+                return Ok(());
+            };
+            after = Some(last.0.clone());
+            for (key, row) in rows {
+                count += 1;
+                let row = match (row, relaid) {
+                    (Some(row), Some(relaid)) => Some(relaid.row(&row, count)?),
+                    (row, _) => row,
+                };
+                let key = match &row {
+                    Some(row) => rules.key_of(row),
+                    None => key,
+                };
+                let row = row.as_ref();
+                self.scratch.put(table.id, &key, row, number, false)?;
+                self.note_uniques(rules, &key, row)?;
+            }
+        }
+    }
+
     fn add_table(&mut self, rules: &Arc<Rules>) -> Result<()> {
         let table = &rules.table;
         if !self.rules.contains_key(&table.id) {
-            let searched = rules.parents.iter().map(|it| it.child_places.clone());
-            let searched: Vec<Vec<usize>> = searched.collect();
-            self.scratch.add_table(table, &searched)?;
+            self.scratch.add_table(table, &searched(rules))?;
             self.rules.insert(table.id, rules.clone());
         }
         Ok(())
@@ -328,12 +453,18 @@ impl Bulk {
         }
     }
 
-    /// Takes back all changes after a mark.
-    pub fn undo_to(&mut self, mark: u64) {
-        if mark >= self.number {
+    /// Takes back all changes after a mark, which is of a step.
+    pub fn undo_to(&mut self, mark: u64, step: usize) {
+        let kept = self.steps.partition_point(|it| it.step <= step);
+        if mark >= self.number && kept == self.steps.len() {
             return;
         }
-        if let Err(error) = self.scratch.return_to(mark) {
+        if let Some(first) = self.steps.drain(kept..).next() {
+            self.rules = first.rules;
+            self.whole = first.whole;
+        }
+        let has = |table| self.rules.contains_key(&table);
+        if let Err(error) = self.scratch.return_to(mark, step, has) {
             self.failure.get_or_insert(error);
         }
         self.emptied.retain(|(number, _)| *number <= mark);
@@ -413,8 +544,14 @@ impl Bulk {
     /// What remains to be said once all is written.
     pub async fn complete(mut self) -> Result<Completed> {
         self.land().await?;
-        let sent = self.sent.iter().filter(|sent| sent.changes > 0);
-        let pieces = sent.map(|sent| Piece {
+        self.sent.retain(|sent| sent.changes > 0);
+        let step = |step: &BulkStep| {
+            let before = self.sent.partition_point(|sent| sent.from < step.number);
+            (step.changes, before)
+        };
+        let steps = self.steps.iter().map(step);
+        let steps = std::iter::once((self.began, 0)).chain(steps).collect();
+        let pieces = self.sent.iter().map(|sent| Piece {
             index: sent.index,
             changes: sent.changes,
         });
@@ -428,8 +565,15 @@ impl Bulk {
             pieced,
             last: self.changes.take(),
             tables: self.tables(),
+            steps,
         })
     }
+}
+
+/// The columns by which rows are found quickly.
+fn searched(rules: &Rules) -> Vec<Vec<usize>> {
+    let parents = rules.parents.iter();
+    parents.map(|it| it.child_places.clone()).collect()
 }
 
 impl Drop for Bulk {
@@ -468,7 +612,7 @@ impl Evaluator<'_> {
         if large && transaction.written.bulk().is_none() {
             self.claim_written().await?;
             let transaction = &mut *self.transaction;
-            let bulk = Bulk::new(&transaction.cluster)?;
+            let bulk = Bulk::new(&transaction.cluster, transaction.changes.len())?;
             transaction.written.spill(bulk)?;
         }
         let bulk = self.transaction.written.bulk();

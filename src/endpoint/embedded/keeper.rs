@@ -37,6 +37,8 @@ pub(super) struct Keeper {
     /// The highest term that delivered to this incarnation.
     term: Term,
     suspect: Option<Suspect>,
+    /// What the writer has in an open transaction, if it still has it.
+    prepared: Option<Box<Apply>>,
     /// Snapshots that are taken when the replica comes to their place.
     pins: Vec<(Pin, Reply<Pinned>)>,
 }
@@ -65,6 +67,7 @@ impl Keeper {
             writer: None,
             term: Term(0),
             suspect: None,
+            prepared: None,
             pins: Vec::new(),
         };
         copy::remove_leftovers(&keeper.config.path).map_err(failed)?;
@@ -84,6 +87,7 @@ impl Keeper {
             Job::Apply(request, reply) => {
                 let _ = reply.send(self.apply(&request));
             }
+            Job::Prepare(request) => self.prepare(request),
             Job::Check(reply) => {
                 let _ = reply.send(self.check());
             }
@@ -124,6 +128,25 @@ impl Keeper {
         }
     }
 
+    /// Does the work of entries ahead of time. Nobody waits for it: what is
+    /// wrong with them, or with the file, shows when they are to be applied.
+    fn prepare(&mut self, request: Box<Apply>) {
+        let ours = request.cluster == self.config.cluster
+            && request.incarnation == self.gate.incarnation()
+            && request.term >= self.term;
+        let Some(writer) = self.writer.as_mut().filter(|_| ours) else {
+            return;
+        };
+        let known = self.prepared.as_ref().filter(|_| writer.has_prepared());
+        if known.is_some_and(|known| known.is_same(&request)) {
+            return;
+        }
+        match writer.prepare(&portion(&request)) {
+            Ok(()) => self.prepared = writer.has_prepared().then_some(request),
+            Err(error) => tracing::debug!(%error, "not prepared"),
+        }
+    }
+
     fn apply(&mut self, request: &Apply) -> Result<Applied, Fault> {
         let incarnation = self.gate.incarnation();
         if request.cluster != self.config.cluster {
@@ -136,19 +159,13 @@ impl Keeper {
             return Err(Fault::StaleTerm(self.term));
         }
         self.term = request.term;
-        let portion = Portion {
-            term: request.term,
-            after: request.after,
-            upto: request.upto,
-            entries: request.entries.iter().map(entry).collect(),
-        };
         let gate = Arc::clone(&self.gate);
         self.writer()?;
         // Opening the file anew has begun another incarnation.
         if gate.incarnation() != incarnation {
             return Err(Fault::Incarnation(gate.incarnation()));
         }
-        let applied = self.apply_and_pin(portion);
+        let applied = self.apply_request(request);
         let writer = self.writer()?;
         if let Err(error) = gate.while_moving_log(|| writer.bound_log()) {
             tracing::warn!(%error, "checkpoint");
@@ -170,6 +187,31 @@ impl Keeper {
             }
             Err(error) => Err(self.fault(error)),
         }
+    }
+
+    /// Applies entries; what was prepared of them is only to be committed.
+    fn apply_request(&mut self, request: &Apply) -> Result<Vec<Outcome>, StorageError> {
+        let mut portion = portion(request);
+        if request.entries.is_empty() {
+            return self.apply_and_pin(portion);
+        }
+        let pins = self.pins.iter().map(|(pin, _)| pin.at);
+        let pinned = pins.min().unwrap_or(request.upto);
+        let prepared = self.prepared.take();
+        let prepared = prepared.filter(|it| request.begins_with(it) && it.upto <= pinned);
+        let writer = self.writer.as_mut().filter(|it| it.has_prepared());
+        let (Some(prepared), Some(writer)) = (prepared, writer) else {
+            return self.apply_and_pin(portion);
+        };
+        let gate = Arc::clone(&self.gate);
+        let mut outcomes = writer.commit_prepared(&mut |change| gate.announce(change))?;
+        self.take_pins(prepared.upto);
+        if prepared.upto < request.upto {
+            portion.after = prepared.upto;
+            portion.entries.drain(..prepared.entries.len());
+            outcomes.extend(self.apply_and_pin(portion)?);
+        }
+        Ok(outcomes)
     }
 
     /// Applies entries, and stops for a moment where a snapshot is wanted.
@@ -290,6 +332,7 @@ impl Keeper {
         self.writer = None;
         self.term = Term(0);
         self.suspect = None;
+        self.prepared = None;
         // Who waits for them hears that the file is gone.
         self.pins.clear();
     }
@@ -356,6 +399,16 @@ impl Keeper {
     }
 }
 
+/// A request as the engine takes it.
+fn portion(request: &Apply) -> Portion<'_> {
+    Portion {
+        term: request.term,
+        after: request.after,
+        upto: request.upto,
+        entries: request.entries.iter().map(entry).collect(),
+    }
+}
+
 /// A delivery as the engine takes it.
 fn entry(delivery: &Delivery) -> Entry<'_> {
     let content = match &delivery.content {
@@ -374,6 +427,7 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            then: &entry.then,
             taken_back: delivery.taken_back,
             pieces: None,
         },
@@ -382,6 +436,7 @@ fn entry(delivery: &Delivery) -> Entry<'_> {
             before: entry.before,
             changes: &entry.changes,
             writes: &entry.writes,
+            then: &entry.then,
             taken_back: delivery.taken_back,
             pieces: Some(&**pieces),
         },

@@ -72,6 +72,7 @@ fn schema(index: u64) -> Delivery {
         before: SchemaVersion(0),
         changes: vec![SchemaChange::CreateTable(table)],
         writes: Vec::new(),
+        then: Vec::new(),
         pieces: None,
         counters: Vec::new(),
         settled: None,
@@ -278,6 +279,48 @@ async fn a_delivery_names_place_incarnation_and_term() {
     let again = replica.embedded.apply(good).await.unwrap();
     assert_eq!(first.outcomes, again.outcomes);
     assert_eq!(first.position.chain, again.position.chain);
+}
+
+/// What was prepared is committed by the delivery that begins with it, and by
+/// no other; idle deliveries in between do not matter.
+#[tokio::test]
+async fn what_was_prepared_waits_for_its_delivery() {
+    let replica = Replica::new().await;
+    replica.apply(vec![schema(5)]).await.unwrap();
+    let at = replica.position().await;
+    let (six, seven, other) = (insert(6), insert(7), insert(6));
+    replica
+        .embedded
+        .prepare(replica.request(&at, vec![six.clone()]));
+    replica.apply(Vec::new()).await.unwrap();
+    assert_eq!(replica.rows().await, 0, "it is not there yet");
+    let both = replica.request(&at, vec![six.clone(), seven]);
+    let applied = replica.embedded.apply(both).await.unwrap();
+    assert_eq!(applied.outcomes.len(), 2);
+    assert_eq!(applied.position.applied, Index(7));
+    assert_eq!(replica.rows().await, 2);
+
+    let again = Replica::new().await;
+    again.apply(vec![schema(5)]).await.unwrap();
+    let at = again.position().await;
+    again
+        .embedded
+        .prepare(again.request(&at, vec![six.clone()]));
+    let skipping = Delivery {
+        skip: vec![id(6)],
+        ..six
+    };
+    let none = again.request(&at, vec![skipping]);
+    assert_eq!(again.embedded.apply(none).await.unwrap().outcomes, []);
+    assert_eq!(again.rows().await, 0);
+    let at = again.position().await;
+    let mut late = again.request(&at, vec![insert(7)]);
+    late.incarnation = Incarnation(1);
+    again.embedded.prepare(late);
+    again.embedded.prepare(again.request(&at, vec![other]));
+    again.embedded.check().await.unwrap();
+    again.apply(vec![insert(7)]).await.unwrap();
+    assert_eq!(again.rows().await, 1);
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ pub(super) fn start(execution: &Execution, fold: &Fold) -> Result<Option<Box<dyn
     let FoldKind::Aggregate(function) = &fold.kind else {
         return Ok(None);
     };
-    let FunctionBody::Aggregate(start) = function.body else {
+    let (FunctionBody::Aggregate(start) | FunctionBody::Ordered(start)) = function.body else {
         return Err(Error::unsupported(format_args!(
             "{} as an aggregate",
             function.name

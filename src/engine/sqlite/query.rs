@@ -154,11 +154,27 @@ fn failed(error: rusqlite::Error) -> Failure {
                 "argument of nth_value must be greater than zero",
             ))
         }
+        (ErrorCode::Unknown, Some(text)) if text.starts_with("frame ") => {
+            Failure::Statement(Error::new(SqlState(*b"22013"), bad_offset(text)))
+        }
         (ErrorCode::Unknown, Some(text)) => Failure::Statement(Error::internal(format!(
             "the engine stopped the query: {text}"
         ))),
         _ => Failure::Database(error.to_string()),
     }
+}
+
+/// What PostgreSQL says of a frame's offset that SQLite does not take.
+fn bad_offset(text: &str) -> String {
+    // SQLite wants a number for RANGE, an integer for ROWS and GROUPS.
+    if text.ends_with("number") {
+        return "invalid preceding or following size in window function".to_owned();
+    }
+    let end = match text.contains("starting") {
+        true => "starting",
+        false => "ending",
+    };
+    format!("frame {end} offset must not be negative")
 }
 
 /// What the refusal to prepare a statement means: SQLite has limits of its own.

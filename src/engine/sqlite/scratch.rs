@@ -50,6 +50,10 @@ pub struct Scratch {
     /// A transaction of the writer is open: views do not see it yet.
     dirty: bool,
     tables: BTreeMap<TableId, Arc<Layout>>,
+    /// Layouts that others took the place of, and at which step.
+    replaced: Vec<(usize, Arc<Layout>)>,
+    /// Layouts made so far; no two share a name.
+    layouts: i64,
 }
 
 /// What a key is in a scratch file.
@@ -68,7 +72,8 @@ struct File {
 }
 
 /// How a table lies in the file.
-struct Layout {
+pub struct Layout {
+    number: i64,
     table: Arc<Table>,
     key: Vec<usize>,
     insert: String,
@@ -100,6 +105,8 @@ impl Scratch {
             writer: Mutex::new(writer),
             dirty: false,
             tables: BTreeMap::new(),
+            replaced: Vec::new(),
+            layouts: 0,
         })
     }
 
@@ -124,13 +131,61 @@ impl Scratch {
             return Ok(());
         }
         self.begin()?;
-        let layout = Layout::new(table);
+        self.layouts += 1;
+        let layout = Layout::new(table, self.layouts);
         self.writer
             .lock()
             .execute_batch(&layout.create(searched))
             .map_err(broken)?;
         self.tables.insert(table.id, Arc::new(layout));
         Ok(())
+    }
+
+    /// Makes room for a table's rows as they lie from a step on; gives the
+    /// layout so far, whose rows stay.
+    pub fn begin_anew(
+        &mut self,
+        table: &Arc<Table>,
+        searched: &[Vec<usize>],
+        step: usize,
+    ) -> Result<Arc<Layout>> {
+        let old = self.layout(table.id)?;
+        self.tables.remove(&table.id);
+        self.replaced.push((step, old.clone()));
+        self.add_table(table, searched)?;
+        Ok(old)
+    }
+
+    /// The next latest versions under a layout, in the order of their keys,
+    /// behind a key; `live` leaves out what was deleted.
+    pub fn versions(
+        &self,
+        layout: &Layout,
+        after: Option<&[Value]>,
+        live: bool,
+    ) -> Result<Vec<(Vec<Value>, Option<Row>)>> {
+        let writer = self.writer.lock();
+        let (latest, columns) = (layout.latest(), layout.columns());
+        let key = layout.names(layout.key.iter().copied());
+        let mut conditions = vec![if live { "_pyql_live" } else { "1" }.to_owned()];
+        if let Some(after) = after {
+            let places: Vec<String> = (1..=after.len()).map(|n| format!("?{n}")).collect();
+            conditions.push(format!("({key}) > ({})", places.join(", ")));
+        }
+        let sql = format!(
+            "SELECT {columns}, _pyql_live, _pyql_number FROM {latest} WHERE {} \
+             ORDER BY {key} LIMIT {VIEW_ROWS}",
+            conditions.join(" AND ")
+        );
+        let mut statement = writer.prepare_cached(&sql).map_err(broken)?;
+        let after = after.unwrap_or_default().iter().map(values::encode);
+        let mut stored = statement.query(params_from_iter(after)).map_err(broken)?;
+        let mut versions = Vec::new();
+        while let Some(stored) = stored.next().map_err(broken)? {
+            let row = layout.version(stored)?.row;
+            versions.push((layout.key_of(stored)?, row));
+        }
+        Ok(versions)
     }
 
     /// The latest version of a key, if it was written at all.
@@ -208,9 +263,20 @@ impl Scratch {
         Ok(())
     }
 
-    /// Goes back to what was there after the change `number`.
-    pub fn return_to(&mut self, number: u64) -> Result<()> {
+    /// Goes back to what was there in a step after the change `number`, when
+    /// `has` told which tables had rows.
+    pub fn return_to(
+        &mut self,
+        number: u64,
+        step: usize,
+        has: impl Fn(TableId) -> bool,
+    ) -> Result<()> {
         self.begin()?;
+        self.tables.retain(|table, _| has(*table));
+        let kept = self.replaced.partition_point(|(made, _)| *made <= step);
+        for (_, layout) in self.replaced.drain(kept..).rev() {
+            self.tables.insert(layout.table.id, layout);
+        }
         for layout in self.tables.values() {
             let (latest, older) = (layout.latest(), layout.older());
             let columns = layout.columns();
@@ -233,21 +299,23 @@ impl Scratch {
         self.begin()?;
         let mut bytes = Vec::with_capacity(16);
         encode::encode_row(key, &mut bytes);
+        let place = self.layout(table)?.number;
         let sql = "INSERT OR IGNORE INTO uniques (claim, place, key) VALUES (?1, ?2, ?3)";
         let writer = self.writer.lock();
         let mut statement = writer.prepare_cached(sql).map_err(broken)?;
         statement
-            .execute((&claim.to_be_bytes()[..], table.0, &bytes))
+            .execute((&claim.to_be_bytes()[..], place, &bytes))
             .map_err(broken)?;
         Ok(())
     }
 
     /// The keys that were noted under a unique value; some have it no more.
     pub fn noted(&self, claim: u128, table: TableId) -> Result<Vec<Vec<Value>>> {
+        let place = self.layout(table)?.number;
         let sql = "SELECT key FROM uniques WHERE claim = ?1 AND place = ?2";
         let writer = self.writer.lock();
         let mut statement = writer.prepare_cached(sql).map_err(broken)?;
-        let keys = statement.query_map((&claim.to_be_bytes()[..], table.0), |row| {
+        let keys = statement.query_map((&claim.to_be_bytes()[..], place), |row| {
             row.get::<_, Vec<u8>>(0)
         });
         let keys: rusqlite::Result<Vec<Vec<u8>>> = keys.map_err(broken)?.collect();
@@ -369,8 +437,9 @@ impl Drop for File {
 }
 
 impl Layout {
-    fn new(table: &Arc<Table>) -> Layout {
+    fn new(table: &Arc<Table>, number: i64) -> Layout {
         let mut layout = Layout {
+            number,
             table: table.clone(),
             key: table.key_positions(),
             insert: String::new(),
@@ -400,11 +469,11 @@ impl Layout {
     }
 
     fn latest(&self) -> String {
-        format!("latest_{}", self.table.id)
+        format!("latest_{}", self.number)
     }
 
     fn older(&self) -> String {
-        format!("older_{}", self.table.id)
+        format!("older_{}", self.number)
     }
 
     fn columns(&self) -> String {
@@ -467,6 +536,14 @@ impl Layout {
         }
         let bound = row.iter().map(values::encode).chain(marks(false, number));
         bind(statement, bound)
+    }
+
+    fn key_of(&self, stored: &rusqlite::Row<'_>) -> Result<Vec<Value>> {
+        let part = |place: &usize| {
+            let value = stored.get_ref(*place).map_err(broken)?;
+            values::decode(value, &self.table.columns[*place].ty)
+        };
+        self.key.iter().map(part).collect()
     }
 
     fn version(&self, stored: &rusqlite::Row<'_>) -> Result<Version> {
@@ -667,13 +744,13 @@ mod tests {
         scratch.add(T, &row("4", 40), 7).unwrap();
         assert_eq!(seen(&scratch.view(7).unwrap()), [40]);
         assert_eq!(seen(&late), [12]);
-        scratch.return_to(6).unwrap();
+        scratch.return_to(6, 0, |_| true).unwrap();
         assert_eq!(scratch.count_rows(T).unwrap(), 0);
-        scratch.return_to(3).unwrap();
+        scratch.return_to(3, 0, |_| true).unwrap();
         assert_eq!(seen(&scratch.view(3).unwrap()), [12, 20]);
         let again = scratch.get(T, &key("1")).unwrap();
         assert_eq!(again.map(|version| version.number), Some(3));
-        scratch.return_to(0).unwrap();
+        scratch.return_to(0, 0, |_| true).unwrap();
         assert_eq!(scratch.get(T, &key("1")).unwrap(), None);
         drop((early, late));
         drop(scratch);

@@ -4,6 +4,8 @@
 //! that also moves the position; after a failure nothing of it is there and
 //! the writer stands where the file says.
 
+mod prepared;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +15,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
-use super::apply::{self, Broken, Content, Database, Entry, Tables};
+use super::apply::{self, Broken, Content, Database, Entry, SchemaWork, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, copy, gather, schema, work};
+use super::{StorageError, collations, copy, gather, work};
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
@@ -47,8 +49,21 @@ pub struct Writer {
     tables: Tables,
     /// `None` while that is unknown.
     checks_foreign_keys: Option<bool>,
+    /// In the database transaction that is open.
+    prepared: Option<Run>,
     /// Moves while this writer works.
     work: Option<Arc<AtomicU64>>,
+}
+
+/// Entries whose work is done in one database transaction that is still open.
+struct Run {
+    /// The position as it is in the transaction.
+    after: Standing,
+    /// The schema, if they change it.
+    schema: Option<Arc<Schema>>,
+    /// The last entry that changes each table.
+    changed: BTreeMap<TableId, Index>,
+    outcomes: Vec<Outcome>,
 }
 
 /// Entries to apply.
@@ -107,6 +122,7 @@ impl Writer {
             tables: Tables::new(Arc::clone(&schema)),
             schema,
             checks_foreign_keys: None,
+            prepared: None,
             work: None,
         })
     }
@@ -128,7 +144,8 @@ impl Writer {
     }
 
     /// Looks for what others did to the file.
-    pub fn check(&self) -> Result<(), StorageError> {
+    pub fn check(&mut self) -> Result<(), StorageError> {
+        self.discard()?;
         self.noting_failure(self.look())
     }
 
@@ -157,11 +174,15 @@ impl Writer {
         portion: &Portion<'_>,
         announce: Announce<'_>,
     ) -> Result<Vec<Outcome>, StorageError> {
+        self.count();
+        let done = self.apply_portion(portion, announce);
+        self.noting_failure(done)
+    }
+
+    fn count(&self) {
         if let Some(counter) = &self.work {
             work::count_with(counter);
         }
-        let done = self.apply_portion(portion, announce);
-        self.noting_failure(done)
     }
 
     fn apply_portion(
@@ -181,6 +202,9 @@ impl Writer {
             .entries
             .partition_point(|entry| entry.index <= applied);
         let (repeated, new) = portion.entries.split_at(known);
+        if !portion.entries.is_empty() || portion.upto > applied {
+            self.discard()?;
+        }
         let mut outcomes = self.repeat(repeated)?;
         if portion.upto <= applied {
             return Ok(outcomes);
@@ -224,31 +248,40 @@ impl Writer {
         term: Term,
         announce: Announce<'_>,
     ) -> Result<Vec<Outcome>, StorageError> {
-        match self.try_run(entries, upto, term, announce, false) {
+        let run = self.carry_out(entries, upto, term)?;
+        self.commit(run, announce)
+    }
+
+    /// One database transaction over the entries, but for its end.
+    fn carry_out(
+        &mut self,
+        entries: &[Entry<'_>],
+        upto: Index,
+        term: Term,
+    ) -> Result<Run, StorageError> {
+        match self.try_carry_out(entries, upto, term, false) {
             Err(Broken::NeedsSavepoints) => {
                 self.roll_back()?;
-                match self.try_run(entries, upto, term, announce, true) {
-                    Ok(outcomes) => Ok(outcomes),
+                match self.try_carry_out(entries, upto, term, true) {
+                    Ok(run) => Ok(run),
                     Err(Broken::Failed(error)) => Err(error),
                     Err(Broken::NeedsSavepoints) => Err(StorageError::failed(
                         "a savepoint did not undo a transaction",
                     )),
                 }
             }
-            Ok(outcomes) => Ok(outcomes),
+            Ok(run) => Ok(run),
             Err(Broken::Failed(error)) => Err(error),
         }
     }
 
-    /// One database transaction over the entries.
-    fn try_run(
+    fn try_carry_out(
         &mut self,
         entries: &[Entry<'_>],
         upto: Index,
         term: Term,
-        announce: Announce<'_>,
         savepoints: bool,
-    ) -> Result<Vec<Outcome>, Broken> {
+    ) -> Result<Run, Broken> {
         let alters = entries.iter().any(Entry::is_schema);
         self.check_foreign_keys(!alters)?;
         self.database.execute("BEGIN IMMEDIATE", [])?;
@@ -273,16 +306,26 @@ impl Writer {
         entries
             .iter()
             .for_each(|entry| entry.note_tables(&mut changed));
+        Ok(Run {
+            after,
+            schema: alters.then_some(schema),
+            changed,
+            outcomes,
+        })
+    }
+
+    fn commit(&mut self, run: Run, announce: Announce<'_>) -> Result<Vec<Outcome>, StorageError> {
+        let alters = run.schema.is_some();
         announce(&Change {
-            tables: &changed,
-            schema: alters.then_some(upto),
+            tables: &run.changed,
+            schema: alters.then_some(run.after.applied),
         });
         self.database.execute("COMMIT", [])?;
-        self.standing = after;
-        if alters {
+        self.standing = run.after;
+        if let Some(schema) = run.schema {
             self.take_schema(schema);
         }
-        Ok(outcomes)
+        Ok(run.outcomes)
     }
 
     /// Whether the engine enforces foreign keys; see `schema::change`. Takes
@@ -332,6 +375,7 @@ impl Writer {
                 before,
                 changes,
                 writes,
+                then,
                 taken_back: false,
                 pieces,
             } => {
@@ -344,14 +388,19 @@ impl Writer {
                     }),
                     other => Broken::Failed(other),
                 };
-                let after = schema::apply(&self.database, schema, changes).map_err(failed)?;
-                let mut tables = Tables::new(Arc::clone(&after));
-                let applied = apply::schema_writes(&self.database, &mut tables, pieces, writes);
+                let work = SchemaWork {
+                    changes,
+                    writes,
+                    then,
+                    pieces,
+                };
+                let applied = work.apply(&self.database, schema);
+                let (after, applied) = applied.map_err(failed)?;
                 position::store_schema(&self.database, &after).map_err(failed)?;
                 *schema = after;
                 Ok(vec![Outcome {
                     id,
-                    result: Ok(applied.map_err(failed)?),
+                    result: Ok(applied),
                 }])
             }
         }
@@ -409,7 +458,7 @@ impl Writer {
     /// Moves the log into the file if it has grown past all measure: beside a
     /// busy writer the checkpointer never comes to its end.
     pub fn bound_log(&self) -> Result<(), StorageError> {
-        if self.watch.log_pages() < MAX_LOG_PAGES {
+        if self.watch.log_pages() < MAX_LOG_PAGES || self.has_prepared() {
             return Ok(());
         }
         let connection = self.database.connection();
@@ -423,6 +472,7 @@ impl Writer {
     /// Makes the chain one that no other replica has, so that the rows are
     /// copied afresh: nobody knows what a foreign hand did to them.
     pub fn distrust(&mut self, random: u128) -> Result<(), StorageError> {
+        self.discard()?;
         let mut standing = position::load(self.database.connection())?;
         standing.chain = random;
         position::store(&self.database, &standing)?;

@@ -214,23 +214,8 @@ fn put_binary(out: &mut Vec<u8>, value: &Value, ty: &Type) {
     }
 }
 
-/// Appends a number in decimal, without the machinery of `fmt`.
 fn put_integer(out: &mut Vec<u8>, number: i64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    let mut rest = number.unsigned_abs();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        out.push(b'-');
-    }
-    out.extend_from_slice(&digits[at..]);
+    text::with_integer(number, |digits| out.extend_from_slice(digits));
 }
 
 #[cfg(test)]

@@ -276,7 +276,7 @@ impl Machine {
         if let Some(pieced) = &entry.pieces {
             self.check_pieces(pieced)?;
         }
-        cluster.schema.apply(&entry.changes)
+        cluster.schema.apply(&entry.all_changes())
     }
 
     fn void(

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::database::{Change, Key};
 use self::tail::Tail;
@@ -51,6 +51,8 @@ struct Shared {
     reader: Arc<Mutex<Connection>>,
     tail: Arc<Mutex<Tail>>,
     marks: Mutex<Marks>,
+    /// The last entry taken in, on disk or not.
+    appended: watch::Sender<u64>,
     removal: Arc<Removal>,
 }
 
@@ -111,6 +113,7 @@ impl Store {
             reader: Arc::new(Mutex::new(opened.reader)),
             tail: Arc::new(Mutex::new(Tail::new(last))),
             marks: Mutex::new(opened.marks),
+            appended: watch::Sender::new(last),
             removal,
         }));
         store.0.update_removal();
@@ -201,6 +204,17 @@ impl Store {
         let read = move || database::size(&reader.lock(), from, to);
         let found = self.0.runtime.blocking(read).await;
         found.map_err(|error| format!("the log cannot be read: {error}"))
+    }
+
+    /// Follows the last entry taken in. It may be replaced by another yet.
+    pub(super) fn appended(&self) -> watch::Receiver<u64> {
+        self.0.appended.subscribe()
+    }
+
+    /// Entries from `from` on as far as they are in memory, agreed on or not.
+    pub(super) fn recent(&self, from: u64, limit: usize) -> Vec<Entry> {
+        let tail = self.0.tail.lock();
+        tail.range(from, u64::MAX, limit).unwrap_or_default()
     }
 
     /// One entry that is known to be there, read on the calling thread.

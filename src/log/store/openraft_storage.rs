@@ -169,7 +169,9 @@ impl RaftLogStorage<Group> for Store {
         self.0
             .writer
             .send(Job { changes, done })
-            .map_err(|_| write_failed("the log is closed".to_owned()))
+            .map_err(|_| write_failed("the log is closed".to_owned()))?;
+        self.0.appended.send_replace(last.index);
+        Ok(())
     }
 
     async fn truncate(&mut self, since: LogId) -> Result<(), StorageError> {
@@ -183,6 +185,8 @@ impl RaftLogStorage<Group> for Store {
             marks.end = since.index;
         }
         self.0.tail.lock().truncate(since.index);
+        let last = since.index.saturating_sub(1);
+        self.0.appended.send_replace(last);
         let change = Change::Truncate { since: since.index };
         self.write(vec![change]).await.map_err(write_failed)
     }

@@ -27,7 +27,7 @@ const CHECKPOINT_BYTES: u64 = 8 << 20;
 
 /// A WAL of this size is restarted even though the writer waits for it, so
 /// that it cannot grow for ever under constant load.
-const RESTART_BYTES: u64 = 64 << 20;
+const RESTART_BYTES: u64 = 16 << 20;
 
 /// Changes that become durable together.
 pub(super) struct Job {

@@ -1,6 +1,7 @@
 //! Calls: functions, aggregates, window functions.
 
 use super::Binder;
+use super::scope::Clause;
 use crate::error::{Result, SqlState};
 use crate::plan::coerce::Strength;
 use crate::plan::expression::{Aggregate, Expression, ExpressionKind};
@@ -15,6 +16,9 @@ pub(super) type Sorted = (Expression, bool, bool);
 impl Binder<'_> {
     pub(super) fn function_call(&mut self, call: &Call, place: Place) -> Result<Expression> {
         let name = self.function_name(call, place)?;
+        if !call.within.is_empty() {
+            return self.ordered_set(&name, call, place);
+        }
         if let Some(over) = &call.over {
             return self.window_call(&name, call, over, place);
         }
@@ -31,6 +35,10 @@ impl Binder<'_> {
                 place,
                 format!("window function {name} requires an OVER clause"),
             ));
+        }
+        if resolved.function.is_ordered_set() {
+            let message = format!("WITHIN GROUP is required for ordered-set aggregate {name}");
+            return Err(self.error(SqlState::WRONG_OBJECT_TYPE, place, message));
         }
         if resolved.function.is_set() {
             self.note_set_call(place)?;
@@ -95,6 +103,13 @@ impl Binder<'_> {
     }
 
     fn aggregate(&mut self, name: &str, call: &Call, place: Place) -> Result<Expression> {
+        self.enter_aggregate(place)?;
+        let bound = self.aggregate_parts(name, call, place);
+        self.leave_aggregate(bound, place)
+    }
+
+    /// Inside an aggregate's arguments: no other aggregate of the same query.
+    pub(super) fn enter_aggregate(&mut self, place: Place) -> Result<()> {
         let Some(scope) = self.scopes.last_mut() else {
             return self.unsupported("an aggregate here", place);
         };
@@ -105,25 +120,43 @@ impl Binder<'_> {
                 "aggregate function calls cannot be nested",
             ));
         }
-        if let Some(what) = scope.clause.forbids_aggregates() {
-            return Err(self.error(
-                SqlState::GROUPING_ERROR,
-                place,
-                format!("aggregate functions are not allowed in {what}"),
-            ));
-        }
         scope.in_aggregate = true;
-        let bound = self.aggregate_parts(name, call, place);
+        Ok(())
+    }
+
+    /// The aggregate once bound, which counts for the query that it belongs to.
+    pub(super) fn leave_aggregate(
+        &mut self,
+        bound: Result<(Aggregate, Type)>,
+        place: Place,
+    ) -> Result<Expression> {
         if let Some(scope) = self.scopes.last_mut() {
             scope.in_aggregate = false;
-            scope.aggregates = true;
         }
         let (aggregate, result) = bound?;
-        self.belongs_here(&aggregate, place)?;
-        Ok(Expression {
-            kind: ExpressionKind::Aggregate(Box::new(aggregate)),
-            ty: result,
-        })
+        let level = self.aggregate_level(&aggregate);
+        let Some(scope) = self.scopes.get_mut(level) else {
+            return self.unsupported("an aggregate here", place);
+        };
+        let what = scope.clause.forbids_aggregates();
+        let nested = scope.in_aggregate;
+        scope.aggregates = true;
+        let from = scope.clause == Clause::From && level + 1 < self.scopes.len();
+        let message = match what {
+            _ if nested => "aggregate function calls cannot be nested".to_owned(),
+            Some(_) if from => {
+                "aggregate functions are not allowed in FROM clause of their own query level"
+                    .to_owned()
+            }
+            Some(what) => format!("aggregate functions are not allowed in {what}"),
+            None => {
+                return Ok(Expression {
+                    kind: ExpressionKind::Aggregate(Box::new(aggregate)),
+                    ty: result,
+                });
+            }
+        };
+        Err(self.error(SqlState::GROUPING_ERROR, place, message))
     }
 
     fn aggregate_parts(
@@ -172,6 +205,7 @@ impl Binder<'_> {
         let aggregate = Aggregate {
             function: resolved.function,
             arguments,
+            direct: 0,
             distinct: call.distinct,
             filter,
             order_by,
@@ -179,32 +213,20 @@ impl Binder<'_> {
         Ok((aggregate, resolved.result))
     }
 
-    /// An aggregate over columns of an outer query alone belongs to that query:
-    /// not handled, and never to be taken for this one's.
-    fn belongs_here(&self, aggregate: &Aggregate, place: Place) -> Result<()> {
-        let Some(scope) = self.scopes.last() else {
-            return Ok(());
-        };
-        let mut own = false;
-        let mut outer = false;
+    /// The query that an aggregate belongs to: the innermost whose columns it
+    /// names, or the one it stands in if it names none.
+    fn aggregate_level(&self, aggregate: &Aggregate) -> usize {
+        let mut level = None;
+        let sorted = aggregate.order_by.iter().map(|(key, ..)| key);
         let parts = aggregate.arguments.iter().chain(&aggregate.filter);
-        for part in parts {
+        for part in parts.chain(sorted) {
             visit::columns(part, &mut |relation, _| {
-                if scope.relations.contains(&relation) {
-                    own = true;
-                } else if self
-                    .scopes
-                    .iter()
-                    .any(|scope| scope.relations.contains(&relation))
-                {
-                    outer = true;
-                }
+                let mut scopes = self.scopes.iter();
+                let found = scopes.rposition(|scope| scope.relations.contains(&relation));
+                level = level.max(found);
             });
         }
-        if outer && !own {
-            return self.unsupported("an aggregate of an outer query", place);
-        }
-        Ok(())
+        level.unwrap_or(self.scopes.len().saturating_sub(1))
     }
 
     /// ORDER BY inside a call: plain expressions, no names of output columns.

@@ -47,6 +47,7 @@ impl Binder<'_> {
             }
             Node::Cast { operand, ty } => self.cast(operand, ty, place),
             Node::Call(call) => self.function_call(call, place),
+            Node::Grouping(keys) => self.grouping_call(keys, place),
             Node::Special { name, precision } => self.special(name, *precision, place),
             Node::Row(items) => self.record(items, place),
             Node::Field {

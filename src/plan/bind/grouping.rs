@@ -1,6 +1,9 @@
 //! Grouped queries: every column outside an aggregate must be a group's.
 
+use std::collections::BTreeSet;
+
 use super::Binder;
+use super::grouping_sets::Grouping;
 use crate::catalog::schema::{PrimaryKey, Table};
 use crate::error::{Result, SqlState};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -11,8 +14,12 @@ use crate::plan::visit;
 /// The groups of one query.
 struct Groups<'a> {
     keys: &'a [Expression],
+    /// Those that every grouping set has.
+    common: &'a [Expression],
     /// Relations of this query; others are fixed for each of its rows.
     relations: &'a [RelationId],
+    /// With those of the queries around it.
+    known: BTreeSet<RelationId>,
     /// Those whose primary key is among the keys: all their columns are fixed.
     determined: Vec<RelationId>,
 }
@@ -22,14 +29,18 @@ impl Binder<'_> {
         &self,
         select: &Select,
         order_by: &[SortKey],
-        places: &[Place],
+        grouping: &Grouping,
     ) -> Result<()> {
         let Some(scope) = self.scopes.last() else {
             return Ok(());
         };
+        let common = grouping.common();
+        let around = self.scopes.iter().flat_map(|scope| &scope.relations);
         let mut groups = Groups {
-            keys: &select.group_by,
+            keys: &grouping.keys,
+            common: &common,
             relations: &scope.relations,
+            known: around.copied().collect(),
             determined: Vec::new(),
         };
         for from in &select.from {
@@ -39,7 +50,6 @@ impl Binder<'_> {
             SortBy::Expression(by) => Some(by),
             SortBy::Column(_) => None,
         });
-        let _ = places;
         for expression in select.projection.iter().chain(&select.having).chain(sorted) {
             self.check_grouped(expression, &groups, false)?;
         }
@@ -56,7 +66,11 @@ impl Binder<'_> {
             return Ok(());
         }
         match &expression.kind {
-            ExpressionKind::Aggregate(_) if !in_subquery => return Ok(()),
+            ExpressionKind::Aggregate(aggregate) if !in_subquery || groups.is_own(expression) => {
+                let mut direct = aggregate.arguments.iter().take(aggregate.direct);
+                return direct.try_for_each(|e| self.check_grouped(e, groups, in_subquery));
+            }
+            ExpressionKind::Grouping(_) => return Ok(()),
             ExpressionKind::Column { relation, column } => {
                 let own = groups.relations.contains(relation);
                 if !own || groups.determined.contains(relation) {
@@ -106,6 +120,16 @@ impl Binder<'_> {
 }
 
 impl Groups<'_> {
+    /// An aggregate within a subquery that belongs to this query.
+    fn is_own(&self, aggregate: &Expression) -> bool {
+        let (mut own, mut inner) = (false, false);
+        visit::columns(aggregate, &mut |relation, _| {
+            own |= self.relations.contains(&relation);
+            inner |= !self.known.contains(&relation);
+        });
+        own && !inner
+    }
+
     /// Finds tables whose whole primary key is grouped by.
     fn determine(&mut self, from: &From) {
         match from {
@@ -125,7 +149,7 @@ impl Groups<'_> {
             return false;
         };
         table.key_positions().into_iter().all(|place| {
-            self.keys.iter().any(|key| {
+            self.common.iter().any(|key| {
                 matches!(key.kind, ExpressionKind::Column { relation: r, column }
                     if r == relation && column == place)
             })

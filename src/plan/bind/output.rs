@@ -62,6 +62,7 @@ fn find(expr: &Expr) -> Option<(String, bool)> {
             field: Some(field), ..
         } => good(&field.text),
         Node::Call(call) => call.name.last().and_then(|name| good(&name.text)),
+        Node::Grouping(_) => good("grouping"),
         Node::Special { name, .. } => good(name),
         Node::Coalesce(_) => good("coalesce"),
         Node::NullIf(..) => good("nullif"),

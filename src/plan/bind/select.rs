@@ -58,21 +58,21 @@ impl Binder<'_> {
             None => None,
         };
         self.enter_clause(Clause::OrderBy);
-        let order_by = self.order_by(&query.order_by, &mut targets)?;
+        let mut order_by = self.order_by(&query.order_by, &mut targets)?;
         self.enter_clause(Clause::GroupBy);
-        let group_by = self.group_by(&select.group_by, &mut targets)?;
+        let grouping = self.grouping(&select.group_by, &mut targets)?;
         self.enter_clause(Clause::DistinctOn);
         let distinct = self.distinct(&select.distinct, &mut targets, &order_by, &query.order_by)?;
         if resolve_unknowns {
             self.resolve_targets(&mut targets)?;
         }
         let (limit, offset) = self.limits(query)?;
-        let grouped = !select.group_by.is_empty()
+        let grouped = !select.group_by.items.is_empty()
             || having.is_some()
             || self.scopes.last().is_some_and(|scope| scope.aggregates);
         let summary = if distinct != Distinct::No {
             Some("DISTINCT clause")
-        } else if !select.group_by.is_empty() {
+        } else if !select.group_by.items.is_empty() {
             Some("GROUP BY clause")
         } else if having.is_some() {
             Some("HAVING clause")
@@ -83,20 +83,28 @@ impl Binder<'_> {
         };
         self.check_set_calls(&targets.expressions, grouped)?;
         let locks = self.locks(query, &mut from, summary)?;
-        let body = BoundSelect {
+        let mut body = BoundSelect {
             distinct,
             projection: targets.expressions,
             from,
             filter,
-            group_by,
+            group_by: grouping.keys.clone(),
             grouped,
             having,
         };
+        let mut with = Vec::new();
         if grouped {
-            self.check_grouping(&body, &order_by, &targets.places)?;
+            self.check_grouping(&body, &order_by, &grouping)?;
+            if grouping.sets.len() == 1 {
+                self.settle_groupings(&mut body, &mut order_by)?;
+            } else {
+                let (spread, common) = self.spread(body, &grouping, &mut order_by)?;
+                body = spread;
+                with.push(common);
+            }
         }
         Ok(Bound {
-            with: Vec::new(),
+            with,
             body: Body::Select(Box::new(body)),
             order_by,
             limit,
@@ -104,6 +112,18 @@ impl Binder<'_> {
             columns: targets.columns,
             locks,
         })
+    }
+
+    fn settle_groupings(&self, select: &mut BoundSelect, order_by: &mut [SortKey]) -> Result<()> {
+        let keys = &select.group_by;
+        let sorted = order_by.iter_mut().filter_map(|key| match &mut key.by {
+            SortBy::Expression(by) => Some(by),
+            SortBy::Column(_) => None,
+        });
+        let parts = select.projection.iter_mut().chain(&mut select.having);
+        parts
+            .chain(sorted)
+            .try_for_each(|part| self.settle_grouping(part, keys))
     }
 
     pub(super) fn filter(&mut self, filter: Option<&Expr>) -> Result<Option<Expression>> {
@@ -176,44 +196,41 @@ impl Binder<'_> {
         Ok(())
     }
 
-    /// GROUP BY: columns of FROM first, then output names, numbers, expressions.
-    fn group_by(&mut self, list: &[Expr], targets: &mut Targets) -> Result<Vec<Expression>> {
-        let mut keys: Vec<Expression> = Vec::with_capacity(list.len());
-        for expr in list {
-            let output = match &expr.node {
-                Node::Column(path) if path.len() == 1 && self.find_bare(&path[0])?.is_none() => {
-                    self.output_named(&path[0].text, targets, "GROUP BY", expr.place)?
-                }
-                Node::Integer(digits) => {
-                    Some(self.output_numbered(digits, targets, "GROUP BY", expr.place)?)
-                }
-                _ => None,
-            };
-            let key = match output {
-                Some(at) => {
-                    self.resolve_one(targets, at)?;
-                    targets.expressions[at].clone()
-                }
-                None => {
-                    self.constant_place(expr, "GROUP BY")?;
-                    let key = self.expression(expr)?;
-                    self.resolve_unknown(key, expr.place)?
-                }
-            };
-            self.groupable(&key.ty, expr.place)?;
-            if contains_aggregate(&key) {
-                let place = output.map_or(expr.place, |at| targets.places[at]);
-                return Err(self.error(
-                    SqlState::GROUPING_ERROR,
-                    place,
-                    "aggregate functions are not allowed in GROUP BY",
-                ));
+    /// A key of GROUP BY: a column of FROM first, then an output name, number,
+    /// or expression.
+    pub(super) fn group_key(&mut self, expr: &Expr, targets: &mut Targets) -> Result<Expression> {
+        let output = match &expr.node {
+            Node::Column(path) if path.len() == 1 && self.find_bare(&path[0])?.is_none() => {
+                self.output_named(&path[0].text, targets, "GROUP BY", expr.place)?
             }
-            if !keys.contains(&key) {
-                keys.push(key);
+            Node::Integer(digits) => {
+                Some(self.output_numbered(digits, targets, "GROUP BY", expr.place)?)
             }
+            _ => None,
+        };
+        let key = match output {
+            Some(at) => {
+                self.resolve_one(targets, at)?;
+                targets.expressions[at].clone()
+            }
+            None => {
+                self.constant_place(expr, "GROUP BY")?;
+                let key = self.expression(expr)?;
+                self.resolve_unknown(key, expr.place)?
+            }
+        };
+        self.groupable(&key.ty, expr.place)?;
+        let place = output.map_or(expr.place, |at| targets.places[at]);
+        let refused = |state: SqlState, what: &str| {
+            self.error(state, place, format!("{what} are not allowed in GROUP BY"))
+        };
+        if contains_aggregate(&key) {
+            return Err(refused(SqlState::GROUPING_ERROR, "aggregate functions"));
         }
-        Ok(keys)
+        if has_window(std::slice::from_ref(&key)) {
+            return Err(refused(SqlState::WINDOWING_ERROR, "window functions"));
+        }
+        Ok(key)
     }
 
     fn resolve_one(&mut self, targets: &mut Targets, at: usize) -> Result<()> {

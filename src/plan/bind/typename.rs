@@ -109,7 +109,7 @@ impl Binder<'_> {
             _ => return Err(unknown()),
         };
         if let Some(element) = word.strip_prefix('_')
-            && let Some(element) = simple(element)
+            && let Some(element) = Type::named(element)
             && element.array_oid() != 0
         {
             return Ok(Type::Array(Box::new(element)));
@@ -124,7 +124,7 @@ impl Binder<'_> {
             "timestamptz" => Type::Timestamptz(self.precision(name, "TIMESTAMP")?),
             "interval" => Type::Interval(self.precision(name, "INTERVAL")?),
             word => {
-                let ty = simple(word).ok_or_else(unknown)?;
+                let ty = Type::named(word).ok_or_else(unknown)?;
                 if !modifiers.is_empty() {
                     return Err(self.error(
                         SqlState::SYNTAX_ERROR,
@@ -190,44 +190,4 @@ impl Binder<'_> {
             _ => Err(self.invalid(name, "invalid type modifier".to_owned())),
         }
     }
-}
-
-/// A type by its catalog name, without a modifier.
-pub(super) fn simple(word: &str) -> Option<Type> {
-    Some(match word {
-        "bool" => Type::Bool,
-        "int2" => Type::Int2,
-        "int4" => Type::Int4,
-        "int8" => Type::Int8,
-        "float4" => Type::Float4,
-        "float8" => Type::Float8,
-        "numeric" => Type::NUMERIC,
-        "text" => Type::Text,
-        "varchar" => Type::VARCHAR,
-        "bpchar" => Type::Char(None),
-        "char" => Type::InternalChar,
-        "bytea" => Type::Bytea,
-        "date" => Type::Date,
-        "time" => Type::TIME,
-        "timestamp" => Type::TIMESTAMP,
-        "timestamptz" => Type::TIMESTAMPTZ,
-        "interval" => Type::INTERVAL,
-        "uuid" => Type::Uuid,
-        "json" => Type::Json,
-        "jsonb" => Type::Jsonb,
-        "oid" => Type::Oid,
-        "name" => Type::Name,
-        "regclass" => Type::Regclass,
-        "regtype" => Type::Regtype,
-        "regproc" => Type::Regproc,
-        "regnamespace" => Type::Regnamespace,
-        "regprocedure" => Type::Regprocedure,
-        "regrole" => Type::Regrole,
-        "int2vector" => Type::Int2Vector,
-        "oidvector" => Type::OidVector,
-        "record" => Type::Record,
-        "unknown" => Type::Unknown,
-        "void" => Type::Void,
-        _ => return None,
-    })
 }

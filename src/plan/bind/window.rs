@@ -3,8 +3,13 @@
 use super::Binder;
 use super::scope::Clause;
 use crate::error::{Result, SqlState};
+use crate::plan::coerce::{self, Strength};
+use crate::plan::evaluate;
 use crate::plan::expression::{Expression, ExpressionKind, Frame, FrameBound, FrameUnits, Window};
-use crate::plan::syntax::{Call, Over, Place, WindowBound, WindowFrame, WindowSpec};
+use crate::plan::function::Volatility;
+use crate::plan::function::names::type_name;
+use crate::plan::syntax::{Call, Expr, Over, Place, WindowBound, WindowFrame, WindowSpec};
+use crate::types::Type;
 
 impl Binder<'_> {
     pub(super) fn window_call(
@@ -38,10 +43,18 @@ impl Binder<'_> {
             return Err(self.error(state, place, outer));
         }
         if call.distinct {
-            return self.unsupported("DISTINCT in a window function", place);
+            return Err(self.error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                place,
+                "DISTINCT is not implemented for window functions",
+            ));
         }
         if !call.order_by.is_empty() {
-            return self.unsupported("ORDER BY in a window aggregate's arguments", place);
+            return Err(self.error(
+                SqlState::FEATURE_NOT_SUPPORTED,
+                place,
+                "aggregate ORDER BY is not implemented for window functions",
+            ));
         }
         self.set_in_window(true);
         let bound = self.window_parts(name, call, over, place);
@@ -172,12 +185,6 @@ impl Binder<'_> {
     }
 
     fn frame(&mut self, frame: &WindowFrame, spec: &WindowSpec, place: Place) -> Result<Frame> {
-        let offsets = [&frame.start, &frame.end]
-            .into_iter()
-            .any(|bound| matches!(bound, WindowBound::Preceding(_) | WindowBound::Following(_)));
-        if frame.units == FrameUnits::Range && offsets {
-            return self.unsupported("RANGE with an offset", place);
-        }
         if frame.units == FrameUnits::Groups && spec.order_by.is_empty() {
             return Err(self.error(
                 SqlState::WINDOWING_ERROR,
@@ -185,33 +192,119 @@ impl Binder<'_> {
                 "GROUPS mode requires an ORDER BY clause",
             ));
         }
-        let what = match frame.units {
-            FrameUnits::Rows => "ROWS",
-            FrameUnits::Range => "RANGE",
-            FrameUnits::Groups => "GROUPS",
-        };
+        self.check_bounds(frame, place)?;
         let before = self.enter_clause(Clause::Window);
-        let start = self.bound(&frame.start, what);
-        let end = self.bound(&frame.end, what);
+        let start = self.bound(&frame.start, frame.units, spec, place);
+        let end = self.bound(&frame.end, frame.units, spec, place);
         self.enter_clause(before);
         Ok(Frame {
             units: frame.units,
             start: start?,
             end: end?,
+            exclusion: frame.exclusion,
         })
     }
 
-    fn bound(&mut self, bound: &WindowBound, what: &str) -> Result<FrameBound> {
-        Ok(match bound {
-            WindowBound::UnboundedPreceding => FrameBound::UnboundedPreceding,
-            WindowBound::CurrentRow => FrameBound::CurrentRow,
-            WindowBound::UnboundedFollowing => FrameBound::UnboundedFollowing,
-            WindowBound::Preceding(offset) => {
-                FrameBound::Preceding(self.whole_number(offset, what)?)
+    /// The end may not lie before the start, as far as their words tell.
+    fn check_bounds(&self, frame: &WindowFrame, place: Place) -> Result<()> {
+        let message = match (&frame.start, &frame.end) {
+            (WindowBound::CurrentRow, WindowBound::Preceding(_)) => {
+                "frame starting from current row cannot have preceding rows"
             }
-            WindowBound::Following(offset) => {
-                FrameBound::Following(self.whole_number(offset, what)?)
+            (WindowBound::Following(_), WindowBound::Preceding(_)) => {
+                "frame starting from following row cannot have preceding rows"
             }
+            (WindowBound::Following(_), WindowBound::CurrentRow) => {
+                "frame starting from following row cannot have preceding rows"
+            }
+            _ => return Ok(()),
+        };
+        Err(self.error(SqlState::WINDOWING_ERROR, place, message))
+    }
+
+    fn bound(
+        &mut self,
+        bound: &WindowBound,
+        units: FrameUnits,
+        spec: &WindowSpec,
+        place: Place,
+    ) -> Result<FrameBound> {
+        let what = match units {
+            FrameUnits::Rows => "ROWS",
+            FrameUnits::Range => "RANGE",
+            FrameUnits::Groups => "GROUPS",
+        };
+        let (offset, precedes) = match bound {
+            WindowBound::UnboundedPreceding => return Ok(FrameBound::UnboundedPreceding),
+            WindowBound::CurrentRow => return Ok(FrameBound::CurrentRow),
+            WindowBound::UnboundedFollowing => return Ok(FrameBound::UnboundedFollowing),
+            WindowBound::Preceding(offset) => (offset, true),
+            WindowBound::Following(offset) => (offset, false),
+        };
+        let value = match units {
+            FrameUnits::Range => self.distance(offset, spec, place)?,
+            _ => self.whole_number(offset, what)?,
+        };
+        let mut names_columns = false;
+        crate::plan::visit::columns(&value, &mut |relation, _| {
+            let scope = self.scopes.last();
+            names_columns |= scope.is_some_and(|scope| scope.relations.contains(&relation));
+        });
+        if names_columns {
+            return Err(self.error(
+                SqlState::INVALID_COLUMN_REFERENCE,
+                offset.place,
+                format!("argument of {what} must not contain variables"),
+            ));
+        }
+        Ok(match precedes {
+            true => FrameBound::Preceding(value),
+            false => FrameBound::Following(value),
         })
+    }
+
+    /// The offset of a RANGE frame, of the type that its one sort key is measured in.
+    fn distance(&mut self, offset: &Expr, spec: &WindowSpec, place: Place) -> Result<Expression> {
+        let [item] = spec.order_by.as_slice() else {
+            return Err(self.error(
+                SqlState::WINDOWING_ERROR,
+                place,
+                "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column",
+            ));
+        };
+        let key = self.expression(&item.by)?;
+        let value = self.expression(offset)?;
+        let wanted = match &key.ty {
+            Type::Int2 | Type::Int4 | Type::Int8 => Type::Int8,
+            Type::Float4 | Type::Float8 => Type::Float8,
+            Type::Numeric(_) => Type::NUMERIC,
+            Type::Date | Type::Time(_) => Type::INTERVAL,
+            Type::Timestamp(_) | Type::Timestamptz(_) | Type::Interval(_) => Type::INTERVAL,
+            other => {
+                let message = format!(
+                    "RANGE with offset PRECEDING/FOLLOWING is not supported for column type {}",
+                    type_name(other)
+                );
+                return Err(self.error(SqlState::FEATURE_NOT_SUPPORTED, offset.place, message));
+            }
+        };
+        let fits =
+            value.ty == Type::Unknown || coerce::can_coerce(&value.ty, &wanted, Strength::Implicit);
+        if !fits {
+            let message = format!(
+                "RANGE with offset PRECEDING/FOLLOWING is not supported for column type {} and \
+                 offset type {}",
+                type_name(&key.ty),
+                type_name(&value.ty)
+            );
+            let error = self.error(SqlState::FEATURE_NOT_SUPPORTED, offset.place, message);
+            return Err(error.hint("Cast the offset value to an appropriate type."));
+        }
+        let value = self.coerce(value, &wanted, Strength::Implicit, offset.place)?;
+        Ok(evaluate::fold(
+            value,
+            Volatility::Stable,
+            self.binding.context,
+        ))
     }
 }

@@ -24,7 +24,7 @@ pub fn children(expression: &Expression) -> Vec<&Expression> {
             arguments.iter().collect()
         }
         Kind::And(list) | Kind::Or(list) | Kind::Coalesce(list) => list.iter().collect(),
-        Kind::Array(list) | Kind::Record(list) => list.iter().collect(),
+        Kind::Array(list) | Kind::Record(list) | Kind::Grouping(list) => list.iter().collect(),
         Kind::AnyQuery { operands, .. } => operands.iter().collect(),
         Kind::Cast { operand, .. } | Kind::Not(operand) => vec![operand],
         Kind::IsNull { operand, .. } | Kind::IsTruth { operand, .. } => vec![operand],
@@ -97,7 +97,9 @@ pub fn each_child(expression: &mut Expression, visit: &mut dyn FnMut(&mut Expres
             arguments.iter_mut().for_each(visit);
         }
         Kind::And(list) | Kind::Or(list) | Kind::Coalesce(list) => list.iter_mut().for_each(visit),
-        Kind::Array(list) | Kind::Record(list) => list.iter_mut().for_each(visit),
+        Kind::Array(list) | Kind::Record(list) | Kind::Grouping(list) => {
+            list.iter_mut().for_each(visit);
+        }
         Kind::AnyQuery { operands, .. } => operands.iter_mut().for_each(visit),
         Kind::Cast { operand, .. } | Kind::Not(operand) => visit(operand),
         Kind::IsNull { operand, .. } | Kind::IsTruth { operand, .. } => visit(operand),

@@ -32,6 +32,15 @@ pub(super) const fn aggregate(
     define(name, signature, FunctionBody::Aggregate(body))
 }
 
+/// A strict ordered-set aggregate: its direct arguments, then what it is ordered by.
+pub(super) const fn ordered(
+    name: &'static str,
+    signature: &'static str,
+    body: fn(&Call<'_>) -> Box<dyn Accumulator>,
+) -> Definition {
+    define(name, signature, FunctionBody::Ordered(body))
+}
+
 pub(super) const fn window(name: &'static str, signature: &'static str) -> Definition {
     define(name, signature, FunctionBody::Window)
 }

@@ -23,6 +23,7 @@ mod like;
 mod md5;
 pub mod names;
 pub mod oids;
+mod ordered;
 pub mod pretty;
 mod regex;
 pub mod registry;
@@ -131,6 +132,9 @@ pub enum FunctionBody {
     Scalar(Evaluate),
     /// Folds rows.
     Aggregate(fn(&Call<'_>) -> Box<dyn Accumulator>),
+    /// An ordered-set aggregate: folds rows that come in the order of WITHIN
+    /// GROUP, its direct arguments before what it is ordered by.
+    Ordered(fn(&Call<'_>) -> Box<dyn Accumulator>),
     /// Only meaningful with OVER: row_number, rank, lag…
     Window,
     /// Yields rows, e.g. generate_series; may stand in FROM only.
@@ -173,6 +177,11 @@ impl Function {
 
     pub fn is_aggregate(&self) -> bool {
         matches!(self.body, FunctionBody::Aggregate(_))
+    }
+
+    /// An aggregate that needs WITHIN GROUP.
+    pub fn is_ordered_set(&self) -> bool {
+        matches!(self.body, FunctionBody::Ordered(_))
     }
 
     pub fn is_window(&self) -> bool {

@@ -7,7 +7,8 @@ use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
     aggregate, array, compare, conversion, datetime, decimal, definitions, digest, float, integer,
-    json, json_build, like, regex, rows, sequence, statistics, string, system, template, window,
+    json, json_build, like, ordered, regex, rows, sequence, statistics, string, system, template,
+    window,
 };
 
 /// The tables of all topics.
@@ -32,6 +33,7 @@ const TOPICS: &[&[&[Definition]]] = &[
     conversion::TABLES,
     aggregate::TABLES,
     statistics::TABLES,
+    ordered::TABLES,
     window::TABLES,
 ];
 

@@ -73,39 +73,5 @@ fn ty(word: &str) -> Result<Type, String> {
     if let Some(element) = word.strip_suffix("[]") {
         return Ok(Type::Array(Box::new(ty(element)?)));
     }
-    Ok(match word {
-        "bool" => Type::Bool,
-        "int2" => Type::Int2,
-        "int4" => Type::Int4,
-        "int8" => Type::Int8,
-        "float4" => Type::Float4,
-        "float8" => Type::Float8,
-        "numeric" => Type::NUMERIC,
-        "text" => Type::Text,
-        "varchar" => Type::VARCHAR,
-        "bpchar" => Type::Char(None),
-        "bytea" => Type::Bytea,
-        "date" => Type::Date,
-        "time" => Type::TIME,
-        "timestamp" => Type::TIMESTAMP,
-        "timestamptz" => Type::TIMESTAMPTZ,
-        "interval" => Type::INTERVAL,
-        "uuid" => Type::Uuid,
-        "json" => Type::Json,
-        "jsonb" => Type::Jsonb,
-        "oid" => Type::Oid,
-        "name" => Type::Name,
-        "char" => Type::InternalChar,
-        "regclass" => Type::Regclass,
-        "regtype" => Type::Regtype,
-        "regproc" => Type::Regproc,
-        "regnamespace" => Type::Regnamespace,
-        "regprocedure" => Type::Regprocedure,
-        "regrole" => Type::Regrole,
-        "int2vector" => Type::Int2Vector,
-        "oidvector" => Type::OidVector,
-        "record" => Type::Record,
-        "void" => Type::Void,
-        _ => return Err(format!("no type {word}")),
-    })
+    Type::named(word).ok_or_else(|| format!("no type {word}"))
 }

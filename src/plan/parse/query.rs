@@ -7,8 +7,8 @@ use super::lexer::Token;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::query::{LockStrength, LockWait, SetOperator};
 use crate::plan::syntax::{
-    CommonBody, CommonTable, Distinct, Expr, FromItem, Lock, Name, Node, Query, QueryBody, Select,
-    SortItem, Target, With,
+    CommonBody, CommonTable, Distinct, Expr, FromItem, GroupBy, GroupItem, Lock, Name, Node, Query,
+    QueryBody, Select, SortItem, Target, With,
 };
 
 impl Parser<'_> {
@@ -278,7 +278,7 @@ impl Parser<'_> {
             }],
             from: vec![FromItem::Table { path, alias: None }],
             filter: None,
-            group_by: Vec::new(),
+            group_by: GroupBy::default(),
             having: None,
             windows: Vec::new(),
         })
@@ -313,7 +313,7 @@ impl Parser<'_> {
         let group_by = if self.take_keywords(&["group", "by"]) {
             self.group_by()?
         } else {
-            Vec::new()
+            GroupBy::default()
         };
         let having = if self.take_keyword("having") {
             Some(self.expression()?)
@@ -369,28 +369,45 @@ impl Parser<'_> {
         self.expression().map(Some)
     }
 
-    fn group_by(&mut self) -> Result<Vec<Expr>> {
-        if self.take_keyword("distinct") {
-            return self.unsupported("GROUP BY DISTINCT");
+    fn group_by(&mut self) -> Result<GroupBy> {
+        let distinct = self.take_keyword("distinct");
+        if !distinct {
+            self.take_keyword("all");
         }
-        self.take_keyword("all");
-        let items = self.list(|parser| {
-            let sets = matches!(parser.word(0), Some("rollup" | "cube"))
-                && parser.mark_ahead(1, "(")
-                || parser.are_keywords(&["grouping", "sets"]);
-            if sets {
-                return parser.unsupported("grouping sets");
+        let items = self.list(Self::group_item)?;
+        Ok(GroupBy { distinct, items })
+    }
+
+    fn group_item(&mut self) -> Result<GroupItem> {
+        let spreads = self.mark_ahead(1, "(");
+        Ok(match self.word(0) {
+            Some("rollup") if spreads => {
+                self.advance();
+                GroupItem::Rollup(self.parenthesized(Self::group_keys)?)
             }
-            if parser.is_mark("(") && parser.mark_ahead(1, ")") {
-                return parser.unsupported("an empty grouping set");
+            Some("cube") if spreads => {
+                self.advance();
+                GroupItem::Cube(self.parenthesized(Self::group_keys)?)
             }
-            parser.expression()
-        })?;
-        let flattened = items.into_iter().flat_map(|item| match item.node {
+            _ if self.take_keywords(&["grouping", "sets"]) => {
+                GroupItem::Sets(self.parenthesized(|parser| parser.nested(Self::group_item))?)
+            }
+            _ => GroupItem::Keys(self.group_keys()?),
+        })
+    }
+
+    /// `a`, `(a, b)` or `()`.
+    fn group_keys(&mut self) -> Result<Vec<Expr>> {
+        if self.is_mark("(") && self.mark_ahead(1, ")") {
+            self.advance();
+            self.advance();
+            return Ok(Vec::new());
+        }
+        let key = self.expression()?;
+        Ok(match key.node {
             Node::Row(items) => items,
-            _ => vec![item],
-        });
-        Ok(flattened.collect())
+            _ => vec![key],
+        })
     }
 
     fn named_window(&mut self) -> Result<(Name, crate::plan::syntax::WindowSpec)> {

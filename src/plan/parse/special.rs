@@ -5,7 +5,7 @@ use super::expression::expr;
 use super::keywords::Class;
 use super::lexer::Token;
 use crate::error::{Error, Result, SqlState};
-use crate::plan::expression::FrameUnits;
+use crate::plan::expression::{Exclusion, FrameUnits};
 use crate::plan::syntax::{
     Call, Expr, Name, Node, Over, Path, Place, TypeName, WindowBound, WindowFrame, WindowSpec,
 };
@@ -30,6 +30,7 @@ fn plain_call(name: Path, arguments: Vec<Expr>) -> Call {
         distinct: false,
         variadic: false,
         order_by: Vec::new(),
+        within: Vec::new(),
         filter: None,
         over: None,
     }
@@ -112,7 +113,11 @@ impl Parser<'_> {
                 return Ok(expr(place, Node::Cast { operand, ty }));
             }
             "treat" if followed_by_parenthesis => return self.unsupported("TREAT"),
-            "grouping" if followed_by_parenthesis => return self.unsupported("GROUPING"),
+            "grouping" if followed_by_parenthesis => {
+                self.advance();
+                let keys = self.parenthesized(Self::expression)?;
+                return Ok(expr(place, Node::Grouping(keys)));
+            }
             "normalize" if followed_by_parenthesis => return self.unsupported("NORMALIZE"),
             "xmlelement" | "xmlforest" | "xmlconcat" | "xmlparse" | "xmlserialize"
             | "xmlexists" | "xmlpi" | "xmlroot"
@@ -485,8 +490,8 @@ impl Parser<'_> {
             }
         }
         self.expect_mark(")")?;
-        if self.are_keywords(&["within", "group"]) {
-            return self.unsupported("WITHIN GROUP");
+        if self.take_keywords(&["within", "group"]) {
+            self.within_group(&mut call)?;
         }
         if self.is_keyword("filter") && self.mark_ahead(1, "(") {
             self.advance();
@@ -503,6 +508,26 @@ impl Parser<'_> {
             });
         }
         Ok(expr(place, Node::Call(Box::new(call))))
+    }
+
+    fn within_group(&mut self, call: &mut Call) -> Result<()> {
+        let place = self.place();
+        self.expect_mark("(")?;
+        self.expect_keyword("order")?;
+        self.expect_keyword("by")?;
+        call.within = self.list(Self::sort_item)?;
+        self.expect_mark(")")?;
+        let message = if !call.order_by.is_empty() {
+            "cannot use multiple ORDER BY clauses with WITHIN GROUP"
+        } else if call.distinct {
+            "cannot use DISTINCT with WITHIN GROUP"
+        } else if call.variadic {
+            "cannot use VARIADIC with WITHIN GROUP"
+        } else {
+            return Ok(());
+        };
+        let position = super::position(self.text, place);
+        Err(Error::new(SqlState::SYNTAX_ERROR, message).at(Some(position)))
     }
 
     fn argument(&mut self, variadic: &mut bool) -> Result<Expr> {
@@ -560,9 +585,7 @@ impl Parser<'_> {
         } else {
             (self.window_bound()?, WindowBound::CurrentRow)
         };
-        if self.is_keyword("exclude") {
-            return self.unsupported("a frame exclusion");
-        }
+        let exclusion = self.exclusion()?;
         if start == WindowBound::UnboundedFollowing {
             return Err(Error::new(
                 SqlState::WINDOWING_ERROR,
@@ -575,7 +598,29 @@ impl Parser<'_> {
                 "frame end cannot be UNBOUNDED PRECEDING",
             ));
         }
-        Ok(WindowFrame { units, start, end })
+        Ok(WindowFrame {
+            units,
+            start,
+            end,
+            exclusion,
+        })
+    }
+
+    fn exclusion(&mut self) -> Result<Exclusion> {
+        if !self.take_keyword("exclude") {
+            return Ok(Exclusion::NoOthers);
+        }
+        if self.take_keywords(&["current", "row"]) {
+            return Ok(Exclusion::CurrentRow);
+        }
+        if self.take_keywords(&["no", "others"]) {
+            return Ok(Exclusion::NoOthers);
+        }
+        match self.take_one_of(&["group", "ties"]) {
+            Some("group") => Ok(Exclusion::Group),
+            Some(_) => Ok(Exclusion::Ties),
+            None => self.unexpected(),
+        }
     }
 
     fn window_bound(&mut self) -> Result<WindowBound> {

@@ -428,12 +428,7 @@ impl Parser<'_> {
     pub(super) fn lock_table(&mut self) -> Result<Statement> {
         self.expect_keyword("lock")?;
         self.take_keyword("table");
-        let tables = self.list(|parser| {
-            parser.take_keyword("only");
-            let path = parser.path()?;
-            parser.take_operator("*");
-            Ok(path)
-        })?;
+        let tables = self.table_list()?;
         let mut exclusive = true;
         if self.take_keyword("in") {
             let start = self.at;

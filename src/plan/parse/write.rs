@@ -191,15 +191,20 @@ impl Parser<'_> {
         })))
     }
 
-    pub(super) fn truncate(&mut self) -> Result<Statement> {
-        self.expect_keyword("truncate")?;
-        self.take_keyword("table");
-        let tables = self.list(|parser| {
+    /// Tables without inheritance: `ONLY` and `*` mean nothing.
+    pub(super) fn table_list(&mut self) -> Result<Vec<Path>> {
+        self.list(|parser| {
             parser.take_keyword("only");
             let path = parser.path()?;
             parser.take_operator("*");
             Ok(path)
-        })?;
+        })
+    }
+
+    pub(super) fn truncate(&mut self) -> Result<Statement> {
+        self.expect_keyword("truncate")?;
+        self.take_keyword("table");
+        let tables = self.table_list()?;
         let restart_identity = self.take_keywords(&["restart", "identity"]);
         if !restart_identity {
             self.take_keywords(&["continue", "identity"]);

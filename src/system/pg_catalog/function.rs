@@ -89,7 +89,7 @@ fn described(function: &Function) -> Row {
         }
     }
     let kind = match () {
-        () if function.is_aggregate() => 'a',
+        () if function.is_aggregate() || function.is_ordered_set() => 'a',
         () if function.is_window() => 'w',
         () => 'f',
     };

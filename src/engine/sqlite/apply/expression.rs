@@ -9,8 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::catalog::schema::{Schema, Table};
-use crate::engine::sqlite::StorageError;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::bind::{Binding, table_expression};
 use crate::plan::context::{Context, RandomState, Variables};
 use crate::plan::evaluate::{Scope, evaluate};
@@ -120,13 +119,25 @@ impl Variables for NoVariables {
 }
 
 /// A column's new value as an expression over its table's old row.
-pub(in crate::engine::sqlite) fn evaluate_column<'a>(
-    text: &str,
-    table: &Arc<Table>,
-    schema: &Arc<Schema>,
-    ty: &'a Type,
-) -> Result<impl Fn(&[Value]) -> Result<Value, StorageError> + 'a, StorageError> {
-    let failed = |error: Error| StorageError::failed(error.to_string());
-    let expression = TableExpression::parse(text, table, schema).map_err(failed)?;
-    Ok(move |row: &[Value]| expression.assign(row, &[], ty).map_err(failed))
+pub struct Conversion {
+    expression: TableExpression,
+    ty: Type,
+}
+
+impl Conversion {
+    pub fn parse(
+        text: &str,
+        table: &Arc<Table>,
+        schema: &Arc<Schema>,
+        ty: &Type,
+    ) -> Result<Conversion> {
+        Ok(Conversion {
+            expression: TableExpression::parse(text, table, schema)?,
+            ty: ty.clone(),
+        })
+    }
+
+    pub fn of(&self, row: &[Value]) -> Result<Value> {
+        self.expression.assign(row, &[], &self.ty)
+    }
 }

@@ -23,23 +23,25 @@ mod violation;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::StorageError;
+use super::{StorageError, schema};
 pub(super) use database::Database;
 #[cfg(test)]
 pub(super) use database::{Injection, Manner};
+pub use expression::Conversion;
 #[cfg(test)]
 pub(crate) use expression::constant_context;
-pub(super) use expression::evaluate_column;
 use foreign::{Moment, Touched};
 pub(super) use side::fill as fill_side_table;
 use table::StoredTable;
 pub(super) use table::Tables;
 
-use crate::catalog::change::SchemaChange;
+use crate::catalog::change::{SchemaChange, SchemaStep};
+use crate::catalog::schema::Schema;
 use crate::error::{Error, SqlState};
 use crate::types::encode::encode_row;
 use crate::types::id::{Index, SchemaVersion, TableId, TransactionId};
@@ -73,6 +75,7 @@ pub enum Content<'a> {
         before: SchemaVersion,
         changes: &'a [SchemaChange],
         writes: &'a [Write],
+        then: &'a [SchemaStep],
         /// No replica could apply it: only its version is gone.
         taken_back: bool,
         pieces: Option<&'a dyn Pieces>,
@@ -92,7 +95,10 @@ impl Entry<'_> {
             Content::Transactions { transactions, .. } => {
                 transactions.iter().flat_map(|t| &t.writes).for_each(note);
             }
-            Content::Schema { writes, .. } => writes.iter().for_each(&mut note),
+            Content::Schema { writes, then, .. } => {
+                writes.iter().for_each(&mut note);
+                then.iter().flat_map(|step| &step.writes).for_each(note);
+            }
         }
     }
 }
@@ -191,8 +197,10 @@ pub(super) fn transactions(
             continue;
         }
         let mut note = |write: &Write| note_table(write, index, changed);
+        let pieces = pieces.take();
         let whole = Whole {
-            pieces: pieces.take(),
+            pieces,
+            places: 0..pieces.map_or(0, |pieces| pieces.count()),
             writes: &transaction.writes,
             note: &mut note,
         };
@@ -215,9 +223,11 @@ pub(super) fn transactions(
     Ok(outcomes)
 }
 
-/// All writes of one client transaction.
+/// All writes of one client transaction, or of a step of one.
 struct Whole<'a> {
     pieces: Option<&'a dyn Pieces>,
+    /// Which of the pieces.
+    places: Range<usize>,
     writes: &'a [Write],
     /// Told of each write of a piece.
     note: &'a mut dyn FnMut(&Write),
@@ -261,24 +271,56 @@ fn one(
     Ok(Err(failure))
 }
 
-/// Applies the rows that a schema change brings. They were checked before the
-/// log, so a refusal means that this replica differs.
-pub(super) fn schema_writes(
-    database: &Database,
-    tables: &mut Tables,
-    pieces: Option<&dyn Pieces>,
-    writes: &[Write],
-) -> Result<Applied, StorageError> {
-    let whole = Whole {
-        pieces,
-        writes,
-        // The change of the schema is noted for all tables.
-        note: &mut |_| {},
-    };
-    match Running::new(database, tables).whole(whole) {
-        Ok(applied) => Ok(applied),
-        Err(Stop::Storage(message)) => Err(StorageError::Failed(message)),
-        Err(Stop::Refused(failure)) => Err(StorageError::Failed(failure.message)),
+/// What a schema entry asks for.
+pub(super) struct SchemaWork<'a> {
+    pub(super) changes: &'a [SchemaChange],
+    pub(super) writes: &'a [Write],
+    pub(super) then: &'a [SchemaStep],
+    pub(super) pieces: Option<&'a dyn Pieces>,
+}
+
+impl SchemaWork<'_> {
+    /// Applies changes and rows step by step; returns the schema after them.
+    /// The rows were checked before the log, so a refusal means that this
+    /// replica differs.
+    pub(super) fn apply(
+        &self,
+        database: &Database,
+        before: &Arc<Schema>,
+    ) -> Result<(Arc<Schema>, Applied), StorageError> {
+        let all = self.pieces.map_or(0, |pieces| pieces.count());
+        let later: usize = self.then.iter().map(|step| step.pieces).sum();
+        let first = (self.changes, self.writes, all.saturating_sub(later));
+        let then = self.then.iter();
+        let then = then.map(|step| (&step.changes[..], &step.writes[..], step.pieces));
+        let mut schema = Arc::clone(before);
+        let (mut rows, mut hash, mut place) = (Vec::new(), None, 0);
+        for (changes, writes, pieces) in std::iter::once(first).chain(then) {
+            schema = schema::apply(database, &schema, changes)?;
+            let mut tables = Tables::new(Arc::clone(&schema));
+            let mut running = Running::new(database, &mut tables);
+            running.hash = hash.take();
+            let whole = Whole {
+                pieces: self.pieces,
+                places: place..place + pieces,
+                writes,
+                // The change of the schema is noted for all tables.
+                note: &mut |_| {},
+            };
+            let done = running.writes(whole, &mut rows);
+            let done = done.and_then(|()| running.check_keys(Moment::EndOfTransaction));
+            done.map_err(|stop| match stop {
+                Stop::Storage(message) => StorageError::Failed(message),
+                Stop::Refused(failure) => StorageError::Failed(failure.message),
+            })?;
+            hash = running.hash.take();
+            place += pieces;
+        }
+        // However many steps, they make one version.
+        let after = Arc::make_mut(&mut schema);
+        after.version = SchemaVersion(before.version.0 + 1);
+        let hash = RowHash(hash.map_or(0, |hash| hash.digest128()));
+        Ok((schema, Applied { rows, hash }))
     }
 }
 
@@ -332,11 +374,16 @@ impl<'a> Running<'a> {
         }
     }
 
-    /// Pieces one at a time, so that only one is in memory.
     fn whole(mut self, whole: Whole<'_>) -> Done<Applied> {
         let mut rows = Vec::new();
+        self.writes(whole, &mut rows)?;
+        self.end(rows)
+    }
+
+    /// Pieces one at a time, so that only one is in memory.
+    fn writes(&mut self, whole: Whole<'_>, rows: &mut Vec<u64>) -> Done<()> {
         if let Some(pieces) = whole.pieces {
-            for place in 0..pieces.count() {
+            for place in whole.places {
                 let writes = pieces.read(place).map_err(Stop::Storage)?;
                 writes.iter().for_each(&mut *whole.note);
                 // One number for each piece: there may be very many writes.
@@ -346,8 +393,7 @@ impl<'a> Running<'a> {
                 self.forget_touched();
             }
         }
-        self.some(whole.writes, &mut rows)?;
-        self.end(rows)
+        self.some(whole.writes, rows)
     }
 
     fn some(&mut self, writes: &[Write], rows: &mut Vec<u64>) -> Done<()> {

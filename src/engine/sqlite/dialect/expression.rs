@@ -77,6 +77,7 @@ impl Renderer<'_> {
                 self.subquery(expression)
             }
             K::Aggregate(aggregate) => self.aggregate(aggregate, &expression.ty),
+            K::Grouping(_) => Err(Error::unsupported("GROUPING at this place")),
             K::Window(window) => self.window(window, &expression.ty),
             K::Extreme { .. } | K::Array(_) | K::Record(_) => self.computed(expression),
             K::Subscript { .. } | K::Slice { .. } => self.computed(expression),

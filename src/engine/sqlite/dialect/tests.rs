@@ -126,7 +126,7 @@ fn written_rows_lie_over_the_table() {
         let mut written = written.clone();
         written.truncated = truncated;
         crate::types::overlay::Overlay {
-            tables: BTreeMap::from([(TableId(16384), written)]),
+            tables: BTreeMap::from([(TableId(16384), Arc::new(written))]),
             spilled: None,
             given: BTreeMap::new(),
         }

@@ -1,14 +1,17 @@
 //! Window functions: SQLite's own under the same names, aggregates as
 //! `pyql_fold_over`.
 //!
-//! Not handled: RANGE frames with an offset over anything but numbers.
+//! Not handled: RANGE frames with an offset over numeric and interval, or in months.
 
 use super::compute::call;
 use super::select::direction;
 use super::{Fold, FoldKind, Renderer};
 use crate::error::{Error, Result};
-use crate::plan::expression::{Expression, Frame, FrameBound, FrameUnits, Window};
-use crate::types::Type;
+use crate::plan::expression::{
+    Exclusion, Expression, ExpressionKind, Frame, FrameBound, FrameUnits, Window,
+};
+use crate::types::datetime::MICROSECONDS_PER_DAY;
+use crate::types::{Type, Value};
 
 /// The same in both, given the same frame.
 const SHARED: [&str; 11] = [
@@ -53,15 +56,20 @@ impl Renderer<'_> {
             }
             parts.push(format!("PARTITION BY {}", keys.join(", ")));
         }
+        let measured = window.frame.as_ref().is_some_and(has_distance);
         if !window.order_by.is_empty() {
             let mut keys = Vec::new();
             for (key, descending, nulls_first) in &window.order_by {
-                keys.push(self.collated(key)? + direction(*descending, *nulls_first));
+                let key = match measured {
+                    true => self.measured(key)?,
+                    false => self.collated(key)?,
+                };
+                keys.push(key + direction(*descending, *nulls_first));
             }
             parts.push(format!("ORDER BY {}", keys.join(", ")));
         }
         if let Some(frame) = &window.frame {
-            parts.push(self.frame(frame, &window.order_by)?);
+            parts.push(self.frame(frame)?);
         }
         Ok(format!("{sql} OVER ({})", parts.join(" ")))
     }
@@ -82,35 +90,67 @@ impl Renderer<'_> {
         Ok(call("pyql_fold_over", number, &arguments))
     }
 
-    fn frame(&mut self, frame: &Frame, order_by: &[(Expression, bool, bool)]) -> Result<String> {
+    /// A sort key as a number that the offsets of a RANGE frame add to.
+    fn measured(&mut self, key: &Expression) -> Result<String> {
+        let sql = self.expression(key)?;
+        match &key.ty {
+            Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 => Ok(sql),
+            Type::Time(_) | Type::Timestamp(_) | Type::Timestamptz(_) => Ok(sql),
+            Type::Date => Ok(format!("({sql} * {MICROSECONDS_PER_DAY})")),
+            ty => Err(Error::unsupported(format_args!(
+                "a RANGE frame with an offset over type {ty}"
+            ))),
+        }
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<String> {
         let units = match frame.units {
             FrameUnits::Rows => "ROWS",
             FrameUnits::Range => "RANGE",
             FrameUnits::Groups => "GROUPS",
         };
-        let has_offset = [&frame.start, &frame.end]
-            .into_iter()
-            .any(|bound| matches!(bound, FrameBound::Preceding(_) | FrameBound::Following(_)));
-        let over_numbers = order_by.iter().all(|(key, _, _)| {
-            key.ty.is_integer() || matches!(key.ty, Type::Float4 | Type::Float8)
-        });
-        if has_offset && frame.units == FrameUnits::Range && !over_numbers {
-            return Err(Error::unsupported(
-                "a RANGE frame with an offset over this type",
-            ));
-        }
+        let exclusion = match frame.exclusion {
+            Exclusion::NoOthers => "",
+            Exclusion::CurrentRow => " EXCLUDE CURRENT ROW",
+            Exclusion::Group => " EXCLUDE GROUP",
+            Exclusion::Ties => " EXCLUDE TIES",
+        };
         let start = self.bound(&frame.start)?;
         let end = self.bound(&frame.end)?;
-        Ok(format!("{units} BETWEEN {start} AND {end}"))
+        Ok(format!("{units} BETWEEN {start} AND {end}{exclusion}"))
+    }
+
+    fn offset(&mut self, offset: &Expression) -> Result<String> {
+        match (&offset.ty, &offset.kind) {
+            (Type::Interval(_), ExpressionKind::Constant(Value::Interval(span))) => {
+                let days = i128::from(span.days) * i128::from(MICROSECONDS_PER_DAY);
+                let whole = i64::try_from(days + i128::from(span.microseconds));
+                match whole {
+                    Ok(microseconds) if span.months == 0 => Ok(microseconds.to_string()),
+                    _ => Err(Error::unsupported("a RANGE frame with an offset in months")),
+                }
+            }
+            (Type::Interval(_) | Type::Numeric(_), _) => Err(Error::unsupported(
+                "a RANGE frame with an offset of this type that is no constant",
+            )),
+            _ => self.expression(offset),
+        }
     }
 
     fn bound(&mut self, bound: &FrameBound) -> Result<String> {
         Ok(match bound {
             FrameBound::UnboundedPreceding => "UNBOUNDED PRECEDING".to_owned(),
-            FrameBound::Preceding(offset) => format!("{} PRECEDING", self.expression(offset)?),
+            FrameBound::Preceding(offset) => format!("{} PRECEDING", self.offset(offset)?),
             FrameBound::CurrentRow => "CURRENT ROW".to_owned(),
-            FrameBound::Following(offset) => format!("{} FOLLOWING", self.expression(offset)?),
+            FrameBound::Following(offset) => format!("{} FOLLOWING", self.offset(offset)?),
             FrameBound::UnboundedFollowing => "UNBOUNDED FOLLOWING".to_owned(),
         })
     }
+}
+
+/// A RANGE frame whose bounds lie some distance off.
+fn has_distance(frame: &Frame) -> bool {
+    let mut bounds = [&frame.start, &frame.end].into_iter();
+    frame.units == FrameUnits::Range
+        && bounds.any(|bound| matches!(bound, FrameBound::Preceding(_) | FrameBound::Following(_)))
 }

@@ -1,5 +1,5 @@
 //! Every call to the file system fails once, in every way, while entries are
-//! applied and the log is moved into the file: what was applied afterwards is
+//! prepared, applied, and the log is moved into the file: what was applied afterwards is
 //! what a run without faults applied.
 
 use std::ffi::c_int;
@@ -122,6 +122,7 @@ impl Subject {
                 before: SchemaVersion(0),
                 changes: &changes,
                 writes: &[],
+                then: &[],
                 taken_back: false,
                 pieces: None,
             },
@@ -141,7 +142,15 @@ impl Subject {
                 skip: &[],
             }],
         };
-        self.open()?.apply(&portion, &mut |_| {}).map(|_| ())
+        let writer = self.open()?;
+        // Every other one is prepared before; of these, half are discarded.
+        if index.is_multiple_of(2) {
+            writer.prepare(&portion)?;
+        }
+        if index.is_multiple_of(4) && writer.has_prepared() {
+            return writer.commit_prepared(&mut |_| {}).map(drop);
+        }
+        writer.apply(&portion, &mut |_| {}).map(drop)
     }
 
     /// Delivers all entries and checkpoints in between; a fault that lasts

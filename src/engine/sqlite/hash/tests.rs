@@ -66,6 +66,7 @@ fn make(path: &std::path::Path) {
         before: SchemaVersion(0),
         changes: &changes,
         writes: &[],
+        then: &[],
         taken_back: false,
         pieces: None,
     };

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Column, Index, PrimaryKey, Schema, Table};
-use crate::engine::sqlite::apply::{Database, evaluate_column, fill_side_table};
+use crate::engine::sqlite::apply::{Conversion, Database, fill_side_table};
 use crate::engine::sqlite::{StorageError, quote, stored_row, values};
 use crate::types::Value;
 use crate::types::id::{ColumnId, ObjectId, TableId};
@@ -155,7 +155,9 @@ impl Step<'_> {
         let place = new.position(column);
         let place = place.ok_or_else(|| StorageError::failed("no such column"))?;
         self.create_rebuilt(new)?;
-        let evaluate = evaluate_column(using, old, self.before, &new.columns[place].ty)?;
+        let failed = |error: crate::error::Error| StorageError::failed(error.to_string());
+        let ty = &new.columns[place].ty;
+        let conversion = Conversion::parse(using, old, self.before, ty).map_err(failed)?;
         let places: Vec<String> = (1..=new.columns.len()).map(|n| format!("?{n}")).collect();
         let insert = format!(
             "INSERT INTO {REBUILT} ({}) VALUES ({})",
@@ -167,7 +169,7 @@ impl Step<'_> {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let mut row = stored_row(row, old).map_err(broken)?;
-            row[place] = evaluate(&row)?;
+            row[place] = conversion.of(&row).map_err(failed)?;
             let parameters = params_from_iter(row.iter().map(values::encode));
             self.database.execute(&insert, parameters)?;
         }

@@ -128,6 +128,7 @@ impl File {
             before,
             changes,
             writes: &[],
+            then: &[],
             taken_back: false,
             pieces: None,
         })
@@ -305,6 +306,7 @@ fn a_new_column_is_filled_after_the_table_was_built_anew() {
         before,
         changes: &changes,
         writes: &writes,
+        then: &[],
         taken_back: false,
         pieces: None,
     });
@@ -543,6 +545,7 @@ fn a_change_that_fails_leaves_everything_as_it_was() {
         before: SchemaVersion(77),
         changes: &[],
         writes: &[],
+        then: &[],
         taken_back: false,
         pieces: None,
     });

@@ -1,0 +1,1 @@
+"""A Django application whose migrations alter, fill and constrain one table."""
