@@ -13,6 +13,7 @@ mod compact;
 mod copy;
 mod crash;
 mod drivers;
+mod full;
 mod heal;
 mod isolation;
 mod property;
@@ -133,6 +134,12 @@ async fn a_lost_tie_keeps_what_differs() {
 async fn the_log_is_kept_short() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&compact::the_log_is_kept_short(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_stops_writes_alone() {
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    full::a_full_disk_stops_writes_alone(directory.path()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

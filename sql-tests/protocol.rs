@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, ScramSha256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::cluster::Sandbox;
@@ -70,6 +70,7 @@ pub(crate) async fn run(sandbox: &Sandbox, seed: u64) -> Vec<String> {
         }
     });
     let mut wrong: Vec<String> = futures::future::join_all(bombards).await.concat();
+    wrong.extend(last_word(sandbox.pg).await.err());
     let grown = sandbox.memory_mib().saturating_sub(before);
     if grown > GROWTH_MAX_MIB {
         wrong.push(format!("memory grew by {grown} MiB"));
@@ -80,6 +81,22 @@ pub(crate) async fn run(sandbox: &Sandbox, seed: u64) -> Vec<String> {
         }
     }
     wrong
+}
+
+/// Who is refused hears why, however much more it had to say.
+async fn last_word(port: u16) -> Result<(), String> {
+    let mut stream = connect(port).await?;
+    authenticate(&mut stream).await?;
+    let bytes = [&[b'Q', 0, 0, 0, 3][..], &vec![7; 2 << 20]].concat();
+    let (mut from, mut to) = stream.split();
+    let (answer, sent) = tokio::join!(read_to_end(&mut from), to.write_all(&bytes));
+    let answer = answer?;
+    well_formed(&answer)?;
+    sent.map_err(|error| format!("what it sends is not read: {error}"))?;
+    match String::from_utf8_lossy(&answer).contains("SFATAL") {
+        true => Ok(()),
+        false => Err(format!("it hears no reason: {answer:?}")),
+    }
 }
 
 /// A start that is not as it should be.
@@ -103,7 +120,8 @@ async fn before_authentication(port: u16, chance: &mut StdRng) -> Result<(), Str
     // The server may have closed already.
     let _ = stream.write_all(&bytes).await;
     let _ = stream.shutdown().await;
-    let answer = read_to_end(&mut stream).await?;
+    // A TLS handshake that fails may end in a reset.
+    let answer = read_to_end(&mut stream).await.unwrap_or_default();
     // The answer to an SSLRequest is one byte, and TLS or nothing follows.
     match answer.first() {
         None | Some(b'S' | b'N') => Ok(()),
@@ -262,12 +280,12 @@ async fn read_message(stream: &mut TcpStream) -> std::io::Result<(u8, Vec<u8>)> 
     Ok((tag, body))
 }
 
-async fn read_to_end(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, String> {
     let mut answer = Vec::new();
     match tokio::time::timeout(ANSWER_MAX, stream.read_to_end(&mut answer)).await {
         Err(_) => Err(format!("no end after {answer:?}")),
-        // Reset: it had more of ours to read, and closed.
-        Ok(_) => Ok(answer),
+        Ok(Err(error)) => Err(format!("{error} after {answer:?}")),
+        Ok(Ok(_)) => Ok(answer),
     }
 }
 
@@ -281,13 +299,13 @@ fn well_formed(mut answer: &[u8]) -> Result<(), String> {
             .first_chunk()
             .map(|length| u32::from_be_bytes(*length) as usize)
         else {
-            return Ok(()); // A connection that was reset.
+            return Err("half a message".to_owned());
         };
         if length < 4 {
             return Err(format!("a message of {length} bytes"));
         }
         let Some((body, behind)) = rest.split_at_checked(length) else {
-            return Ok(());
+            return Err("half a message".to_owned());
         };
         let fields = String::from_utf8_lossy(&body[4..]);
         let has = |field: &str| fields.split('\0').any(|own| own == field);

@@ -120,6 +120,12 @@ impl Node {
         })
     }
 
+    /// Returns when the log has failed: nothing can be agreed any more, and so
+    /// nothing read. The node is to end.
+    pub async fn failed(&self) -> Error {
+        self.dispatch.log.failed().await
+    }
+
     /// Lets clients finish, then stops everything, the log last.
     pub async fn stop(self) {
         self.shutdown.cancel();

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::change::SchemaChange;
-use super::schema::{Column, Index, PrimaryKey, Schema, Sequence, Table};
+use super::schema::{Column, Commented, Index, PrimaryKey, Schema, Sequence, Table};
 use crate::error::{Error, Result};
 use crate::types::id::{ColumnId, ObjectId, TableId};
 
@@ -22,6 +22,7 @@ impl Schema {
             after.step(change)?;
         }
         after.version.0 += 1;
+        after.forget_comments();
         Ok(after)
     }
 
@@ -80,7 +81,44 @@ impl Schema {
                 let dropped = self.sequences.remove(id);
                 dropped.map(drop).ok_or_else(|| misfit("sequence", id.0))
             }
+            SchemaChange::Comment { on, text } => {
+                match text {
+                    Some(text) => self.comments.insert(*on, text.clone()),
+                    None => self.comments.remove(on),
+                };
+                Ok(())
+            }
             of_column => self.column_step(of_column),
+        }
+    }
+
+    /// Comments go with what they are on.
+    fn forget_comments(&mut self) {
+        if self.comments.is_empty() {
+            return;
+        }
+        let mut comments = std::mem::take(&mut self.comments);
+        comments.retain(|on, _| self.is_there(*on));
+        self.comments = comments;
+    }
+
+    fn is_there(&self, on: Commented) -> bool {
+        let mut tables = self.tables.values();
+        match on {
+            Commented::Schema | Commented::Database => true,
+            Commented::Column(table, column) => {
+                let table = self.tables.get(&table);
+                table.is_some_and(|table| table.column(column).is_some())
+            }
+            Commented::Relation(id) => {
+                self.sequences.contains_key(&id)
+                    || tables.any(|table| table.id.0 == id.0 || table.has_index(id))
+            }
+            Commented::Constraint(id) => tables.any(|table| {
+                let mut ids = table.foreign_keys.iter().map(|key| key.id);
+                let mut checks = table.checks.iter().map(|check| check.id);
+                table.has_index(id) || ids.any(|key| key == id) || checks.any(|check| check == id)
+            }),
         }
     }
 
@@ -242,6 +280,12 @@ impl Table {
         let hidden = self.columns.iter().position(|found| found.hidden);
         let place = hidden.unwrap_or(self.columns.len());
         self.columns.insert(place, column.clone());
+    }
+
+    /// An index of this number, the primary key's included.
+    fn has_index(&self, id: ObjectId) -> bool {
+        matches!(&self.key, PrimaryKey::Declared { id: key, .. } if *key == id)
+            || self.indexes.iter().any(|index| index.id == id)
     }
 
     fn rename_object(&mut self, id: ObjectId, name: &str) -> Result<()> {

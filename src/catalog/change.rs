@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::schema::{Check, Column, ForeignKey, Identity, Index, Sequence, Table};
+use super::schema::{Check, Column, Commented, ForeignKey, Identity, Index, Sequence, Table};
 use crate::types::id::{ColumnId, ObjectId, TableId};
 use crate::types::write::Write;
 use crate::types::{Type, Value};
@@ -119,6 +119,11 @@ pub enum SchemaChange {
     /// Replaces the definition under the same id.
     AlterSequence(Sequence),
     DropSequence(ObjectId),
+    /// `None` takes the comment away.
+    Comment {
+        on: Commented,
+        text: Option<String>,
+    },
 }
 
 impl SchemaChange {
@@ -146,7 +151,8 @@ impl SchemaChange {
             | SchemaChange::DropPrimaryKey { table, .. } => Some(*table),
             SchemaChange::CreateSequence(_)
             | SchemaChange::AlterSequence(_)
-            | SchemaChange::DropSequence(_) => None,
+            | SchemaChange::DropSequence(_)
+            | SchemaChange::Comment { .. } => None,
         }
     }
 }

@@ -173,8 +173,10 @@ pub struct Replica {
     pub incarnation: Option<Incarnation>,
     /// Since which entry the state holds.
     pub since: Index,
-    /// Indexes of votes it lost lately; three in an hour keep it out.
-    pub lost_votes: Vec<Index>,
+    /// When it lost votes lately, in microseconds since 1970; three in an hour
+    /// keep it out.
+    #[serde(default)]
+    pub lost_votes_at: Vec<i64>,
     /// Why it is not in sync, for people.
     pub reason: Option<String>,
 }

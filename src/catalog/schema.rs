@@ -22,6 +22,22 @@ pub struct Schema {
     pub next_object: u32,
     pub tables: BTreeMap<TableId, Arc<Table>>,
     pub sequences: BTreeMap<ObjectId, Arc<Sequence>>,
+    /// What COMMENT ON said of the objects.
+    #[serde(default)]
+    pub comments: BTreeMap<Commented, String>,
+}
+
+/// What a comment is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Commented {
+    /// A table, index or sequence by its number.
+    Relation(ObjectId),
+    Column(TableId, ColumnId),
+    Constraint(ObjectId),
+    /// Schema public.
+    Schema,
+    /// The data cluster itself.
+    Database,
 }
 
 /// Where a relation lives.

@@ -91,7 +91,10 @@ impl Sandbox {
         let node = Node::start(&config, runtime).await?;
         sandbox::prepare(&node.dispatch).await?;
         greet(&node, self.data.as_deref());
-        let stopped = wait_for_signal().await;
+        let stopped = tokio::select! {
+            stopped = wait_for_signal() => stopped,
+            error = node.failed() => Err(error),
+        };
         node.stop().await;
         drop(temporary);
         stopped

@@ -41,7 +41,7 @@ impl Dispatch {
                     replica,
                     state: ReplicaState::OutOfSync,
                     incarnation: None,
-                    lost_vote: false,
+                    lost_vote_at: None,
                     reason: Some(reason),
                 };
                 self.agree(command).await

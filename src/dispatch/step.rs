@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::bulk::large::Found;
 use super::copy::settled;
-use super::deferral::Deferred;
+use super::deferral::{Deferred, ForeignCheck};
 use super::evaluate::Evaluator;
 use super::read::{self, Question, Refused};
 use super::relaid::{Relaid, sort_by_key};
@@ -125,28 +125,25 @@ impl Evaluator<'_> {
         Ok(rules)
     }
 
-    /// Keys that were put off hold values as they were; PostgreSQL
-    /// refuses any change then.
+    /// Keys that were put off hold values as they were; PostgreSQL refuses any
+    /// change then.
     fn refuse_pending(&self, change: &SchemaChange) -> Result<()> {
         let Some(table) = change.table() else {
             return Ok(());
         };
-        let retyped = match change {
-            SchemaChange::SetType { column, .. } => Some(column),
-            _ => None,
+        let converted = |id: TableId, columns: &[ColumnId]| match change {
+            SchemaChange::SetType { column, .. } => id == table && columns.contains(column),
+            _ => false,
         };
-        let concerns = |id: TableId, columns: &[ColumnId]| {
-            id == table && retyped.is_some_and(|column| columns.contains(column))
+        let concerns = |deferred: &Deferred| match deferred {
+            Deferred::Foreign(ForeignCheck { reference, .. }) => {
+                let key = &reference.key;
+                converted(reference.child.id, &key.columns)
+                    || converted(key.parent, &key.parent_columns)
+            }
+            Deferred::Unique(check) => check.rules.table.id == table,
         };
-        let pending = self.transaction.deferred.iter().any(|deferred| {
-            let check = match deferred {
-                Deferred::Foreign(check) => check,
-                Deferred::Unique(check) => return check.rules.table.id == table,
-            };
-            let key = &check.reference.key;
-            concerns(check.reference.child.id, &key.columns)
-                || concerns(key.parent, &key.parent_columns)
-        });
+        let pending = self.transaction.deferred.iter().any(concerns);
         if !pending {
             return Ok(());
         }

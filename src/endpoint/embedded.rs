@@ -23,13 +23,13 @@ use tokio::sync::oneshot;
 
 use super::{
     Applied, Apply, Copied, CopySource, Endpoint, Fault, Grant, HashRequest, Level, Position, Read,
-    ReadError, RowStream, Rows, SnapshotId, Stamp, TableHash,
+    ReadError, RowStream, Rows, SnapshotId, Stamp, Subject, TableHash,
 };
 use crate::catalog::EngineKind;
 use crate::engine::sqlite::background::Background;
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::dialect::Overlaid;
-use crate::engine::sqlite::hash::{Pinned, Waiting};
+use crate::engine::sqlite::hash::{Pinned, Waiting, outcomes};
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
 use crate::engine::sqlite::{StorageError, copy, dialect, difference, hash};
 use crate::plan::query::Query;
@@ -48,6 +48,9 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A writer that does not answer is looked at this often for signs of work.
 const WORK_LOOK: Duration = Duration::from_millis(20);
+
+/// A copy must leave this much of the disk to others, above all to the log.
+const COPY_LEAVES: u64 = 48 << 20;
 
 /// A snapshot at a place in the log is waited for so long.
 const PIN_WAIT: Duration = Duration::from_secs(1);
@@ -206,6 +209,22 @@ fn failed(error: StorageError) -> Fault {
 }
 
 /// What cannot be read is not what was written.
+impl Embedded {
+    /// A copy that fills the disk would take everybody's room.
+    fn check_room(&self) -> Result<(), Fault> {
+        let disk = self.runtime.disk();
+        let length = |path: &Path| disk.length(path).unwrap_or(0);
+        let mut wal = self.path.clone().into_os_string();
+        wal.push("-wal");
+        let needed = length(&self.path) + length(Path::new(&wal)) + COPY_LEAVES;
+        let free = self.path.parent().and_then(|place| disk.available(place));
+        match free.is_some_and(|free| free < needed) {
+            true => Err(Fault::Failed("the disk has no room for a copy".to_owned())),
+            false => Ok(()),
+        }
+    }
+}
+
 fn unreadable(error: StorageError) -> Fault {
     match error {
         StorageError::Unreadable(_) => Fault::Tampered(error.to_string()),
@@ -316,6 +335,7 @@ impl Endpoint for Embedded {
     async fn copy_out(&self, told: Arc<Copied>) -> Result<CopySource, Fault> {
         let path = self.path.clone();
         let target = copy::copy_path(&path, self.runtime.random_u64());
+        self.check_room()?;
         let copied = self.background.run(move || {
             let copied = copy::copy_out(&path, &target, &|rows, of_rows| {
                 told.rows.store(rows, Ordering::Relaxed);
@@ -377,15 +397,17 @@ impl Endpoint for Embedded {
         let pinned = self.runtime.timeout(PIN_WAIT, pinned).await;
         let late = |_| Fault::Failed(format!("it does not come to entry {at}"));
         let pinned = pinned.map_err(late)??;
-        let (table, limit) = (request.table, request.limit);
-        let piece = hash::Piece {
-            table,
-            after: request.after,
-            limit,
-        };
-        let sum = self.background.run(move || pinned.sum(&piece)).await;
-        let sum = sum.map_err(unreadable)?;
-        let sum = sum.ok_or_else(|| Fault::Failed(format!("no table {table}")))?;
+        let (after, limit) = (request.after, request.limit);
+        let sum = self.background.run(move || match request.subject {
+            Subject::Table(table) => pinned.sum(&hash::Piece {
+                table,
+                after,
+                limit,
+            }),
+            Subject::Outcomes => outcomes::sum(&pinned, at, after.as_deref(), limit).map(Some),
+        });
+        let sum = sum.await.map_err(unreadable)?;
+        let sum = sum.ok_or_else(|| Fault::Failed(format!("no {:?}", request.subject)))?;
         Ok(TableHash {
             rows: sum.rows,
             hash: sum.hash,

@@ -307,7 +307,7 @@ pub enum ReadError {
 #[derive(Clone, Debug)]
 pub struct HashRequest {
     pub incarnation: Incarnation,
-    pub table: TableId,
+    pub subject: Subject,
     /// Behind the row of this key, in the key's order; `None`: from the first.
     pub after: Option<Row>,
     /// At most so many rows; fewer when they are large.
@@ -316,6 +316,15 @@ pub struct HashRequest {
     /// `from` and `at` is there; nothing of its data cluster lies between.
     pub from: Index,
     pub at: Index,
+}
+
+/// What is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Rows of a table, and what its indexes hold of them.
+    Table(TableId),
+    /// The outcomes that are kept for entries that come again.
+    Outcomes,
 }
 
 /// The same on all replicas that hold the same rows.

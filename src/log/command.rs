@@ -42,7 +42,9 @@ pub enum Command {
         replica: ReplicaId,
         state: ReplicaState,
         incarnation: Option<Incarnation>,
-        lost_vote: bool,
+        /// It lost a vote: when, in microseconds since 1970.
+        #[serde(default)]
+        lost_vote_at: Option<i64>,
         reason: Option<String>,
     },
     AddNode {
@@ -88,6 +90,21 @@ pub enum Command {
     /// No replica that still counts needs this entry or an earlier one: every
     /// node may forget them.
     Floor(Index),
+}
+
+impl Command {
+    /// Whether clients' data grow by it; the others keep the group going.
+    pub fn brings_data(&self) -> bool {
+        matches!(
+            self,
+            Command::Batch(_)
+                | Command::Piece(_)
+                | Command::Schema(_)
+                | Command::CreateUser { .. }
+                | Command::AlterUser { .. }
+                | Command::CreateCluster { .. }
+        )
+    }
 }
 
 /// One entry of writes: the unit of order, fsync and delivery.

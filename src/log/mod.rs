@@ -19,6 +19,7 @@ mod codec;
 mod network;
 mod pieces;
 mod raft;
+mod room;
 mod snapshot;
 mod start;
 mod state_machine;
@@ -36,6 +37,7 @@ use self::command::{Answer, Command, Pieced};
 use self::network::Network;
 use self::pieces::LogPieces;
 use self::raft::{Group, Proposal};
+use self::room::LOOK_EVERY;
 use self::start::{identify, raft_config, watch_leadership};
 use self::state_machine::StateMachine;
 use self::store::{Identity, Store};
@@ -127,6 +129,7 @@ impl Log {
             tasks,
         });
         log.watch_floor();
+        log.watch_room();
         if init {
             log.lead_alone(&config).await?;
         }
@@ -148,7 +151,8 @@ impl Log {
 
     /// Puts a command into the log and waits until it is applied here. An
     /// error of kind `Unavailable` has done nothing; `OutcomeUnknown` (08007)
-    /// may yet take effect; one that is too large is 54000 and not done. A
+    /// may yet take effect; one that is too large is 54000 and not done, one
+    /// for which the disk has no room 53100 and not done. A
     /// refusal is no error here: see [`Answer`].
     /// Dropping the future does not take the proposal back.
     pub async fn propose(&self, command: Command) -> Result<Proposed> {
@@ -159,6 +163,9 @@ impl Log {
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
                 format!("one log entry holds at most {MAX_COMMAND_BYTES} bytes"),
             ));
+        }
+        if proposal.command.brings_data() {
+            self.machine.store().room().take(proposal.size())?;
         }
         let appended = proposal.appended.clone();
         match self.raft.client_write(proposal).await {
@@ -440,6 +447,21 @@ impl Log {
                             tracing::warn!(%error, "the log is not compacted");
                         }
                     }
+                }
+            }
+        });
+    }
+
+    /// Looks now and then how much room the disk has.
+    fn watch_room(&self) {
+        let (runtime, room) = (self.runtime.clone(), self.machine.store().room().clone());
+        let token = self.tasks.token().clone();
+        self.tasks.spawn("log-room", async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = token.cancelled() => return,
+                    () = runtime.sleep(LOOK_EVERY) => room.look(),
                 }
             }
         });

@@ -9,6 +9,7 @@ mod alter_constraint;
 mod alter_identity;
 mod call;
 mod column;
+mod comment;
 mod composite;
 mod compound;
 mod constraint;
@@ -22,6 +23,7 @@ mod index;
 mod insert;
 mod literal;
 mod lock;
+mod named;
 mod naming;
 mod operator;
 mod ordered_set;
@@ -459,12 +461,15 @@ impl<'a> Binder<'a> {
         places: &[Place],
     ) -> Result<Expression> {
         let arguments = self.call_arguments(&resolved.arguments, arguments, places)?;
+        let arguments = call::padded_for(&resolved.result, arguments);
+        self.comparable_rows(resolved.function, &arguments, places)?;
+        let ty = self.with_fields(resolved.function, &arguments, resolved.result);
         Ok(Expression {
             kind: ExpressionKind::Call {
                 function: resolved.function,
                 arguments,
             },
-            ty: resolved.result,
+            ty,
         })
     }
 

@@ -49,6 +49,15 @@ pub fn coerce(
     Ok(cast_to(expression, to, strength))
 }
 
+/// A char(n) as the plain bpchar that a choice among several gives: from here
+/// on its blanks are part of its value, since its type does not tell them.
+pub fn padded(expression: Expression) -> Expression {
+    match &expression.ty {
+        Type::Char(Some(_)) => cast_to(expression, &Type::Char(None), Strength::Explicit),
+        _ => expression,
+    }
+}
+
 fn cast_to(expression: Expression, to: &Type, strength: Strength) -> Expression {
     Expression {
         kind: ExpressionKind::Cast {
@@ -75,6 +84,7 @@ fn literal(
     let value = match value {
         Value::Text(text) if *from == Type::Unknown => match to {
             Type::Unknown => value.clone(),
+            Type::Char(None) if strength == Strength::Explicit => Value::text(&**text),
             // An interval's modifier says how its text is read.
             Type::Interval(_) => text::input(text, to, io)?,
             _ => {
@@ -122,7 +132,7 @@ pub fn can_coerce(from: &Type, to: &Type, strength: Strength) -> bool {
     }
     // Through the type's text.
     (category(to) == STRING && strength >= Strength::Assignment)
-        || (category(from) == STRING && strength == Strength::Explicit && *to != Type::Record)
+        || (category(from) == STRING && strength == Strength::Explicit && !to.is_record())
 }
 
 /// What `pg_cast` says.
@@ -174,8 +184,11 @@ pub fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
 /// no modifier has to be met. An engine need not render it.
 pub fn is_relabel(from: &Type, to: &Type) -> bool {
     use Type::{Char, InternalChar, Name, Oid, Text, Unknown, Varchar};
-    if from == to || (from.same_base(to) && to.modifier() == -1) {
-        return true;
+    match (from, to) {
+        // One is kept without its blanks, the other with them.
+        (Char(Some(_)), Char(None)) | (Char(None), Text | Varchar(None)) => return false,
+        _ if from == to || (from.same_base(to) && to.modifier() == -1) => return true,
+        _ => {}
     }
     match (from, to) {
         (Text | Varchar(_) | Name | Char(_), Text | Varchar(None)) => true,
@@ -209,7 +222,7 @@ pub fn category(ty: &Type) -> char {
         Type::Bytea | Type::Uuid | Type::Json | Type::Jsonb => 'U',
         Type::InternalChar => 'Z',
         Type::Array(_) | Type::Int2Vector | Type::OidVector => 'A',
-        Type::Record | Type::Void => PSEUDO,
+        Type::Record | Type::Row(_) | Type::Void => PSEUDO,
         Type::Unknown => 'X',
     }
 }

@@ -23,6 +23,7 @@ pub struct Context {
     pub user: Arc<str>,
     /// The data cluster's name.
     pub database: Arc<str>,
+    pub database_oid: u32,
     pub schema: Arc<Schema>,
     pub system: Arc<Schema>,
     /// Everybody, for the names of owners.
@@ -50,6 +51,7 @@ impl Context {
             statement_time: self.statement_time,
             user: self.user.clone(),
             database: self.database.clone(),
+            database_oid: self.database_oid,
             schema: schema.clone(),
             system: self.system.clone(),
             users: self.users.clone(),

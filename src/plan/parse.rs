@@ -8,6 +8,7 @@
 //! sets, TABLESAMPLE and data-modifying WITH.
 
 mod alter;
+mod comment;
 mod create;
 mod expression;
 mod from;

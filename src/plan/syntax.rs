@@ -15,7 +15,9 @@ use crate::catalog::schema::Action;
 use crate::plan::query::{JoinKind, LockStrength, LockWait, SetOperator};
 pub use write::{Assignment, ConflictTarget, Delete, Insert, OnConflict, Overriding, Update};
 
-pub use clause::{GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec};
+pub use clause::{
+    Comment, CommentObject, GroupBy, GroupItem, Over, WindowBound, WindowFrame, WindowSpec,
+};
 
 /// A byte offset into the statement's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,6 +174,8 @@ pub enum Quantified {
 pub struct Call {
     pub name: Path,
     pub arguments: Vec<Expr>,
+    /// The names that the last arguments were given by, `days => 3`.
+    pub names: Vec<Name>,
     /// `count(*)`.
     pub star: bool,
     pub distinct: bool,
@@ -273,6 +277,8 @@ pub struct Target {
 pub struct Alias {
     pub name: Name,
     pub columns: Vec<Name>,
+    /// Of each column, in a column definition list; else empty.
+    pub types: Vec<TypeName>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -355,6 +361,7 @@ pub enum Statement {
         rename: Option<Name>,
     },
     Drop(Drop),
+    Comment(Comment),
     Lock {
         tables: Vec<Path>,
         exclusive: bool,

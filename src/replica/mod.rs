@@ -90,8 +90,6 @@ pub struct Status {
     pub keep_differences: bool,
     /// What a repair is doing, for people.
     pub progress: Option<Progress>,
-    /// When it lost votes, within the last hour.
-    pub lost_votes: Vec<Moment>,
     /// How far it was when last heard of.
     pub reached: Option<Index>,
     /// The incarnation in which it was last in sync while this node led.
@@ -375,7 +373,7 @@ impl Replicas {
             member.update(|status| status.leaving = None);
             return false;
         }
-        let barred = vote && self.count_lost_vote(member);
+        let barred = vote && self.loses_once_too_often(member.id);
         let state = if barred {
             ReplicaState::Barred
         } else {
@@ -417,13 +415,14 @@ impl Replicas {
         lost_vote: bool,
         reason: Option<String>,
     ) -> bool {
+        let lost_vote_at = lost_vote.then(|| self.runtime.unix_micros());
         let cluster = self.cluster;
         let command = Command::Replica {
             cluster,
             replica,
             state,
             incarnation,
-            lost_vote,
+            lost_vote_at,
             reason,
         };
         match self.log.propose(command).await {
@@ -441,16 +440,14 @@ impl Replicas {
         }
     }
 
-    /// Notes a lost vote; `true` when it was one too many within the hour.
-    fn count_lost_vote(&self, member: &Member) -> bool {
-        let now = self.runtime.now();
-        member.update(|status| {
-            status
-                .lost_votes
-                .retain(|lost| now.since(*lost) < LOST_VOTES_WITHIN);
-            status.lost_votes.push(now);
-            status.lost_votes.len() >= LOST_VOTES_MAX
-        })
+    /// Is a vote lost now one too many within the hour? The log knows of those
+    /// before, over restarts and changes of leadership.
+    fn loses_once_too_often(&self, replica: ReplicaId) -> bool {
+        let since = self.runtime.unix_micros() - LOST_VOTES_WITHIN.as_micros() as i64;
+        let lost = self.replica(replica).map_or(0, |it| {
+            it.lost_votes_at.iter().filter(|at| **at > since).count()
+        });
+        lost + 1 >= LOST_VOTES_MAX
     }
 }
 

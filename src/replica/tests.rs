@@ -755,7 +755,7 @@ fn other_rows_are_found_at_rest() {
             let votes: usize = definition
                 .replicas
                 .values()
-                .map(|it| it.lost_votes.len())
+                .map(|it| it.lost_votes_at.len())
                 .sum();
             assert_eq!(votes, lost);
         });

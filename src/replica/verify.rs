@@ -4,9 +4,12 @@
 //! replicas come by, so that no write waits; between pieces it rests. Hashes
 //! are votes: the odd one out is taken out and repaired. What only the file's
 //! owner can do behind our back (an edit that leaves no trace but its bytes)
-//! is found here.
+//! is found here, in rows, in what indexes hold of them, and in the outcomes
+//! that are kept for entries that come again.
 //!
-//! Not handled: two of three replicas that hold the same wrong rows.
+//! Not handled: two of three replicas that hold the same wrong rows. A vote is
+//! all there is: what a row should be the log no longer knows. The rows of the
+//! one that was right are kept before it is copied; see `kept`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use futures::future::join_all;
 use super::tally::{Voter, minority};
 use super::{Member, Replicas};
 use crate::catalog::ReplicaState;
-use crate::endpoint::{Fault, HashRequest, TableHash};
+use crate::endpoint::{Fault, HashRequest, Subject, TableHash};
 use crate::types::Row;
 use crate::types::id::{Incarnation, Index, ReplicaId, TableId};
 
@@ -88,7 +91,7 @@ impl Replicas {
         });
     }
 
-    /// One round over all tables.
+    /// One round over all tables, then the outcomes.
     pub(super) async fn verify(self: &Arc<Self>) {
         if self.leadership.opening().is_none() {
             return;
@@ -97,25 +100,26 @@ impl Replicas {
             Some(definition) => definition.schema.tables.keys().copied().collect(),
             None => return,
         };
-        for table in tables {
-            self.verify_table(table).await;
+        let subjects = tables.into_iter().map(Subject::Table);
+        for subject in subjects.chain([Subject::Outcomes]) {
+            self.verify_subject(subject).await;
         }
     }
 
-    async fn verify_table(self: &Arc<Self>, table: TableId) {
+    async fn verify_subject(self: &Arc<Self>, subject: Subject) {
         let mut after = None;
         loop {
             let began = self.runtime.now();
-            let compared = self.compare(table, after.as_ref()).await;
+            let compared = self.compare(subject, after.as_ref()).await;
             let rest = self.runtime.now().since(began).mul_f64(REST_FACTOR);
             match compared {
                 Compared::Alike(Some(last)) => after = Some(last),
                 Compared::Alike(None) | Compared::Unknown => return,
                 Compared::Unlike(first) => {
                     // Seen twice, at two places, before a replica is judged.
-                    if let Compared::Unlike(second) = self.compare(table, after.as_ref()).await {
+                    if let Compared::Unlike(second) = self.compare(subject, after.as_ref()).await {
                         let same = second.into_iter().filter(|it| first.contains(it));
-                        same.for_each(|loser| self.lost(loser, table));
+                        same.for_each(|loser| self.lost(loser, subject));
                     }
                     return;
                 }
@@ -124,15 +128,21 @@ impl Replicas {
         }
     }
 
-    fn lost(self: &Arc<Self>, loser: Loser, table: TableId) {
-        let name = self.definition().and_then(|definition| {
-            let table = definition.schema.table(table)?;
-            Some(table.name.clone())
-        });
-        let name = name.unwrap_or_else(|| table.to_string());
+    fn lost(self: &Arc<Self>, loser: Loser, subject: Subject) {
+        let what = match subject {
+            Subject::Outcomes => "its stored outcomes".to_owned(),
+            Subject::Table(table) => {
+                let name = self.definition().and_then(|definition| {
+                    let table = definition.schema.table(table)?;
+                    Some(table.name.clone())
+                });
+                let name = name.unwrap_or_else(|| table.to_string());
+                format!("its rows of table \"{name}\"")
+            }
+        };
         let reason = match loser.readable {
-            true => format!("its rows of table \"{name}\" differ from the others'"),
-            false => format!("its rows of table \"{name}\" cannot be read"),
+            true => format!("{what} differ from the others'"),
+            false => format!("{what} cannot be read"),
         };
         if let Some(member) = self.member(loser.replica) {
             member.update(|status| status.must_copy = true);
@@ -142,7 +152,7 @@ impl Replicas {
     }
 
     /// Compares one piece of a table at a place that all replicas come by.
-    async fn compare(&self, table: TableId, after: Option<&Row>) -> Compared {
+    async fn compare(&self, subject: Subject, after: Option<&Row>) -> Compared {
         for lead in LEADS {
             let members = self.comparable();
             if members.len() < 2 {
@@ -152,7 +162,7 @@ impl Replicas {
             let asked = members.iter().map(|(member, voter, incarnation)| {
                 let request = HashRequest {
                     incarnation: *incarnation,
-                    table,
+                    subject,
                     after: after.cloned(),
                     limit: PIECE_ROWS,
                     from,

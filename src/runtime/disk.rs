@@ -2,6 +2,8 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// Files and directories.
@@ -57,6 +59,34 @@ impl Disk {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Bytes that may yet be written where a path lies; `None`: nobody says.
+    pub fn available(&self, path: &Path) -> Option<u64> {
+        let path = std::ffi::CString::new(path.as_os_str().as_bytes()).ok()?;
+        // SAFETY: plain numbers, for which zeroes stand until they are filled.
+        let mut found: libc::statvfs = unsafe { std::mem::zeroed() };
+        // SAFETY: the path ends with a zero byte, and `found` is ours.
+        let code = unsafe { libc::statvfs(path.as_ptr(), &raw mut found) };
+        (code == 0).then(|| found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// Makes a file take so many bytes of the disk, whatever it held.
+    pub fn reserve(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)?;
+        if file.metadata()?.len() >= bytes {
+            return file.set_len(bytes);
+        }
+        let length = libc::off_t::try_from(bytes).map_err(io::Error::other)?;
+        // SAFETY: the file is open, and of others' memory nothing is touched.
+        match unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) } {
+            0 => Ok(()),
+            code => Err(io::Error::from_raw_os_error(code)),
         }
     }
 

@@ -9,7 +9,8 @@ use super::Session;
 use crate::dispatch::read::cancelled;
 use crate::error::Result;
 
-/// Cancels what a session runs at the moment of the call.
+/// Cancels what a session runs at the moment of the call, or is about to run:
+/// a statement that is still being planned too.
 #[derive(Clone)]
 pub struct Canceller(Arc<Mutex<CancellationToken>>);
 
@@ -25,7 +26,8 @@ impl Session {
         Canceller(self.cancel.clone())
     }
 
-    pub(super) fn new_token(&mut self) {
+    /// What was to be cancelled has ended, or there was nothing.
+    pub fn forget_cancel(&mut self) {
         let mut token = self.cancel.lock();
         if token.is_cancelled() {
             *token = CancellationToken::new();

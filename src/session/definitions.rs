@@ -1,5 +1,6 @@
 //! The settings that exist: name, default, how a value is checked.
 
+use super::tuning::TUNING;
 use super::variables::SERVER_VERSION;
 
 /// One setting: name, default, how it is checked, description.
@@ -24,13 +25,15 @@ pub(super) enum Kind {
     TimeZone,
     DateStyle,
     IntervalStyle,
+    /// Names of schemas; none but public may be searched.
+    SearchPath,
     /// Only this value is offered.
     Fixed,
     /// May be shown, not set.
     ReadOnly,
 }
 
-const fn definition(
+pub(super) const fn definition(
     name: &'static str,
     default: &'static str,
     kind: Kind,
@@ -66,7 +69,7 @@ const MESSAGES: &[&str] = &[
     "debug5", "debug4", "debug3", "debug2", "debug1", "log", "notice", "warning", "error",
 ];
 
-pub(super) static DEFINITIONS: &[Definition] = &[
+static DEFINITIONS: &[Definition] = &[
     reported(
         "application_name",
         "",
@@ -149,7 +152,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
         "idle_session_timeout",
         "0",
         Kind::Time,
-        "Accepted, without effect.",
+        "Longest idle time outside a transaction; 0: none.",
     ),
     reported("in_hot_standby", "off", Kind::ReadOnly, "Never a standby."),
     reported(
@@ -220,7 +223,7 @@ pub(super) static DEFINITIONS: &[Definition] = &[
     definition(
         "search_path",
         "\"$user\", public",
-        Kind::Text,
+        Kind::SearchPath,
         "Only public is searched, after the catalogs.",
     ),
     reported(
@@ -310,8 +313,21 @@ pub(super) static DEFINITIONS: &[Definition] = &[
     ),
 ];
 
-pub(super) fn find(name: &str) -> Option<&'static Definition> {
-    DEFINITIONS
-        .iter()
-        .find(|definition| definition.name.eq_ignore_ascii_case(name))
+/// All settings that there are.
+pub(super) fn all() -> impl Iterator<Item = &'static Definition> {
+    DEFINITIONS.iter().chain(TUNING)
 }
+
+pub(super) fn find(name: &str) -> Option<&'static Definition> {
+    all().find(|definition| definition.name.eq_ignore_ascii_case(name))
+}
+
+/// PostgreSQL has a setting of this name, and we have not.
+pub(super) fn is_unbuilt(name: &str) -> bool {
+    UNBUILT
+        .lines()
+        .any(|known| known.eq_ignore_ascii_case(name))
+}
+
+/// The names of PostgreSQL's other settings.
+const UNBUILT: &str = include_str!("unbuilt.txt");

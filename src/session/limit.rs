@@ -44,6 +44,10 @@ impl Session {
                 }
             }
         };
+        if timed_out && reply.is_ok() {
+            // It had been done in time all the same.
+            self.forget_cancel();
+        }
         match reply {
             Err(error) => Err(told(error, timed_out)),
             Ok(Reply::Rows { rows, tag }) => {

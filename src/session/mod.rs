@@ -10,8 +10,10 @@ mod copy;
 mod cursor;
 mod definitions;
 mod limit;
+mod own;
 mod planning;
 mod reply;
+mod tuning;
 mod utility;
 pub mod variables;
 
@@ -197,6 +199,7 @@ impl Session {
             statement_time,
             user: Arc::from(self.user.name.as_str()),
             database: self.database.clone(),
+            database_oid: self.cluster.id.oid(),
             schema: schema.clone(),
             system: self.dispatch.system().schema().clone(),
             users: self.dispatch.catalog().users.clone(),
@@ -248,7 +251,6 @@ impl Session {
                 "current transaction is aborted, commands ignored until end of transaction block",
             ));
         }
-        self.new_token();
         self.show_activity(true);
         let limit = self.variables.duration("statement_timeout");
         let parameters: Arc<[Value]> = parameters.into();
@@ -283,8 +285,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match utility::config_targets(query) {
-                Some(targets) => self.set_configs(targets, &parameters),
+            Statement::Query(query) => match own::own_targets(query) {
+                Some(targets) => self.run_own(targets, &parameters).await,
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,

@@ -12,9 +12,7 @@ use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;
 use crate::plan::bind::Binding;
-use crate::plan::evaluate::{NoScope, evaluate, is_evaluable};
-use crate::plan::expression::{Expression, ExpressionKind};
-use crate::plan::query::{Body, Query};
+use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::statement::{AdminStatement, SessionStatement, Statement, TransactionStatement};
 use crate::types::id::{TableId, UserId};
 use crate::types::{Type, Value};
@@ -76,56 +74,7 @@ impl Session {
         }
     }
 
-    /// A SELECT of set_config() calls, alone or beside other expressions: each
-    /// target in its turn, so that what stands behind a call sees its effect.
-    pub(super) fn set_configs(
-        &mut self,
-        targets: &[Expression],
-        parameters: &[Value],
-    ) -> Result<Reply> {
-        let schema = self.schema()?;
-        let mut row = Vec::with_capacity(targets.len());
-        for target in targets {
-            let context = self.context(&schema, &Arc::default());
-            row.push(match config_call(target) {
-                Some(arguments) => {
-                    let values = arguments
-                        .iter()
-                        .map(|argument| evaluate(argument, parameters, &context))
-                        .collect::<Result<Vec<Value>>>()?;
-                    self.set_config(&values)?
-                }
-                None => evaluate(target, parameters, &context)?,
-            });
-        }
-        Ok(Reply::Rows {
-            rows: RowStream::Ready(vec![row]),
-            tag: Tag::Counted("SELECT"),
-        })
-    }
-
-    /// set_config(name, value, is_local); gives the value it now has.
-    fn set_config(&mut self, arguments: &[Value]) -> Result<Value> {
-        let text = |place: usize| match arguments.get(place) {
-            Some(Value::Text(text)) => Some(&**text),
-            _ => None,
-        };
-        let Some(name) = text(0) else {
-            let message = "SET requires parameter name";
-            return Err(Error::new(SqlState::NULL_VALUE_NOT_ALLOWED, message));
-        };
-        let local = matches!(arguments.get(2), Some(Value::Bool(true)));
-        if local && !self.in_block() {
-            // Holds for this statement alone; only its check and its answer are left.
-            let mut own = self.variables.clone();
-            own.set(name, text(1))?;
-            return Ok(Value::text(own.get(name)?));
-        }
-        self.set(name, text(1), local)?;
-        Ok(Value::text(self.show(name)?))
-    }
-
-    fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Reply> {
+    pub(super) fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Reply> {
         let lower = name.to_ascii_lowercase();
         if matches!(
             lower.as_str(),
@@ -146,7 +95,7 @@ impl Session {
         Ok(done("SET"))
     }
 
-    fn show(&self, name: &str) -> Result<String> {
+    pub(super) fn show(&self, name: &str) -> Result<String> {
         let lower = name.to_ascii_lowercase();
         let lower = if lower == "transaction isolation level" {
             "transaction_isolation"
@@ -421,30 +370,6 @@ impl Session {
 fn not_prepared(name: &str) -> Error {
     let message = format!("prepared statement \"{name}\" does not exist");
     Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
-}
-
-/// The targets of a SELECT of one row, if one of them is set_config().
-pub(super) fn config_targets(query: &Query) -> Option<&[Expression]> {
-    let Body::Select(select) = &query.body else {
-        return None;
-    };
-    let bare = select.from.is_empty() && select.filter.is_none() && !select.grouped;
-    let whole = query.with.is_empty() && query.limit.is_none() && query.offset.is_none();
-    let targets = select.projection.as_slice();
-    let known = targets.len() == query.columns.len() && targets.iter().all(is_evaluable);
-    let sets = targets.iter().any(|target| config_call(target).is_some());
-    (sets && bare && whole && known).then_some(targets)
-}
-
-/// The arguments of a call of set_config().
-fn config_call(target: &Expression) -> Option<&[Expression]> {
-    match &target.kind {
-        ExpressionKind::Call {
-            function,
-            arguments,
-        } if function.name == "set_config" => Some(arguments),
-        _ => None,
-    }
 }
 
 fn text_rows(rows: Vec<Vec<String>>, tag: &str) -> Reply {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{DEFINITIONS, Definition, Kind, find};
+use super::definitions::{self, Definition, Kind, find, is_unbuilt};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Variables;
 use crate::plan::statement::Isolation;
@@ -87,8 +87,7 @@ impl SessionVariables {
     /// All of them: name, value, description.
     pub fn all(&self) -> Vec<(&'static str, String, &'static str)> {
         let shown = |definition: &Definition| self.get(definition.name).unwrap_or_default();
-        DEFINITIONS
-            .iter()
+        definitions::all()
             .map(|d| (d.name, shown(d), d.description))
             .collect()
     }
@@ -99,7 +98,7 @@ impl SessionVariables {
 
     /// The settings that clients are told of.
     pub fn reports(&self) -> Vec<(String, String)> {
-        let reported = DEFINITIONS.iter().filter(|definition| definition.reported);
+        let reported = definitions::all().filter(|definition| definition.reported);
         reported
             .map(|d| (d.name.to_owned(), self.get(d.name).unwrap_or_default()))
             .collect()
@@ -158,6 +157,9 @@ impl Variables for SessionVariables {
 }
 
 fn unknown(name: &str) -> Error {
+    if is_unbuilt(name) {
+        return Error::unsupported(format!("the setting {name}"));
+    }
     let message = format!("unrecognized configuration parameter \"{name}\"");
     Error::new(SqlState::UNDEFINED_OBJECT, message)
 }
@@ -213,12 +215,26 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
             interval_style(&lower).ok_or_else(|| invalid(definition, &value))?;
             lower
         }
+        Kind::SearchPath => search_path(value)?,
         Kind::Fixed => fixed(definition, &lower)?,
         Kind::ReadOnly => {
             let message = format!("parameter \"{}\" cannot be changed", definition.name);
             return Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, message));
         }
     })
+}
+
+/// Names are looked for in public only: another path would be another result.
+fn search_path(value: String) -> Result<String> {
+    const SEARCHED: [&str; 5] = ["", "$user", "public", "pg_catalog", "pg_temp"];
+    let names = value.split(',').map(|name| name.trim().trim_matches('"'));
+    let mut others = names.filter(|name| !SEARCHED.contains(name));
+    match others.next() {
+        None => Ok(value),
+        Some(other) => Err(Error::unsupported(format!(
+            "search_path with schema \"{other}\""
+        ))),
+    }
 }
 
 fn boolean(definition: &Definition, lower: &str) -> Result<String> {

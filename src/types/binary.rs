@@ -25,6 +25,9 @@ const JSONB_VERSION: u8 = 1;
 const BASE: u32 = 10_000;
 const BASE_DIGITS: i64 = 4;
 
+/// What is told of bytes behind a value.
+pub const TRAILING: &str = "incorrect binary data format";
+
 /// Reads a value in binary format; the modifier is not applied.
 pub fn receive(bytes: &[u8], ty: &Type) -> Result<Value> {
     let mut input = bytes;
@@ -34,7 +37,7 @@ pub fn receive(bytes: &[u8], ty: &Type) -> Result<Value> {
     } else {
         Err(Error::new(
             SqlState::INVALID_BINARY_REPRESENTATION,
-            "incorrect binary data format",
+            TRAILING,
         ))
     }
 }
@@ -99,7 +102,7 @@ fn receive_from(input: &mut &[u8], ty: &Type) -> Result<Value> {
         Type::Array(element) => Value::Array(receive_array(input, element)?.into()),
         Type::Int2Vector => Value::Array(receive_array(input, &Type::Int2)?.into()),
         Type::OidVector => Value::Array(receive_array(input, &Type::Oid)?.into()),
-        Type::Record => {
+        Type::Record | Type::Row(_) => {
             return Err(Error::unsupported("input of anonymous composite types"));
         }
         Type::Void => Value::text(take_text(input)?),
@@ -159,10 +162,11 @@ pub fn send(value: &Value, ty: &Type, out: &mut Vec<u8>) {
         Value::Array(array) => send_array(array, out),
         Value::Record(values) => {
             put_i32(values.len(), out);
-            for value in values.iter() {
-                let ty = match value {
-                    Value::Null => Type::Text,
-                    other => text::natural_type(other),
+            for (place, value) in values.iter().enumerate() {
+                let ty = match (ty.field(place), value) {
+                    (Some((_, ty)), _) => ty.clone(),
+                    (None, Value::Null) => Type::Text,
+                    (None, other) => text::natural_type(other),
                 };
                 out.extend_from_slice(&ty.oid().to_be_bytes());
                 send_sized(value, &ty, out);

@@ -88,7 +88,7 @@ pub fn fit_text(text: &str, to: &Type, explicit: bool) -> Result<Value> {
     let (limit, name, kept) = match to {
         Type::Varchar(Some(limit)) => (*limit as usize, "character varying", text),
         Type::Char(Some(limit)) => (*limit as usize, "character", text.trim_end_matches(' ')),
-        Type::Char(None) => return Ok(Value::text(text.trim_end_matches(' '))),
+        Type::Char(None) if !explicit => return Ok(Value::text(text.trim_end_matches(' '))),
         _ => return Ok(Value::text(text)),
     };
     // A text of so few bytes needs no counting.
@@ -135,7 +135,9 @@ fn cast_to_string(
     io: Io<'_>,
 ) -> Result<Value> {
     match (value, to) {
-        (Value::Text(_), Type::Text) => return Ok(value.clone()),
+        (Value::Text(_), Type::Text) if !matches!(from, Type::Char(_)) => {
+            return Ok(value.clone());
+        }
         (Value::Int(code), Type::InternalChar) if *from == Type::Int4 => {
             let code = u8::try_from(*code)
                 .ok()
@@ -146,6 +148,12 @@ fn cast_to_string(
         _ => {}
     }
     let printed: std::borrow::Cow<'_, str> = match value {
+        Value::Text(_) if matches!((from, to), (Type::Char(Some(_)), Type::Char(None))) => {
+            return Ok(Value::text(text::to_text(value, from, io)));
+        }
+        Value::Text(text) if matches!(from, Type::Char(_)) && !matches!(to, Type::Char(_)) => {
+            text.trim_end_matches(' ').into()
+        }
         Value::Text(text) => (&**text).into(),
         Value::Bool(true) => "true".into(),
         Value::Bool(false) => "false".into(),

@@ -72,7 +72,9 @@ pub fn input(text: &str, ty: &Type, io: Io<'_>) -> Result<Value> {
         }
         Type::Int2Vector => input_vector(text, &Type::Int2, io),
         Type::OidVector => input_vector(text, &Type::Oid, io),
-        Type::Record => Err(Error::unsupported("input of anonymous composite types")),
+        Type::Record | Type::Row(_) => {
+            Err(Error::unsupported("input of anonymous composite types"))
+        }
         Type::Void => Ok(Value::text("")),
     }
 }
@@ -118,7 +120,7 @@ pub fn output(value: &Value, ty: &Type, io: Io<'_>, out: &mut String) {
             }
         }
         Value::Array(array) => array::write(array, io, out),
-        Value::Record(values) => write_record(values, io, out),
+        Value::Record(values) => write_record(values, ty, io, out),
     }
 }
 
@@ -375,7 +377,7 @@ fn write_uuid(bytes: &[u8; 16], out: &mut String) {
 }
 
 /// `(a,"b c",)`: NULL is nothing at all.
-fn write_record(values: &[Value], io: Io<'_>, out: &mut String) {
+fn write_record(values: &[Value], ty: &Type, io: Io<'_>, out: &mut String) {
     out.push('(');
     for (i, value) in values.iter().enumerate() {
         if i > 0 {
@@ -384,7 +386,10 @@ fn write_record(values: &[Value], io: Io<'_>, out: &mut String) {
         if value.is_null() {
             continue;
         }
-        let printed = to_text(value, &natural_type(value), io);
+        let printed = match ty.field(i) {
+            Some((_, ty)) => to_text(value, ty, io),
+            None => to_text(value, &natural_type(value), io),
+        };
         let special = |c: char| {
             matches!(c, '"' | '\\' | '(' | ')' | ',') || c.is_ascii_whitespace() || c == '\x0b'
         };

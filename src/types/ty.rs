@@ -50,6 +50,8 @@ pub enum Type {
     Array(Box<Type>),
     /// A row value such as `(1, 'a')`.
     Record,
+    /// A row value whose fields' names and types are known.
+    Row(Vec<(String, Type)>),
     /// A string literal or parameter whose type the context has not fixed.
     Unknown,
     Void,
@@ -132,7 +134,7 @@ impl Type {
             Type::Numeric(_) => 1700,
             Type::Regclass => 2205,
             Type::Regtype => 2206,
-            Type::Record => 2249,
+            Type::Record | Type::Row(_) => 2249,
             Type::Void => 2278,
             Type::Uuid => 2950,
             Type::Jsonb => 3802,
@@ -171,7 +173,7 @@ impl Type {
             Type::Numeric(_) => 1231,
             Type::Regclass => 2210,
             Type::Regtype => 2211,
-            Type::Record => 2287,
+            Type::Record | Type::Row(_) => 2287,
             Type::Uuid => 2951,
             Type::Jsonb => 3807,
             Type::Regnamespace => 4090,
@@ -269,6 +271,7 @@ impl Type {
             Type::Timestamptz(_) => Type::TIMESTAMPTZ,
             Type::Interval(_) => Type::INTERVAL,
             Type::Array(element) => Type::Array(Box::new(element.without_modifier())),
+            Type::Row(_) => Type::Record,
             other => other.clone(),
         }
     }
@@ -315,6 +318,19 @@ impl Type {
                 | Type::Regprocedure
                 | Type::Regrole
         )
+    }
+
+    /// A row value, whether its fields are known or not.
+    pub fn is_record(&self) -> bool {
+        matches!(self, Type::Record | Type::Row(_))
+    }
+
+    /// The type of a row value's field, as far as it is known.
+    pub fn field(&self, place: usize) -> Option<&(String, Type)> {
+        match self {
+            Type::Row(fields) => fields.get(place),
+            _ => None,
+        }
     }
 
     pub fn is_integer(&self) -> bool {
@@ -365,7 +381,7 @@ impl Type {
             Type::Regrole => "regrole",
             Type::Int2Vector => "int2vector",
             Type::OidVector => "oidvector",
-            Type::Record => "record",
+            Type::Record | Type::Row(_) => "record",
             Type::Unknown => "unknown",
             Type::Void => "void",
             Type::Array(element) => return format!("_{}", element.catalog_name()),

@@ -10,7 +10,7 @@ use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Column, Namespace, PrimaryKey, Schema, Table};
 use crate::endpoint::{
     Applied, Apply, Delivery, DeliveryContent, Endpoint, Fault, Grant, HashRequest, Level,
-    Position, Read, ReadError, RowStream, Stamp, TableHash,
+    Position, Read, ReadError, RowStream, Stamp, Subject, TableHash,
 };
 use crate::engine::sqlite::apply::constant_context;
 use crate::engine::sqlite::read::ReadFailure;
@@ -468,7 +468,7 @@ async fn a_foreign_hand_begins_a_new_incarnation() {
 fn hash_request(position: &Position, at: Index, limit: u64) -> HashRequest {
     HashRequest {
         incarnation: position.incarnation,
-        table: TABLE,
+        subject: Subject::Table(TABLE),
         after: None,
         limit,
         from: at,

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::background::Pace;
 use super::position::{self, Standing};
-use super::{StorageError, writer};
+use super::{StorageError, file};
 use crate::catalog::schema::Schema;
 
 /// Pages copied in one step: a few milliseconds.
@@ -29,7 +29,7 @@ const COPY_SUFFIX: &str = ".copy-";
 pub(super) fn open_source(path: &Path) -> Result<Connection, StorageError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    writer::prepare(&connection)?;
+    file::prepare(&connection)?;
     connection.execute_batch("PRAGMA query_only = ON")?;
     Ok(connection)
 }

@@ -4,16 +4,20 @@
 //! A large table is hashed a piece at a time, in the order of its key, each on
 //! a snapshot and a connection of its own: what a cache holds says nothing
 //! about the file, and no snapshot is held for long. Each row is looked up in
-//! the table's indexes as well: damage there would hide it from readers.
-//!
-//! Not handled: entries of an index that belong to no row.
+//! the table's indexes as well: damage there would hide it from readers. With
+//! the last piece their entries are counted: one that belongs to no row would
+//! show what is not there, or refuse what may be.
+
+pub mod outcomes;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::{Connection, Rows, Statement, ToSql};
 
+use super::apply::SideLookup;
 use super::{StorageError, copy, position, stored_row, values};
-use crate::catalog::schema::{IndexColumn, IndexKey, Table};
+use crate::catalog::schema::{IndexColumn, IndexKey, Schema, Table};
 use crate::types::encode::{encode_row, encoded_row_hash};
 use crate::types::id::{Index, TableId};
 use crate::types::{Row, Value};
@@ -92,10 +96,20 @@ impl Pinned {
         bound.push(Box::new(limit));
         let bound: Vec<&dyn ToSql> = bound.iter().map(|value| &**value).collect();
         let rows = statement.query(bound.as_slice()).map_err(damage)?;
-        self.add_up(rows, table, piece.limit).map(Some)
+        let mut sum = self.add_up(rows, (table, &schema), piece.limit)?;
+        if sum.last.is_none() {
+            let entries = self.count_entries(table)?;
+            sum.hash = sum.hash.wrapping_add(encoded_row_hash(&entries).0);
+        }
+        Ok(Some(sum))
     }
 
-    fn add_up(&self, mut rows: Rows<'_>, table: &Table, limit: u64) -> Result<Sum, StorageError> {
+    fn add_up(
+        &self,
+        mut rows: Rows<'_>,
+        (table, schema): (&Arc<Table>, &Arc<Schema>),
+        limit: u64,
+    ) -> Result<Sum, StorageError> {
         let mut sum = Sum {
             index: self.index,
             rows: 0,
@@ -105,12 +119,18 @@ impl Pinned {
         let mut bytes = 0;
         let mut encoded = Vec::new();
         let mut lookups = self.lookups(table)?;
+        let mut sides = SideLookup::all(&self.connection, table, schema)?;
         while let Some(row) = rows.next().map_err(damage)? {
             let row = stored_row(row, table)
                 .map_err(|error| StorageError::Unreadable(error.to_string()))?;
             sum.rows += 1;
             for lookup in &mut lookups {
                 lookup.find(&row)?;
+            }
+            for side in &mut sides {
+                if !side.has(&row)? {
+                    return Err(lacks_a_row(table));
+                }
             }
             encoded.clear();
             encode_row(&row, &mut encoded);
@@ -126,8 +146,46 @@ impl Pinned {
 }
 
 impl Pinned {
+    /// Counts the entries of a table's indexes. Every row has one in each over
+    /// plain columns: more is damage. How many a side table has is for the
+    /// replicas to agree on.
+    fn count_entries(&self, table: &Table) -> Result<Vec<u8>, StorageError> {
+        let name = super::quote(&table.name);
+        // A bare count(*) goes to the smallest index, whatever it is told.
+        let count = |from: &str| {
+            let sql = format!("SELECT coalesce(sum(1), 0) FROM {from}");
+            let read = self.connection.query_row(&sql, [], |row| row.get(0));
+            read.map_err(damage)
+        };
+        let mut rows: Option<i64> = None;
+        let mut entries = Vec::new();
+        for index in &table.indexes {
+            if super::schema::has_side_table(index) {
+                let side = super::quote(&super::schema::side_table_name(index.id));
+                let found: i64 = count(&side)?;
+                entries.extend_from_slice(&found.to_le_bytes());
+            }
+            if super::schema::create_index(table, index).is_none() {
+                continue;
+            }
+            let own = super::quote(&super::schema::index_name(index.id));
+            let found: i64 = count(&format!("{name} INDEXED BY {own}"))?;
+            let expected = match rows {
+                Some(rows) => rows,
+                None => *rows.insert(count(&format!("{name} NOT INDEXED"))?),
+            };
+            if found != expected {
+                return Err(StorageError::Unreadable(format!(
+                    "an index of table \"{}\" has {found} entries for {expected} rows",
+                    table.name
+                )));
+            }
+        }
+        Ok(entries)
+    }
+
     /// One for each index over plain columns.
-    fn lookups(&self, table: &Table) -> Result<Vec<Lookup<'_>>, StorageError> {
+    fn lookups<'a>(&'a self, table: &'a Table) -> Result<Vec<Lookup<'a>>, StorageError> {
         let mut lookups = Vec::new();
         for index in &table.indexes {
             let place = |part: &IndexColumn| match &part.key {
@@ -153,7 +211,7 @@ impl Pinned {
             lookups.push(Lookup {
                 statement: self.connection.prepare(&sql).map_err(damage)?,
                 places,
-                table: table.name.clone(),
+                table,
             });
         }
         Ok(lookups)
@@ -165,7 +223,7 @@ struct Lookup<'c> {
     statement: Statement<'c>,
     /// Columns of the index, then of the key.
     places: Vec<usize>,
-    table: String,
+    table: &'c Table,
 }
 
 impl Lookup<'_> {
@@ -175,16 +233,17 @@ impl Lookup<'_> {
         let bound: Vec<&dyn ToSql> = bound.iter().map(|value| value as &dyn ToSql).collect();
         match self.statement.exists(bound.as_slice()).map_err(damage)? {
             true => Ok(()),
-            false => Err(StorageError::Unreadable(format!(
-                "an index of table \"{}\" lacks a row",
-                self.table
-            ))),
+            false => Err(lacks_a_row(self.table)),
         }
     }
 }
 
+fn lacks_a_row(table: &Table) -> StorageError {
+    StorageError::Unreadable(format!("an index of table \"{}\" lacks a row", table.name))
+}
+
 /// What cannot be read is damaged, unless the reading itself failed.
-fn damage(error: rusqlite::Error) -> StorageError {
+pub(super) fn damage(error: rusqlite::Error) -> StorageError {
     use rusqlite::ErrorCode::{
         CannotOpen, DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory,
         SystemIoFailure,

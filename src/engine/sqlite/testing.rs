@@ -32,6 +32,7 @@ pub(in crate::engine::sqlite) fn context_of(schema: Arc<Schema>) -> Arc<Context>
         statement_time: 0,
         user: "u".into(),
         database: "d".into(),
+        database_oid: 0,
         schema,
         system: Arc::new(Schema::empty()),
         users: Arc::default(),

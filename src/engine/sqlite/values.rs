@@ -132,7 +132,7 @@ fn from_text(bytes: &[u8], ty: &Type) -> Result<Value> {
         }
         Type::Json => Value::Json(Arc::from(read)),
         Type::Jsonb => Value::Jsonb(Arc::from(read)),
-        Type::Array(_) | Type::Record | Type::Int2Vector | Type::OidVector => {
+        Type::Array(_) | Type::Record | Type::Row(_) | Type::Int2Vector | Type::OidVector => {
             from_hex(read).ok_or_else(|| misplaced("other text", ty))?
         }
         _ => return Err(misplaced("text", ty)),
@@ -180,7 +180,9 @@ pub fn collation(ty: &Type) -> Option<&'static str> {
         Type::Numeric(_) => Some("pyql_numeric"),
         Type::Interval(_) => Some("pyql_interval"),
         Type::Jsonb => Some("pyql_jsonb"),
-        Type::Array(_) | Type::Record | Type::Int2Vector | Type::OidVector => Some("pyql_value"),
+        Type::Array(_) | Type::Record | Type::Row(_) | Type::Int2Vector | Type::OidVector => {
+            Some("pyql_value")
+        }
         _ => None,
     }
 }

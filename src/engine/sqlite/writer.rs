@@ -11,14 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags};
 
 use super::apply::{self, Broken, Content, Database, Entry, SchemaWork, Tables};
 use super::position::{self, Standing};
 use super::watch::Watch;
-use super::{StorageError, collations, copy, gather, work};
+use super::{StorageError, copy, file, gather, work};
 use crate::catalog::schema::Schema;
 use crate::types::id::{Index, SchemaVersion, TableId, Term};
 use crate::types::write::Outcome;
@@ -500,46 +499,13 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
     let connection = Connection::open_with_flags_and_vfs(path, flags, gather::NAME)?;
     // Of a file that is there already, it changes nothing.
     connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
-    prepare(&connection)?;
+    file::prepare(&connection)?;
     connection.execute_batch(gather::PRAGMAS)?;
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -{CACHE_KIB}; PRAGMA foreign_keys = ON;"
     ))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     Ok(connection)
-}
-
-/// What every connection to a replica's file needs: nothing mapped (a
-/// truncated file would end the process), nothing deleted at close (the path
-/// may by then belong to another file), our collations.
-pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // A quoted name that is no column is an error, never a string.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
-    use_log(connection)?;
-    connection.execute_batch(
-        "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
-         PRAGMA mmap_size = 0; PRAGMA busy_timeout = 2000;",
-    )?;
-    collations::register(connection)?;
-    Ok(())
-}
-
-/// Sees to it that there is a write-ahead log: the change is made, and may
-/// fail, only after the pragma has told of it.
-fn use_log(connection: &Connection) -> Result<(), StorageError> {
-    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
-    let mut rows = statement.query([])?;
-    let mut mode = String::new();
-    while let Some(row) = rows.next()? {
-        mode = row.get(0)?;
-    }
-    match mode.as_str() {
-        "wal" => Ok(()),
-        other => Err(StorageError::failed(format!("its journal stays {other}"))),
-    }
 }
 
 #[cfg(test)]

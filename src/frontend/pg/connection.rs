@@ -66,17 +66,24 @@ impl Connection {
 
     /// Serves the client to its end.
     pub(super) async fn run(mut self) {
-        match self.messages().await {
-            Ok(()) => {}
-            Err(Stop::Gone(error)) => tracing::debug!(%error, "client left"),
+        let may_send_more = match self.messages().await {
+            Ok(()) => true,
+            Err(Stop::Gone(error)) => {
+                tracing::debug!(%error, "client left");
+                false
+            }
             Err(Stop::Fatal(error) | Stop::Statement(error)) => {
                 tracing::debug!(%error, "connection ended");
                 put_error(&mut self.wire.out, "FATAL", &error);
+                error.state() != SqlState::ADMIN_SHUTDOWN
             }
-        }
+        };
         // The client may be gone by now; there is nobody else to tell.
-        let _ = self.wire.close().await;
+        let closed = self.wire.close().await;
         self.session.close().await;
+        if may_send_more && closed.is_ok() {
+            self.wire.linger().await;
+        }
     }
 
     async fn messages(&mut self) -> Result<(), Stop> {
@@ -106,6 +113,9 @@ impl Connection {
                 filled = self.wire.fill() => filled?,
                 () = &mut self.ended => return Err(shut_down()),
             }
+            // A cancel that came while we waited was for nothing; from now on
+            // it is for what the client has just sent.
+            self.session.forget_cancel();
         }
     }
 
@@ -166,6 +176,7 @@ impl Connection {
     /// Tells an error of the running statement; the transaction has failed.
     pub(super) fn fail(&mut self, error: &Error) {
         self.session.fail();
+        self.session.forget_cancel();
         self.put_notices();
         put_error(&mut self.wire.out, "ERROR", error);
     }

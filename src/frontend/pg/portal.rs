@@ -261,6 +261,13 @@ fn of_parameter(error: Error, portal: &str, place: usize, format: Format) -> Err
     let decoded = format == Format::Text && error.state() != SqlState::CHARACTER_NOT_IN_REPERTOIRE;
     let value = if decoded { " = '...'" } else { "" };
     let number = place + 1;
+    let error = match error.message() == binary::TRAILING {
+        true => Error::new(
+            error.state(),
+            format!("{} in bind parameter {number}", binary::TRAILING),
+        ),
+        false => error,
+    };
     error.context(match portal {
         "" => format!("unnamed portal parameter ${number}{value}"),
         portal => format!("portal \"{portal}\" parameter ${number}{value}"),

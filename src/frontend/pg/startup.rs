@@ -98,6 +98,7 @@ async fn told(mut wire: Wire, stop: Stop) -> Result<Option<Connection>, Stop> {
     if let Stop::Fatal(error) | Stop::Statement(error) = &stop {
         put_error(&mut wire.out, "FATAL", error);
         wire.close().await?;
+        wire.linger().await;
     }
     Err(stop)
 }

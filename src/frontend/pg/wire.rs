@@ -6,6 +6,7 @@
 //! announces.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -28,6 +29,11 @@ const KEEP_SIZE: usize = 32 * 1024;
 
 /// How far we read ahead while a statement runs.
 const LOOKAHEAD_SIZE: usize = 256 * 1024;
+
+/// What a client still sends is read for so long after our last word, and so
+/// much of it.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 4 << 20;
 
 /// The longest message that carries data: PostgreSQL's limit for one value.
 const MAX_LARGE_MESSAGE: usize = 0x3fff_ffff - 1;
@@ -199,6 +205,23 @@ impl Wire {
     pub(super) async fn close(&mut self) -> Result<(), Stop> {
         self.flush().await?;
         Ok(self.stream.shutdown().await?)
+    }
+
+    /// Reads what the client still sends after our last word. A socket that is
+    /// closed with bytes unread is reset, and the word may be lost.
+    pub(super) async fn linger(&mut self) {
+        let rest = async {
+            let mut read = 0;
+            while read < LINGER_BYTES {
+                self.input.clear();
+                match self.stream.read_buf(&mut self.input).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(bytes) => read += bytes,
+                }
+            }
+        };
+        // A client that says nothing more and stays is left.
+        let _ = tokio::time::timeout(LINGER_MAX, rest).await;
     }
 
     /// Gives back what a large message needed.

@@ -53,7 +53,7 @@ impl Machine {
             replica,
             state,
             incarnation,
-            lost_vote,
+            lost_vote_at,
             reason,
         } = command
         else {
@@ -80,13 +80,17 @@ impl Machine {
         if changed.state != *state || another_life {
             changed.since = index;
         }
+        if changed.state == ReplicaState::Barred && *state == ReplicaState::OutOfSync {
+            // An operator has it repaired: what was before is forgiven.
+            changed.lost_votes_at.clear();
+        }
         changed.state = *state;
         changed.incarnation = incarnation.or(changed.incarnation);
         changed.reason = reason.clone();
-        if *lost_vote {
-            changed.lost_votes.push(index);
-            let surplus = changed.lost_votes.len().saturating_sub(LOST_VOTES);
-            changed.lost_votes.drain(..surplus);
+        if let Some(at) = lost_vote_at {
+            changed.lost_votes_at.push(*at);
+            let surplus = changed.lost_votes_at.len().saturating_sub(LOST_VOTES);
+            changed.lost_votes_at.drain(..surplus);
         }
         Ok(())
     }
@@ -281,7 +285,7 @@ fn empty_replica(id: ReplicaId, endpoint: uuid::Uuid, place: &Place, index: Inde
         state: ReplicaState::InSync,
         incarnation: None,
         since: index,
-        lost_votes: Vec::new(),
+        lost_votes_at: Vec::new(),
         reason: None,
     }
 }

@@ -51,7 +51,7 @@ fn replica(number: u64, state: ReplicaState) -> Command {
         replica: ReplicaId(number),
         state,
         incarnation: Some(Incarnation(number + 50)),
-        lost_vote: state == ReplicaState::OutOfSync,
+        lost_vote_at: (state == ReplicaState::OutOfSync).then_some(7),
         reason: None,
     }
 }
@@ -170,7 +170,7 @@ fn the_last_replica_in_sync_stays() {
     run.apply(&replica(0, ReplicaState::InSync));
     assert_eq!(run.apply(&last), Answer::default());
     let cluster = run.cluster();
-    assert_eq!(cluster.replicas[&ReplicaId(0)].lost_votes, [Index(3)]);
+    assert_eq!(cluster.replicas[&ReplicaId(0)].lost_votes_at, [7]);
     assert_eq!(
         cluster.replicas[&ReplicaId(0)].incarnation,
         Some(Incarnation(50))

@@ -26,6 +26,7 @@ use self::tail::Tail;
 use self::writer::{Done, Job, Removal};
 use super::codec;
 use super::raft::{Entry, LogId, SnapshotMeta, Vote};
+use super::room::Room;
 use crate::runtime::{DirectoryLock, Runtime, Worker};
 
 /// The database's name in the log's directory.
@@ -54,6 +55,7 @@ struct Shared {
     /// The last entry taken in, on disk or not.
     appended: watch::Sender<u64>,
     removal: Arc<Removal>,
+    room: Arc<Room>,
 }
 
 /// Where the log stands.
@@ -92,18 +94,19 @@ impl Store {
         identity: impl FnOnce(Option<Identity>) -> Result<Identity, String> + Send + 'static,
     ) -> Result<(Store, Identity), String> {
         let directory = directory.to_owned();
-        let seam = runtime.clone();
+        let (seam, disk, place) = (runtime.clone(), runtime.disk(), directory.clone());
         let opened = runtime.blocking(move || open(&seam, &directory, identity));
         let opened = opened.await?;
         let removal = Arc::new(Removal {
             next: AtomicU64::new(opened.stored_first),
             end: AtomicU64::new(0),
         });
+        let room = Arc::new(Room::new(disk, place));
         let writer = writer::start(
             runtime,
             opened.path,
             opened.connection,
-            removal.clone(),
+            (removal.clone(), room.clone()),
             opened.lock,
         )?;
         let last = opened.marks.last.map_or(0, |id| id.index);
@@ -115,9 +118,15 @@ impl Store {
             marks: Mutex::new(opened.marks),
             appended: watch::Sender::new(last),
             removal,
+            room,
         }));
         store.0.update_removal();
         Ok((store, opened.identity))
+    }
+
+    /// How much may yet be written.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.0.room
     }
 
     /// The first entry that is kept for deliverers.

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use super::super::raft::Group;
+use super::super::room::Room;
 use super::database::{self, Change};
 use super::tail::Tail;
 use crate::runtime::{DirectoryLock, Next, Runtime, Worker};
@@ -77,13 +78,14 @@ pub(super) fn start(
     runtime: &Runtime,
     path: PathBuf,
     connection: Connection,
-    removal: Arc<Removal>,
+    (removal, room): (Arc<Removal>, Arc<Room>),
     lock: DirectoryLock,
 ) -> Result<Worker<Job>, String> {
     let checkpointer = start_checkpointer(runtime, path)?;
     let mut writer = Writer {
         connection,
         removal,
+        room,
         checkpointer,
         unchecked: 0,
         broken: None,
@@ -96,6 +98,7 @@ pub(super) fn start(
 struct Writer {
     connection: Connection,
     removal: Arc<Removal>,
+    room: Arc<Room>,
     checkpointer: Worker<()>,
     /// Bytes written since the last checkpoint was asked for.
     unchecked: u64,
@@ -133,8 +136,15 @@ impl Writer {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
-        let changes = jobs.iter().flat_map(|job| &job.changes);
-        if let Err(error) = database::write(&self.connection, changes, removal) {
+        let written = loop {
+            let changes = jobs.iter().flat_map(|job| &job.changes);
+            match database::write(&self.connection, changes, removal) {
+                // Nothing of it is there, and no sync was asked for.
+                Err(error) if is_full(&error) && self.room.give_up() => {}
+                written => break written,
+            }
+        };
+        if let Err(error) = written {
             let message = format!("the log cannot be written: {error}");
             tracing::error!("{message}");
             self.broken = Some(message.clone());
@@ -152,6 +162,10 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn is_full(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
 }
 
 fn size(change: &Change) -> u64 {

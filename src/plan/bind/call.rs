@@ -3,7 +3,7 @@
 use super::Binder;
 use super::scope::Clause;
 use crate::error::{Result, SqlState};
-use crate::plan::coerce::Strength;
+use crate::plan::coerce::{self, Strength};
 use crate::plan::expression::{Aggregate, Expression, ExpressionKind};
 use crate::plan::function::resolve::{self, Resolved};
 use crate::plan::syntax::{Call, Place, SortItem};
@@ -16,6 +16,10 @@ pub(super) type Sorted = (Expression, bool, bool);
 impl Binder<'_> {
     pub(super) fn function_call(&mut self, call: &Call, place: Place) -> Result<Expression> {
         let name = self.function_name(call, place)?;
+        if !call.names.is_empty() {
+            let call = self.in_order(&name, call, place)?;
+            return self.function_call(&call, place);
+        }
         if !call.within.is_empty() {
             return self.ordered_set(&name, call, place);
         }
@@ -150,10 +154,11 @@ impl Binder<'_> {
             }
             Some(what) => format!("aggregate functions are not allowed in {what}"),
             None => {
-                return Ok(Expression {
+                let ty = unpadded(&result, &aggregate.arguments);
+                return Ok(coerce::padded(Expression {
                     kind: ExpressionKind::Aggregate(Box::new(aggregate)),
-                    ty: result,
-                });
+                    ty,
+                }));
             }
         };
         Err(self.error(SqlState::GROUPING_ERROR, place, message))
@@ -202,6 +207,8 @@ impl Binder<'_> {
             Some(filter) => Some(self.condition(filter, "FILTER")?),
             None => None,
         };
+        let arguments = padded_for(&resolved.result, arguments);
+        let result = self.with_fields(resolved.function, &arguments, resolved.result);
         let aggregate = Aggregate {
             function: resolved.function,
             arguments,
@@ -210,7 +217,7 @@ impl Binder<'_> {
             filter,
             order_by,
         };
-        Ok((aggregate, resolved.result))
+        Ok((aggregate, result))
     }
 
     /// The query that an aggregate belongs to: the innermost whose columns it
@@ -289,6 +296,25 @@ impl Binder<'_> {
             return Err(self.error(SqlState::DATATYPE_MISMATCH, expr.place, message));
         }
         self.coerce(value, &Type::Int8, Strength::Assignment, expr.place)
+    }
+}
+
+/// The type of an aggregate's or window's result before its blanks are put
+/// back: char(n) of an argument where it gives plain bpchar.
+pub(super) fn unpadded(result: &Type, arguments: &[Expression]) -> Type {
+    match (result, arguments.first().map(|argument| &argument.ty)) {
+        (Type::Char(None), Some(Type::Char(length))) => Type::Char(*length),
+        _ => result.clone(),
+    }
+}
+
+/// The elements of an array of bpchar have their blanks.
+pub(super) fn padded_for(result: &Type, arguments: Vec<Expression>) -> Vec<Expression> {
+    match result {
+        Type::Array(element) if **element == Type::Char(None) => {
+            arguments.into_iter().map(coerce::padded).collect()
+        }
+        _ => arguments,
     }
 }
 

@@ -20,7 +20,10 @@ impl Binder<'_> {
     /// A column reference in an expression.
     pub(super) fn column(&mut self, path: &Path, place: Place) -> Result<Expression> {
         let (found, qualifier) = match path.as_slice() {
-            [name] => (self.bare_column(name)?, None),
+            [name] => match self.bare_column(name)? {
+                Some(found) => (found, None),
+                None => return self.whole_row_of(path, place),
+            },
             [qualifiers @ .., name] => {
                 let (level, item) = self.qualified_item(qualifiers, path)?;
                 let found = self.column_of(&item, name, level, qualifiers)?;
@@ -33,7 +36,7 @@ impl Binder<'_> {
         Ok(column.expression)
     }
 
-    fn note_use(
+    pub(super) fn note_use(
         &mut self,
         column: &ItemColumn,
         level: usize,
@@ -63,21 +66,17 @@ impl Binder<'_> {
         }
     }
 
-    fn bare_column(&self, name: &Name) -> Result<Found> {
+    /// What a bare name means; `None`: the row of the relation of this name.
+    fn bare_column(&self, name: &Name) -> Result<Option<Found>> {
         if let Some(found) = self.find_bare(name)? {
-            return Ok(found);
+            return Ok(Some(found));
         }
         if let Some((column, level)) = self.bare_system_column(name)? {
-            return Ok(Found { column, level });
+            return Ok(Some(Found { column, level }));
         }
-        for scope in self.scopes.iter().rev() {
-            if scope
-                .items
-                .iter()
-                .any(|item| item.named && item.alias == name.text)
-            {
-                return self.unsupported("a whole-row reference", name.place);
-            }
+        let mut items = self.scopes.iter().flat_map(|scope| &scope.items);
+        if items.any(|item| item.named && !item.covered && item.alias == name.text) {
+            return Ok(None);
         }
         let error = self.error(
             SqlState::UNDEFINED_COLUMN,

@@ -3,15 +3,20 @@
 //! A record's fields are known where it is made: a ROW, a function that
 //! yields columns, a table by its alias; and through subqueries in FROM.
 //!
-//! Not handled: whole rows as values, and records through common tables.
+//! A whole row as a value is a cast of a ROW of its columns: its type names
+//! them, and it compares as a value, not column by column.
+//!
+//! Not handled: whole rows of subqueries that an outer join may leave out, and
+//! records of unknown fields through common tables.
 
 use super::Binder;
 use super::scope::{Item, ItemColumn};
+use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::expression::{Expression, ExpressionKind};
-use crate::plan::function::Returns;
+use crate::plan::function::{FunctionRef, Returns};
 use crate::plan::query::{Body, Query, RelationId};
-use crate::plan::syntax::{Expr, Name, Node, Path};
+use crate::plan::syntax::{Expr, Name, Node, Path, Place};
 use crate::types::{Type, Value};
 
 /// Names and types of a record's fields.
@@ -31,19 +36,16 @@ impl Binder<'_> {
     }
 
     fn fields_of(&self, expression: &Expression) -> Option<Fields> {
-        if expression.ty != Type::Record {
-            return None;
+        match &expression.ty {
+            Type::Row(fields) => return Some(fields.clone()),
+            Type::Record => {}
+            _ => return None,
         }
         match &expression.kind {
             ExpressionKind::Call { function, .. } => match &function.result {
                 Returns::Columns(columns) => Some(columns.clone()),
                 _ => None,
             },
-            ExpressionKind::Record(items) => {
-                let named = items.iter().zip(1..);
-                let named = named.map(|(item, number)| (format!("f{number}"), item.ty.clone()));
-                Some(named.collect())
-            }
             ExpressionKind::Column { relation, column } => {
                 self.records.get(&(*relation, *column)).cloned()
             }
@@ -108,7 +110,7 @@ impl Binder<'_> {
     }
 
     fn known_fields(&self, record: &Expression, operand: &Expr, name: &str) -> Result<Fields> {
-        if record.ty != Type::Record {
+        if !record.ty.is_record() {
             return Err(self.error(
                 SqlState::WRONG_OBJECT_TYPE,
                 operand.place,
@@ -140,6 +142,103 @@ impl Binder<'_> {
         Ok(field)
     }
 
+    /// The row of the relation that a path names, as one value.
+    pub(super) fn whole_row_of(&mut self, path: &Path, place: Place) -> Result<Expression> {
+        let (level, item) = self.qualified_item(path, path)?;
+        let columns: Vec<ItemColumn> = item.visible().cloned().collect();
+        for column in &columns {
+            self.note_use(column, level, place, Some(item.alias.clone()));
+        }
+        let present = self.presence(&item, level, place)?;
+        let fields = columns.iter();
+        let fields = fields.map(|column| (column.name.clone(), column.expression.ty.clone()));
+        let ty = Type::Row(fields.collect());
+        let items = columns.into_iter().map(|column| column.expression);
+        let row = Expression {
+            kind: ExpressionKind::Record(items.collect()),
+            ty: ty.clone(),
+        };
+        let value = Expression {
+            kind: ExpressionKind::Cast {
+                operand: Box::new(row),
+                explicit: false,
+            },
+            ty: ty.clone(),
+        };
+        Ok(match present {
+            None => value,
+            Some(present) => Expression {
+                kind: ExpressionKind::Case {
+                    branches: vec![(present, value)],
+                    otherwise: None,
+                },
+                ty,
+            },
+        })
+    }
+
+    /// What tells whether an outer join has found a row of the item; `None` if
+    /// it always has one.
+    fn presence(&self, item: &Item, level: usize, place: Place) -> Result<Option<Expression>> {
+        let nullable = item.relation.filter(|relation| {
+            let scope = self.scopes.get(level);
+            scope.is_some_and(|scope| scope.nullable.contains(relation))
+        });
+        let Some(relation) = nullable else {
+            return Ok(None);
+        };
+        match item
+            .table
+            .as_deref()
+            .and_then(|table| presence_in(table, relation))
+        {
+            Some(present) => Ok(Some(present)),
+            None => self.unsupported("a whole row that an outer join may leave out", place),
+        }
+    }
+
+    /// Rows compare by all their fields, so each must have an equality.
+    pub(super) fn comparable_rows(
+        &self,
+        function: FunctionRef,
+        arguments: &[Expression],
+        places: &[Place],
+    ) -> Result<()> {
+        if function.operator.is_none() || !function.name.starts_with("record_") {
+            return Ok(());
+        }
+        for (argument, place) in arguments.iter().zip(places) {
+            if let Type::Row(fields) = &argument.ty {
+                fields
+                    .iter()
+                    .try_for_each(|(_, ty)| self.groupable(ty, *place))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The type of a polymorphic call over rows, whose fields stay known.
+    pub(super) fn with_fields(
+        &self,
+        function: FunctionRef,
+        arguments: &[Expression],
+        result: Type,
+    ) -> Type {
+        let row = arguments.iter().find_map(|argument| match &argument.ty {
+            row @ Type::Row(_) => Some(row.clone()),
+            Type::Array(element) if matches!(**element, Type::Row(_)) => Some((**element).clone()),
+            _ => None,
+        });
+        let follows = !matches!(function.result, Returns::Of(_) | Returns::Columns(_));
+        match (row, &result) {
+            (Some(row), Type::Record) if follows => row,
+            (Some(row), Type::Array(element)) if follows && **element == Type::Record => {
+                Type::Array(Box::new(row))
+            }
+            _ => result,
+        }
+    }
+
     /// A column that every stored table has beside its own: only the table's
     /// oid is there, NULL where an outer join found no row.
     pub(super) fn system_column(&self, item: &Item, name: &Name) -> Result<Option<ItemColumn>> {
@@ -153,23 +252,10 @@ impl Binder<'_> {
             }
             _ => return Ok(None),
         }
-        let key = table.key_positions().first().copied();
-        let place = key.or_else(|| table.columns.iter().position(|column| column.not_null));
-        let Some(place) = place else {
+        let Some(there) = presence_in(table, relation) else {
             return self.unsupported("tableoid of this relation", name.place);
         };
         let oid = Expression::constant(Value::Int(i64::from(table.id.0)), Type::Oid);
-        let there = Expression {
-            kind: ExpressionKind::IsNull {
-                operand: Box::new(Expression::column(
-                    relation,
-                    place,
-                    table.columns[place].ty.clone(),
-                )),
-                negated: true,
-            },
-            ty: Type::Bool,
-        };
         Ok(Some(ItemColumn {
             name: name.text.clone(),
             expression: Expression {
@@ -205,4 +291,18 @@ impl Binder<'_> {
         }
         Ok(None)
     }
+}
+
+/// A column of the table is not null: it has a row here.
+fn presence_in(table: &Table, relation: RelationId) -> Option<Expression> {
+    let key = table.key_positions().first().copied();
+    let place = key.or_else(|| table.columns.iter().position(|column| column.not_null))?;
+    let column = Expression::column(relation, place, table.columns[place].ty.clone());
+    Some(Expression {
+        kind: ExpressionKind::IsNull {
+            operand: Box::new(column),
+            negated: true,
+        },
+        ty: Type::Bool,
+    })
 }

@@ -92,6 +92,7 @@ impl Binder<'_> {
                 rename,
             } => definer.alter_sequence(path, *if_exists, options, rename.as_ref())?,
             Statement::Drop(drop) => definer.drop_relations(drop)?,
+            Statement::Comment(comment) => definer.comment(comment)?,
             _ => return Err(Error::unsupported("this statement")),
         };
         for table in definer.touched() {
@@ -210,7 +211,7 @@ impl<'a> Definer<'a> {
             return Ok(ty);
         }
         match ty {
-            Type::Unknown | Type::Record | Type::Void => Err(Error::new(
+            Type::Unknown | Type::Record | Type::Row(_) | Type::Void => Err(Error::new(
                 SqlState::INVALID_TABLE_DEFINITION,
                 format!("column has pseudo-type {ty}"),
             )),

@@ -29,6 +29,7 @@ impl Binder<'_> {
             )),
             Node::Parameter(number) => self.parameter(*number, place),
             Node::Column(path) => self.column(path, place),
+            Node::Star(path) if !path.is_empty() => self.whole_row_of(path, place),
             Node::Star(_) => self.unsupported("row expansion via \"*\" here", place),
             Node::Operator {
                 symbol,
@@ -77,8 +78,17 @@ impl Binder<'_> {
     }
 
     fn record(&mut self, items: &[Expr], place: Place) -> Result<Expression> {
-        let items = self.expressions(items)?;
-        let resolved = items
+        let mut bound = Vec::with_capacity(items.len());
+        for item in items {
+            match &item.node {
+                Node::Star(path) => {
+                    let columns = self.star(path, item.place)?;
+                    bound.extend(columns.into_iter().map(|column| column.expression));
+                }
+                _ => bound.push(self.expression(item)?),
+            }
+        }
+        let resolved = bound
             .into_iter()
             .map(|item| self.resolve_unknown(item, place));
         let items: Vec<Expression> = resolved.collect::<Result<_>>()?;
@@ -89,9 +99,11 @@ impl Binder<'_> {
                 format!("rows nest more than {MAX_RECORD_DEPTH} deep"),
             ));
         }
+        let named = items.iter().zip(1..);
+        let fields = named.map(|(item, number)| (format!("f{number}"), item.ty.clone()));
         Ok(Expression {
+            ty: Type::Row(fields.collect()),
             kind: ExpressionKind::Record(items),
-            ty: Type::Record,
         })
     }
 
@@ -332,7 +344,13 @@ impl Binder<'_> {
         })?;
         let pairs = bound.into_iter().zip(places);
         let unified = pairs
-            .map(|(item, place)| self.coerce(item, &ty, Strength::Implicit, *place))
+            .map(|(item, place)| {
+                let item = self.coerce(item, &ty, Strength::Implicit, *place)?;
+                Ok(match ty {
+                    Type::Char(None) => coerce::padded(item),
+                    _ => item,
+                })
+            })
             .collect::<Result<_>>()?;
         Ok((unified, ty))
     }

@@ -144,9 +144,6 @@ impl Binder<'_> {
         }
         let bound = self.expression(operand)?;
         let bound = self.resolve_unknown(bound, operand.place)?;
-        if bound.ty == Type::Record {
-            return self.unsupported("IS NULL of a composite value", operand.place);
-        }
         Ok(boolean(ExpressionKind::IsNull {
             operand: Box::new(bound),
             negated,
@@ -264,7 +261,7 @@ impl Binder<'_> {
         let mut types = vec![value.ty.clone()];
         types.extend(items.iter().map(|item| item.ty.clone()));
         let common = coerce::common_type(&types, "IN").ok();
-        let Some(common) = common.filter(|ty| *ty != Type::Record) else {
+        let Some(common) = common.filter(|ty| !ty.is_record()) else {
             return self.in_each(&value, items, list, negated, place);
         };
         let left = match &value.ty {

@@ -254,6 +254,8 @@ impl Binder<'_> {
         }
         self.coerce_columns(&mut left, &types, Strength::Implicit, &left_places)?;
         self.coerce_columns(&mut right, &types, Strength::Implicit, &right_places)?;
+        pad_columns(&mut left, &types);
+        pad_columns(&mut right, &types);
         let mut columns = left.columns.clone();
         columns.iter_mut().for_each(|column| column.origin = None);
         self.scopes.push(Scope::default());
@@ -369,6 +371,9 @@ impl Binder<'_> {
             for (row, exprs) in bound.iter_mut().zip(rows) {
                 let value = row[at].clone();
                 row[at] = self.coerce(value, &ty, Strength::Implicit, exprs[at].place)?;
+                if ty == Type::Char(None) {
+                    row[at] = coerce::padded(row[at].clone());
+                }
             }
             columns.push(OutputColumn {
                 name: format!("column{}", at + 1),
@@ -509,6 +514,24 @@ impl Binder<'_> {
             having: None,
         }));
         Ok(())
+    }
+}
+
+/// Gives char(n) its blanks where the columns are to be plain bpchar.
+fn pad_columns(query: &mut Bound, types: &[Type]) {
+    let is_plain = |at: usize| types.get(at) == Some(&Type::Char(None));
+    let pad = |row: &mut Vec<Expression>| {
+        for (_, value) in row.iter_mut().enumerate().filter(|(at, _)| is_plain(*at)) {
+            *value = coerce::padded(value.clone());
+        }
+    };
+    match &mut query.body {
+        Body::Select(select) => pad(&mut select.projection),
+        Body::Values(rows) => rows.iter_mut().for_each(pad),
+        Body::SetOperation { left, right, .. } => {
+            pad_columns(left, types);
+            pad_columns(right, types);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a query's names can see.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::schema::{Namespace, Table};
@@ -14,6 +14,8 @@ pub(super) struct Scope {
     pub(super) items: Vec<Item>,
     /// All relations of its FROM, to tell its columns from outer ones.
     pub(super) relations: Vec<RelationId>,
+    /// Those that an outer join of it may leave without a row.
+    pub(super) nullable: BTreeSet<RelationId>,
     pub(super) clause: Clause,
     /// LATERAL references to earlier items of the same FROM are allowed here.
     pub(super) lateral: bool,

@@ -121,10 +121,11 @@ impl Binder<'_> {
                 None => None,
             },
         };
-        Ok(Expression {
+        let result = self.with_fields(window.function, &window.arguments, resolved.result);
+        Ok(coerce::padded(Expression {
+            ty: super::call::unpadded(&result, &window.arguments),
             kind: ExpressionKind::Window(Box::new(window)),
-            ty: resolved.result,
-        })
+        }))
     }
 
     fn partition(&mut self, spec: &WindowSpec) -> Result<Vec<Expression>> {

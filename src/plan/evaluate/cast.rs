@@ -131,7 +131,7 @@ pub(super) fn volatility(from: &Type, to: &Type) -> Volatility {
         _ if is_reg(from) || is_reg(to) => true,
         (Timestamptz(_), Date | Time(_) | Timestamp(_)) => true,
         (Date | Timestamp(_), Timestamptz(_)) => true,
-        (Type::Record, _) => true,
+        (Type::Record | Type::Row(_), _) => true,
         _ => {
             (from.is_string() && printed_by_settings(to))
                 || (to.is_string() && printed_by_settings(from))

@@ -244,7 +244,11 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
                 right,
                 negated,
             } => {
-                let distinct = is_distinct(&self.value(left)?, &self.value(right)?);
+                let (first, second) = (self.value(left)?, self.value(right)?);
+                let distinct = match left.ty {
+                    Type::Char(_) => is_distinct(&unpadded(first), &unpadded(second)),
+                    _ => is_distinct(&first, &second),
+                };
                 Ok(Value::Bool(distinct != *negated))
             }
             Kind::Case {
@@ -379,10 +383,14 @@ impl<S: Scope + ?Sized> Evaluator<'_, S> {
             if value.is_null() {
                 continue;
             }
+            let order = match argument.ty {
+                Type::Char(_) => compare(&unpadded(value.clone()), &unpadded(best.clone())),
+                _ => compare(&value, &best),
+            };
             let better = best.is_null()
                 || match greatest {
-                    true => compare(&value, &best).is_gt(),
-                    false => compare(&value, &best).is_lt(),
+                    true => order.is_gt(),
+                    false => order.is_lt(),
                 };
             if better {
                 best = value;
@@ -480,6 +488,14 @@ fn is_null(value: &Value, negated: bool) -> bool {
     match value {
         Value::Record(fields) => fields.iter().all(|field| field.is_null() != negated),
         other => other.is_null() != negated,
+    }
+}
+
+/// Without the blanks that do not count in bpchar.
+fn unpadded(value: Value) -> Value {
+    match &value {
+        Value::Text(text) if text.ends_with(' ') => Value::text(text.trim_end_matches(' ')),
+        _ => value,
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) const TABLES: &[&[Definition]] = &[
     &comparisons!("name", "", "name name", same_family),
     &comparisons!("name", "text", "name text", same_family),
     &comparisons!("text", "name", "text name", same_family),
-    &comparisons!("bpchar", "", "bpchar bpchar", same_family),
+    &comparisons!("bpchar", "", "bpchar bpchar", blank_padded),
     &comparisons!("char", "", "char char", same_family),
     &comparisons!("bytea", "", "bytea bytea", same_family),
     &comparisons!("date_", "", "date date", same_family),
@@ -130,7 +130,9 @@ const TEXT: &[Definition] = &[
         same_family::greater_or_equal,
     )
     .operator("~>=~"),
-    scalar("bpcharcmp", "bpchar bpchar -> int4", same_family::three_way),
+    scalar("bpcharcmp", "bpchar bpchar -> int4", |call, a| {
+        Ok(Value::Int(order_padded(call, a)? as i64))
+    }),
     scalar("bttextcmp", "text text -> int4", same_family::three_way),
     scalar("btint4cmp", "int4 int4 -> int4", same_family::three_way),
     scalar("btint8cmp", "int8 int8 -> int4", same_family::three_way),
@@ -175,6 +177,12 @@ mod same_family {
     }
 }
 
+mod blank_padded {
+    use super::*;
+
+    operators!(super::order_padded);
+}
+
 mod mixed_dates {
     use super::*;
 
@@ -188,6 +196,16 @@ fn order(_: &Call<'_>, arguments: &[Value]) -> Result<Ordering> {
         [left, right] => compare(left, right),
         _ => Ordering::Equal,
     })
+}
+
+/// Blanks at the end of bpchar do not count.
+fn order_padded(call: &Call<'_>, arguments: &[Value]) -> Result<Ordering> {
+    match arguments {
+        [Value::Text(left), Value::Text(right)] => {
+            Ok(left.trim_end_matches(' ').cmp(right.trim_end_matches(' ')))
+        }
+        _ => order(call, arguments),
+    }
 }
 
 /// Dates and timestamps meet as timestamps, or as timestamps with time zone

@@ -23,6 +23,26 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     .stable(),
     scalar("pg_get_indexdef", "oid -> text", index_definition).stable(),
     scalar("pg_get_indexdef", "oid int4 bool -> text", index_definition).stable(),
+    scalar(
+        "pg_index_column_has_property",
+        "regclass int4 text -> bool",
+        column_property,
+    )
+    .stable(),
+    scalar(
+        "pg_index_has_property",
+        "regclass text -> bool",
+        index_property,
+    )
+    .stable(),
+    scalar("pg_indexam_has_property", "oid text -> bool", |_, a| {
+        Ok(match (int(&a[0])?, &**text(&a[1])?) {
+            (BTREE, "can_order" | "can_unique" | "can_multi_col") => Value::Bool(true),
+            (BTREE, "can_exclude" | "can_include") => Value::Bool(false),
+            _ => Value::Null,
+        })
+    })
+    .stable(),
     scalar("pg_get_constraintdef", "oid -> text", constraint_definition).stable(),
     scalar(
         "pg_get_constraintdef",
@@ -66,6 +86,43 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     .stable(),
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
+
+/// `pg_am.oid` of the one kind of index there is.
+const BTREE: i64 = 403;
+
+/// What a column of an index can do, as any B-tree's.
+fn column_property(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let found = find_index(schemas(call), int(&arguments[0])?);
+    let place = usize::try_from(int(&arguments[1])? - 1);
+    let columns = found.as_ref().map(|index| index.columns.as_slice());
+    let Some((_, order)) = columns.zip(place.ok()).and_then(|(all, at)| all.get(at)) else {
+        return Ok(Value::Null);
+    };
+    let descends = order.contains("DESC");
+    let nulls_first = match descends {
+        true => !order.contains("NULLS LAST"),
+        false => order.contains("NULLS FIRST"),
+    };
+    Ok(match &**text(&arguments[2])? {
+        "asc" => Value::Bool(!descends),
+        "desc" => Value::Bool(descends),
+        "nulls_first" => Value::Bool(nulls_first),
+        "nulls_last" => Value::Bool(!nulls_first),
+        "orderable" | "returnable" | "search_array" | "search_nulls" => Value::Bool(true),
+        "distance_orderable" => Value::Bool(false),
+        _ => Value::Null,
+    })
+}
+
+fn index_property(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let found = find_index(schemas(call), int(&arguments[0])?);
+    let known = ["clusterable", "index_scan", "bitmap_scan", "backward_scan"];
+    let name = &**text(&arguments[1])?;
+    Ok(match found.is_some() && known.contains(&name) {
+        true => Value::Bool(true),
+        false => Value::Null,
+    })
+}
 
 /// One of our functions.
 fn function(oid: &Value) -> Result<Option<FunctionRef>> {

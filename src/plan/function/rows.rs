@@ -1,5 +1,5 @@
 //! Functions that yield rows: generate_series, unnest, generate_subscripts,
-//! string_to_table. Those over JSON and patterns are with their topics.
+//! string_to_table, pg_get_keywords. Those over JSON and patterns are with their topics.
 
 use super::Call;
 use super::arguments::{array, boolean, int, numeric};
@@ -59,12 +59,48 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     rows("_pg_expandarray", "oidvector -> (x oid, n int4)", expanded),
     rows("_pg_expandarray", "oid[] -> (x oid, n int4)", expanded),
     rows("_pg_expandarray", "text[] -> (x text, n int4)", expanded),
+    rows(
+        "pg_get_keywords",
+        "-> (word text, catcode char, barelabel bool, catdesc text, baredesc text)",
+        |_, _| Ok(KEYWORDS.lines().filter_map(keyword).collect()),
+    )
+    .stable(),
     // No table has partitions.
     rows("pg_partition_ancestors", "regclass -> regclass", |_, _| {
         Ok(Vec::new())
     })
     .stable(),
 ]];
+
+/// PostgreSQL's key words, a line each: the word, `=` before one that is no
+/// label without AS, and its kind.
+const KEYWORDS: &str = include_str!("keywords.txt");
+
+fn keyword(line: &str) -> Option<Vec<Value>> {
+    let (word, kind) = line.split_once(' ')?;
+    let category = match kind {
+        "U" => "unreserved",
+        "C" => "unreserved (cannot be function or type name)",
+        "T" => "reserved (can be function or type name)",
+        _ => "reserved",
+    };
+    let (word, bare) = match word.strip_prefix('=') {
+        Some(word) => (word, false),
+        None => (word, true),
+    };
+    let label = if bare {
+        "can be bare label"
+    } else {
+        "requires AS"
+    };
+    Some(vec![
+        Value::text(word),
+        Value::text(kind),
+        Value::Bool(bare),
+        Value::text(category),
+        Value::text(label),
+    ])
+}
 
 pub(super) fn one_column(values: Vec<Value>) -> Vec<Vec<Value>> {
     values.into_iter().map(|value| vec![value]).collect()

@@ -49,11 +49,11 @@ const CASE: &[Definition] = &[
 
 const LENGTHS: &[Definition] = &[
     scalar("length", "text -> int4", characters),
-    scalar("length", "bpchar -> int4", characters),
+    scalar("length", "bpchar -> int4", characters_unpadded),
     scalar("char_length", "text -> int4", characters),
-    scalar("char_length", "bpchar -> int4", characters),
+    scalar("char_length", "bpchar -> int4", characters_unpadded),
     scalar("character_length", "text -> int4", characters),
-    scalar("character_length", "bpchar -> int4", characters),
+    scalar("character_length", "bpchar -> int4", characters_unpadded),
     scalar("textlen", "text -> int4", characters),
     scalar("octet_length", "text -> int4", |_, a| {
         Ok(Value::Int(text(&a[0])?.len() as i64))
@@ -301,6 +301,11 @@ fn quote_nullable(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn characters(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     Ok(Value::Int(text(&arguments[0])?.chars().count() as i64))
+}
+
+fn characters_unpadded(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let plain = text(&arguments[0])?.trim_end_matches(' ');
+    Ok(Value::Int(plain.chars().count() as i64))
 }
 
 fn octets(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {

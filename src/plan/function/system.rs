@@ -1,7 +1,6 @@
 //! What a session may ask about itself, its settings and its privileges.
 //!
-//! Comments do not exist, so that descriptions are NULL; a user who sees a
-//! data cluster has every privilege in it.
+//! A user who sees a data cluster has every privilege in it.
 
 use std::sync::Arc;
 
@@ -44,6 +43,10 @@ const SESSION: &[Definition] = &[
     })
     .volatile()
     .lenient(),
+    // The session waits, where the engines' threads would.
+    scalar("pg_sleep", "float8 -> void", asleep).volatile(),
+    scalar("pg_sleep_for", "interval -> void", asleep).volatile(),
+    scalar("pg_sleep_until", "timestamptz -> void", asleep).volatile(),
     // No advisory lock is ever held; pools send it when they take a connection back.
     scalar("pg_advisory_unlock_all", "-> void", |_, _| {
         Ok(Value::text(""))
@@ -91,6 +94,10 @@ const SESSION: &[Definition] = &[
     })
     .stable(),
 ];
+
+fn asleep(_: &Call<'_>, _: &[Value]) -> Result<Value> {
+    Err(Error::unsupported("pg_sleep() beside other expressions"))
+}
 
 const TYPES: &[Definition] = &[
     scalar("pg_typeof", "any -> regtype", |call, _| {
@@ -205,12 +212,8 @@ const VISIBLE: &[Definition] = &[
     scalar("pg_column_is_updatable", "regclass int2 bool -> bool", yes).stable(),
 ];
 
-/// What nobody here has: comments, tablespaces, statistics, sizes on disk.
+/// What nobody here has: tablespaces, statistics, sizes on disk.
 const UNKNOWN: &[Definition] = &[
-    scalar("obj_description", "oid -> text", null).stable(),
-    scalar("obj_description", "oid name -> text", null).stable(),
-    scalar("shobj_description", "oid name -> text", null).stable(),
-    scalar("col_description", "oid int4 -> text", null).stable(),
     scalar("pg_tablespace_location", "oid -> text", null).stable(),
     scalar("pg_relation_filepath", "regclass -> text", null).stable(),
     scalar("pg_relation_filenode", "regclass -> oid", null).stable(),

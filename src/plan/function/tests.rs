@@ -34,6 +34,7 @@ pub(crate) fn context() -> Context {
         statement_time: 0,
         user: "ada".into(),
         database: "company".into(),
+        database_oid: 0,
         schema: Arc::new(Schema::empty()),
         system: Arc::new(Schema::empty()),
         users: Arc::default(),

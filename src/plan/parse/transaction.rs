@@ -173,7 +173,7 @@ impl Parser<'_> {
     }
 
     /// One or more values, joined by commas; `None` is DEFAULT.
-    fn setting_value(&mut self) -> Result<Option<String>> {
+    pub(super) fn setting_value(&mut self) -> Result<Option<String>> {
         if self.take_keyword("default") {
             return Ok(None);
         }

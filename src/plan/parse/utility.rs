@@ -6,6 +6,11 @@ use crate::error::Result;
 use crate::plan::statement::{AdminStatement, ExplainFormat};
 use crate::plan::syntax::{DropKind, Statement};
 
+/// What CREATE DATABASE may ask for: it is what there is.
+const UTF8: &[&str] = &["utf8", "utf-8", "unicode", "6", "default"];
+const LOCALE_C: &[&str] = &["c", "posix", "default"];
+const TEMPLATES: &[&str] = &["template0", "template1", "default"];
+
 impl Parser<'_> {
     pub(super) fn statement(&mut self) -> Result<Statement> {
         let Some(word) = self.word(0) else {
@@ -40,6 +45,7 @@ impl Parser<'_> {
             "close" => self.close(),
             "lock" => self.lock_table(),
             "explain" => self.explain(),
+            "comment" => self.comment(),
             "unlisten" => self.unlisten(),
             "grant" => self.grant(false),
             "revoke" => self.grant(true),
@@ -58,7 +64,6 @@ impl Parser<'_> {
             "call" => "CALL",
             "listen" => "LISTEN",
             "notify" => "NOTIFY",
-            "comment" => "COMMENT",
             "refresh" => "REFRESH MATERIALIZED VIEW",
             "import" => "IMPORT FOREIGN SCHEMA",
             "load" => "LOAD",
@@ -231,6 +236,19 @@ impl Parser<'_> {
         self.unsupported(&format!("{verb} {object}"))
     }
 
+    /// The value of an option that has one meaning only.
+    fn fixed_option(&mut self, offered: &[&str], what: &str) -> Result<()> {
+        let value = self.setting_value()?;
+        let offers = |value: &String| offered.iter().any(|it| it.eq_ignore_ascii_case(value));
+        match value.as_ref().is_none_or(offers) {
+            true => Ok(()),
+            false => {
+                self.at -= 1;
+                self.unsupported(what)
+            }
+        }
+    }
+
     fn create_database(&mut self) -> Result<Statement> {
         let name = self.name()?.text;
         let mut owner = None;
@@ -240,8 +258,12 @@ impl Parser<'_> {
             self.take_operator("=");
             match option.as_str() {
                 "owner" => owner = Some(self.label()?.text),
-                "encoding" | "lc_collate" | "lc_ctype" | "template" | "tablespace"
-                | "allow_connections" | "is_template" | "locale" | "strategy" => {
+                "encoding" => self.fixed_option(UTF8, "an encoding other than UTF8")?,
+                "lc_collate" | "lc_ctype" | "locale" => {
+                    self.fixed_option(LOCALE_C, "a locale other than \"C\"")?;
+                }
+                "template" => self.fixed_option(TEMPLATES, "a template")?,
+                "tablespace" | "allow_connections" | "is_template" | "strategy" => {
                     self.advance();
                 }
                 "connection" => {

@@ -154,6 +154,7 @@ fn planned(schema: &Arc<Schema>, translation: &Translation) -> Result<Plan> {
         statement_time: 0,
         user: "demo".into(),
         database: "company".into(),
+        database_oid: 0,
         schema: schema.clone(),
         system: Arc::new(Schema::default()),
         users: Arc::default(),

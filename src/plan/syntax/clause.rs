@@ -1,6 +1,6 @@
-//! The clauses of SELECT with a syntax of their own: groups and windows.
+//! Small syntax of its own: groups, windows, COMMENT ON.
 
-use super::{Expr, Name, SortItem};
+use super::{Expr, Name, Path, SortItem};
 use crate::plan::expression::{Exclusion, FrameUnits};
 
 /// GROUP BY; the grouping sets of all its items are crossed.
@@ -49,4 +49,24 @@ pub enum WindowBound {
     CurrentRow,
     Following(Expr),
     UnboundedFollowing,
+}
+
+/// COMMENT ON; `None` takes the comment away.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comment {
+    pub object: CommentObject,
+    pub path: Path,
+    pub text: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommentObject {
+    Table,
+    Column,
+    Index,
+    Sequence,
+    /// Of this table.
+    Constraint(Path),
+    Schema,
+    Database,
 }

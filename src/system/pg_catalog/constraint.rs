@@ -120,15 +120,16 @@ const DEPEND_COLUMNS: &[&str] = &[
     "deptype",
 ];
 
-/// Sequences on their columns, and indexes on their constraints.
+/// Sequences on their columns, indexes on their constraints, and foreign keys
+/// on the indexes that they refer by.
 ///
 /// Not told: what else depends on what; DROP finds it in the schema.
 pub(crate) fn dependencies(view: &View) -> Rows {
     let mut rows = Vec::new();
-    let row = |object: u32, class: u32, on: u32, column: u16, kind: char| {
+    let of = |own: u32, object: u32, class: u32, on: u32, column: u16, kind: char| {
         let zero = oid(0);
         vec![
-            oid(CLASS),
+            oid(own),
             oid(object),
             zero,
             oid(class),
@@ -137,6 +138,7 @@ pub(crate) fn dependencies(view: &View) -> Rows {
             letter(kind),
         ]
     };
+    let row = |object, class, on, column, kind| of(CLASS, object, class, on, column, kind);
     for sequence in object::sequences(&view.schema) {
         let Some((table, column)) = sequence.owner else {
             continue;
@@ -159,6 +161,18 @@ pub(crate) fn dependencies(view: &View) -> Rows {
             }
             for number in index.all_numbers().filter(|number| *number > 0) {
                 rows.push(row(index.id.0, CLASS, shown.oid(), number as u16, 'a'));
+            }
+        }
+        for key in &shown.table.foreign_keys {
+            let on = |table: u32, column: u16, kind| {
+                of(CONSTRAINT, key.id.0, CLASS, table, column, kind)
+            };
+            let own = key.columns.iter();
+            rows.extend(own.map(|column| on(shown.oid(), column.0, 'a')));
+            let parents = key.parent_columns.iter();
+            rows.extend(parents.map(|column| on(key.parent.0, column.0, 'n')));
+            if let Some(index) = object::referenced_index(&view.schema, key) {
+                rows.push(on(index.id.0, 0, 'n'));
             }
         }
     }

@@ -3,7 +3,8 @@
 use super::super::View;
 use super::super::object;
 use super::super::relation::Rows;
-use super::super::value::optional;
+use super::super::value::{oid, optional};
+use crate::catalog::schema::{Commented, Namespace};
 use crate::plan::function::{definitions, names};
 use crate::types::Value;
 
@@ -32,6 +33,45 @@ pub(crate) fn tables(view: &View) -> Rows {
         ]
     };
     Rows::new(COLUMNS, tables.map(row).collect())
+}
+
+/// What COMMENT ON said of the objects of the data cluster.
+pub(crate) fn descriptions(view: &View) -> Rows {
+    const COLUMNS: &[&str] = &["objoid", "classoid", "objsubid", "description"];
+    const CLASS: u32 = 1259;
+    const CONSTRAINT: u32 = 2606;
+    const NAMESPACE: u32 = 2615;
+    let row = |(on, text): (&Commented, &String)| {
+        let (object, class, column) = match on {
+            Commented::Relation(id) => (id.0, CLASS, 0),
+            Commented::Column(table, column) => (table.0, CLASS, column.0),
+            Commented::Constraint(id) => (id.0, CONSTRAINT, 0),
+            Commented::Schema => (names::namespace_oid(Namespace::Public), NAMESPACE, 0),
+            Commented::Database => return None,
+        };
+        Some(vec![
+            oid(object),
+            oid(class),
+            Value::Int(column.into()),
+            Value::text(text.as_str()),
+        ])
+    };
+    Rows::new(
+        COLUMNS,
+        view.schema.comments.iter().filter_map(row).collect(),
+    )
+}
+
+/// What it said of the data cluster itself.
+pub(crate) fn shared_descriptions(view: &View) -> Rows {
+    const DATABASE: u32 = 1262;
+    let text = view.schema.comments.get(&Commented::Database);
+    let row = |text: &String| {
+        let database = oid(view.cluster.id.oid());
+        vec![database, oid(DATABASE), Value::text(text.as_str())]
+    };
+    let rows = text.map(row).into_iter().collect();
+    Rows::new(&["objoid", "classoid", "description"], rows)
 }
 
 pub(crate) fn indexes(view: &View) -> Rows {

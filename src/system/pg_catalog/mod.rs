@@ -2,7 +2,7 @@
 //!
 //! Not here: relations that hold secrets (pg_authid, pg_shadow), statistics
 //! that nobody gathers (pg_stat_*), and those whose rows we could only invent
-//! (pg_amop, pg_locks, …). Asking for them is 42P01, never an empty answer.
+//! (pg_amop, pg_timezone_names, …). Asking for them is 42P01, never an empty answer.
 
 mod class;
 mod cluster;
@@ -16,8 +16,8 @@ use super::relation::{Relation, Rows, Source, described};
 use crate::catalog::schema::Namespace;
 
 /// Where rows come from. Relations that are listed in `columns/pg_catalog.txt`
-/// and not here tell of what does not exist: views, triggers, comments,
-/// extensions, policies, publications, enumerations…
+/// and not here tell of what does not exist: views, triggers, extensions,
+/// policies, publications, enumerations…
 const SOURCES: &[(&str, Source)] = &[
     ("pg_am", support::access_methods),
     ("pg_attrdef", class::defaults),
@@ -29,6 +29,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_constraint", constraint::constraints),
     ("pg_database", cluster::databases),
     ("pg_depend", constraint::dependencies),
+    ("pg_description", listing::descriptions),
     ("pg_index", class::indexes),
     ("pg_indexes", listing::indexes),
     ("pg_language", support::languages),
@@ -41,6 +42,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_sequence", class::sequences),
     ("pg_sequences", listing::sequences),
     ("pg_settings", cluster::settings),
+    ("pg_shdescription", listing::shared_descriptions),
     ("pg_stat_activity", cluster::activity),
     ("pg_tables", listing::tables),
     ("pg_tablespace", support::tablespaces),

@@ -101,6 +101,7 @@ pub(crate) fn constant_context(schema: &Arc<Schema>) -> Context {
         statement_time: 0,
         user: Arc::from(""),
         database: Arc::from(""),
+        database_oid: 0,
         schema: Arc::clone(schema),
         system: Arc::new(Schema::default()),
         users: Arc::default(),

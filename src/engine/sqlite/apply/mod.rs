@@ -36,7 +36,7 @@ pub use expression::Conversion;
 #[cfg(test)]
 pub(crate) use expression::constant_context;
 use foreign::{Moment, Touched};
-pub(super) use side::fill as fill_side_table;
+pub(super) use side::{SideLookup, fill as fill_side_table};
 use table::StoredTable;
 pub(super) use table::Tables;
 

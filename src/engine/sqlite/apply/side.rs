@@ -12,7 +12,8 @@ use super::database::{Database, is_constraint};
 use super::table::{self, StoredTable, Unique, UniquePart};
 use super::{Done, Stop};
 use crate::catalog::schema::{Index, Schema, Table};
-use crate::engine::sqlite::schema::{all_names, side_table_name};
+use crate::engine::sqlite::hash::damage;
+use crate::engine::sqlite::schema::{all_names, has_side_table, side_table_name};
 use crate::engine::sqlite::{StorageError, quote, stored_row};
 use crate::error::Result;
 use crate::types::Value;
@@ -91,6 +92,47 @@ pub(in crate::engine::sqlite) fn fill(
         }
     }
     Ok(())
+}
+
+/// Finds the entries of rows in one side table.
+pub(in crate::engine::sqlite) struct SideLookup<'c> {
+    unique: Unique,
+    key: Vec<usize>,
+    statement: rusqlite::Statement<'c>,
+}
+
+impl<'c> SideLookup<'c> {
+    /// One for each side table of a table.
+    pub(in crate::engine::sqlite) fn all(
+        connection: &'c rusqlite::Connection,
+        table: &Arc<Table>,
+        schema: &Arc<Schema>,
+    ) -> Result<Vec<SideLookup<'c>>, StorageError> {
+        let sided = table.indexes.iter().filter(|index| has_side_table(index));
+        let lookup = |index: &Index| {
+            let unique = table::unique(index, table, schema);
+            let side = quote(&side_table_name(index.id));
+            let sql = format!("SELECT 1 FROM {side} WHERE entry = ?1 AND owner = ?2");
+            Ok(SideLookup {
+                unique: unique.map_err(|error| StorageError::failed(error.to_string()))?,
+                key: table.key_positions(),
+                statement: connection.prepare(&sql).map_err(damage)?,
+            })
+        };
+        sided.map(lookup).collect()
+    }
+
+    /// Whether a row has its entry, if it needs one.
+    pub(in crate::engine::sqlite) fn has(&mut self, row: &[Value]) -> Result<bool, StorageError> {
+        let values = self.unique.values(row);
+        let values = values.map_err(|error| StorageError::failed(error.to_string()))?;
+        let Some(values) = values else {
+            return Ok(true);
+        };
+        let owner: Vec<Value> = self.key.iter().map(|place| row[*place].clone()).collect();
+        let entry = params![encode_key(&values), encode_key(&owner)];
+        self.statement.exists(entry).map_err(damage)
+    }
 }
 
 /// Removes a row's entries.

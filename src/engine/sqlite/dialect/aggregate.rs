@@ -79,6 +79,9 @@ impl Renderer<'_> {
 /// Equal values look alike, so that it does not matter which of them is taken:
 /// not so 1.5 and 1.50, or a month and 30 days.
 fn has_one_form(ty: &Type) -> bool {
-    let many_forms = matches!(ty, Type::Numeric(None) | Type::Interval(_) | Type::Array(_));
+    let many_forms = matches!(
+        ty,
+        Type::Numeric(None) | Type::Interval(_) | Type::Array(_) | Type::Char(None)
+    );
     aggregate_class(ty) && !many_forms
 }

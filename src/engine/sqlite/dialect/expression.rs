@@ -33,6 +33,7 @@ impl Renderer<'_> {
             K::And(items) => self.joined(items, "AND"),
             K::Or(items) => self.joined(items, "OR"),
             K::Not(operand) => Ok(format!("(NOT {})", self.expression(operand)?)),
+            K::IsNull { operand, .. } if operand.ty.is_record() => self.computed(expression),
             K::IsNull { operand, negated } => {
                 let operand = self.expression(operand)?;
                 Ok(format!("({operand} IS{} NULL)", not(*negated)))
@@ -166,7 +167,8 @@ impl Renderer<'_> {
         right: &Expression,
     ) -> Result<String> {
         let (mut left_sql, mut right_sql) = (self.expression(left)?, self.expression(right)?);
-        if let Some(collation) = collation(&left.ty) {
+        let blanks = keeps_blanks(left) || keeps_blanks(right);
+        if let Some(collation) = collation(&left.ty).or(blanks.then_some(UNPADDED)) {
             // On the side that is no column, so that an index serves the other.
             if is_column(left) {
                 right_sql = format!("{right_sql} COLLATE {collation}");
@@ -188,6 +190,7 @@ impl Renderer<'_> {
         let sql = self.expression(expression)?;
         Ok(match collation(&expression.ty) {
             Some(collation) => format!("{sql} COLLATE {collation}"),
+            None if keeps_blanks(expression) => format!("{sql} COLLATE {UNPADDED}"),
             None if is_text_ordered(&expression.ty) && !self.has_own_collation(expression) => {
                 format!("{sql} COLLATE BINARY")
             }
@@ -279,7 +282,10 @@ impl Renderer<'_> {
         if !native {
             return self.computed(expression);
         }
-        let operand = self.collated(operand)?;
+        let operand = match list.iter().any(keeps_blanks) {
+            true => format!("{} COLLATE {UNPADDED}", self.expression(operand)?),
+            false => self.collated(operand)?,
+        };
         let list = self.list(list)?;
         Ok(format!("({operand}{} IN ({list}))", not(negated)))
     }
@@ -319,6 +325,22 @@ impl Renderer<'_> {
 
 pub(super) fn not(negated: bool) -> &'static str {
     if negated { " NOT" } else { "" }
+}
+
+/// Under which blanks at the end do not count; SQLite's own.
+pub(super) const UNPADDED: &str = "RTRIM";
+
+/// A bpchar whose blanks are part of its value; those of char(n) columns, of
+/// parameters and most constants are kept without them.
+fn keeps_blanks(expression: &Expression) -> bool {
+    let is_kept_without = match &expression.kind {
+        ExpressionKind::Constant(Value::Text(text)) => !text.ends_with(' '),
+        kind => matches!(
+            kind,
+            ExpressionKind::Constant(_) | ExpressionKind::Parameter(_)
+        ),
+    };
+    expression.ty == Type::Char(None) && !is_kept_without
 }
 
 fn is_column(expression: &Expression) -> bool {
@@ -385,7 +407,7 @@ fn class(ty: &Type) -> Option<Class> {
         Type::Json => Class::Json,
         Type::Jsonb => Class::Jsonb,
         Type::Array(_) | Type::Int2Vector | Type::OidVector => Class::Array,
-        Type::Record | Type::Void => return None,
+        Type::Record | Type::Row(_) | Type::Void => return None,
     })
 }
 
@@ -428,7 +450,7 @@ fn native_cast(from: &Type, to: &Type) -> Option<NativeCast> {
             T::Oid | T::Int8,
         ) => NativeCast::Same,
         (T::Float4, T::Float4 | T::Float8) | (T::Float8, T::Float8) => NativeCast::Same,
-        (T::Text | T::Varchar(_) | T::Char(_) | T::Name, T::Text | T::Varchar(None)) => {
+        (T::Text | T::Varchar(_) | T::Char(Some(_)) | T::Name, T::Text | T::Varchar(None)) => {
             NativeCast::Same
         }
         (T::Numeric(_), T::Numeric(None)) | (T::Interval(_), T::Interval(None)) => NativeCast::Same,

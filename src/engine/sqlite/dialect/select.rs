@@ -1,5 +1,6 @@
 //! Queries: SELECT, VALUES, WITH, ORDER BY, LIMIT.
 
+use super::expression::UNPADDED;
 use super::{Relation, Renderer, walk};
 use crate::engine::sqlite::values::collation;
 use crate::error::{Error, Result};
@@ -135,7 +136,8 @@ impl Renderer<'_> {
         for key in &select.group_by {
             // A bare number would be a column's place.
             if !walk::is_fixed(key) {
-                keys.push(self.collated(key)?);
+                let sql = self.collated(key)?;
+                keys.push(unfolded(sql, key));
             }
         }
         if !select.group_by.is_empty() {
@@ -237,7 +239,8 @@ impl Renderer<'_> {
                     let expression = sort_expression(key, select)?;
                     if !walk::is_fixed(expression) {
                         let nulls = self.nulls(key, Some(expression), select);
-                        items.push(self.collated(expression)? + nulls);
+                        let sql = self.collated(expression)?;
+                        items.push(unfolded(sql, expression) + nulls);
                     }
                 }
             }
@@ -302,6 +305,15 @@ impl Renderer<'_> {
     }
 }
 
+/// SQLite makes `x AND false` a bare 0 while it reads, which would be a
+/// column's place.
+fn unfolded(sql: String, key: &Expression) -> String {
+    match key.kind {
+        ExpressionKind::And(_) => format!("ifnull({sql}, NULL)"),
+        _ => sql,
+    }
+}
+
 /// What a key of ORDER BY sorts by.
 fn sort_expression<'a>(key: &'a SortKey, select: Option<&'a Select>) -> Result<&'a Expression> {
     match &key.by {
@@ -325,6 +337,7 @@ pub(super) fn direction(descending: bool, nulls_first: bool) -> &'static str {
 pub(super) fn with_collation(sql: String, ty: &Type) -> String {
     match collation(ty) {
         Some(collation) => format!("{sql} COLLATE {collation}"),
+        None if *ty == Type::Char(None) => format!("{sql} COLLATE {UNPADDED}"),
         None => sql,
     }
 }

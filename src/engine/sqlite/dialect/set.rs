@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::plan::evaluate::walk::each_child;
 use crate::plan::expression::Expression;
 use crate::plan::query::{Body, From, Query, RelationId, Select, SetOperator};
+use crate::types::Type;
 
 impl Renderer<'_> {
     /// A set operation and its ORDER BY.
@@ -157,7 +158,7 @@ fn columns_again(query: &Query) -> String {
 /// Has a column whose equal values may look different, like 1.5 and 1.50.
 fn has_many_forms(query: &Query) -> bool {
     let mut columns = query.columns.iter();
-    columns.any(|column| collation(&column.ty).is_some())
+    columns.any(|column| collation(&column.ty).is_some() || column.ty == Type::Char(None))
 }
 
 fn is_counted(query: &Query) -> bool {

@@ -1,7 +1,7 @@
 //! Subqueries as expressions: scalar, EXISTS, ARRAY, ANY and ALL.
 
 use super::compute::call;
-use super::expression::{comparison, not};
+use super::expression::{UNPADDED, comparison, not};
 use super::{Binding, Fold, FoldKind, Relation, Renderer, alias, walk};
 use crate::error::{Error, Result};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -75,8 +75,11 @@ impl Renderer<'_> {
             .all(|((op, left), right)| comparison(*op, &left.ty, &right.ty) == Some(wanted));
         if is_in && operands.len() == query.columns.len() {
             let mut sides = Vec::new();
-            for operand in operands {
-                sides.push(self.collated(operand)?);
+            for (operand, column) in operands.iter().zip(&query.columns) {
+                sides.push(match column.ty {
+                    Type::Char(None) => format!("{} COLLATE {UNPADDED}", self.expression(operand)?),
+                    _ => self.collated(operand)?,
+                });
             }
             let sides = match sides.as_slice() {
                 [one] => one.clone(),

@@ -119,7 +119,8 @@ impl Step<'_> {
             | SchemaChange::RenameConstraint { .. }
             | SchemaChange::CreateSequence(_)
             | SchemaChange::AlterSequence(_)
-            | SchemaChange::DropSequence(_) => Ok(()),
+            | SchemaChange::DropSequence(_)
+            | SchemaChange::Comment { .. } => Ok(()),
         }
     }
 

@@ -37,7 +37,7 @@ fn replica(number: u64, state: ReplicaState) -> Replica {
         state,
         incarnation: None,
         since: Index(3),
-        lost_votes: Vec::new(),
+        lost_votes_at: Vec::new(),
         reason: Some("the disk is full".to_owned()),
     }
 }

@@ -1,0 +1,39 @@
+//! How a connection to a replica's file is set up, whoever opens it.
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use super::{StorageError, collations};
+
+/// What every connection to a replica's file needs: nothing mapped (a
+/// truncated file would end the process), nothing deleted at close (the path
+/// may by then belong to another file), our collations.
+pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    // A quoted name that is no column is an error, never a string.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
+    use_log(connection)?;
+    connection.execute_batch(
+        "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA mmap_size = 0; PRAGMA busy_timeout = 2000;",
+    )?;
+    collations::register(connection)?;
+    Ok(())
+}
+
+/// Sees to it that there is a write-ahead log: the change is made, and may
+/// fail, only after the pragma has told of it.
+fn use_log(connection: &Connection) -> Result<(), StorageError> {
+    let mut statement = connection.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = statement.query([])?;
+    let mut mode = String::new();
+    while let Some(row) = rows.next()? {
+        mode = row.get(0)?;
+    }
+    match mode.as_str() {
+        "wal" => Ok(()),
+        other => Err(StorageError::failed(format!("its journal stays {other}"))),
+    }
+}
