@@ -23,6 +23,7 @@ mod index;
 mod insert;
 mod literal;
 mod lock;
+mod named;
 mod naming;
 mod operator;
 mod ordered_set;
@@ -461,6 +462,7 @@ impl<'a> Binder<'a> {
     ) -> Result<Expression> {
         let arguments = self.call_arguments(&resolved.arguments, arguments, places)?;
         let arguments = call::padded_for(&resolved.result, arguments);
+        self.comparable_rows(resolved.function, &arguments, places)?;
         let ty = self.with_fields(resolved.function, &arguments, resolved.result);
         Ok(Expression {
             kind: ExpressionKind::Call {

@@ -174,6 +174,8 @@ pub enum Quantified {
 pub struct Call {
     pub name: Path,
     pub arguments: Vec<Expr>,
+    /// The names that the last arguments were given by, `days => 3`.
+    pub names: Vec<Name>,
     /// `count(*)`.
     pub star: bool,
     pub distinct: bool,
@@ -275,6 +277,8 @@ pub struct Target {
 pub struct Alias {
     pub name: Name,
     pub columns: Vec<Name>,
+    /// Of each column, in a column definition list; else empty.
+    pub types: Vec<TypeName>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

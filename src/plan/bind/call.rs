@@ -16,6 +16,10 @@ pub(super) type Sorted = (Expression, bool, bool);
 impl Binder<'_> {
     pub(super) fn function_call(&mut self, call: &Call, place: Place) -> Result<Expression> {
         let name = self.function_name(call, place)?;
+        if !call.names.is_empty() {
+            let call = self.in_order(&name, call, place)?;
+            return self.function_call(&call, place);
+        }
         if !call.within.is_empty() {
             return self.ordered_set(&name, call, place);
         }

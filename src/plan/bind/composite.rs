@@ -197,6 +197,26 @@ impl Binder<'_> {
         }
     }
 
+    /// Rows compare by all their fields, so each must have an equality.
+    pub(super) fn comparable_rows(
+        &self,
+        function: FunctionRef,
+        arguments: &[Expression],
+        places: &[Place],
+    ) -> Result<()> {
+        if function.operator.is_none() || !function.name.starts_with("record_") {
+            return Ok(());
+        }
+        for (argument, place) in arguments.iter().zip(places) {
+            if let Type::Row(fields) = &argument.ty {
+                fields
+                    .iter()
+                    .try_for_each(|(_, ty)| self.groupable(ty, *place))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The type of a polymorphic call over rows, whose fields stay known.
     pub(super) fn with_fields(
         &self,

@@ -11,7 +11,7 @@ use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::Returns;
 use crate::plan::query::{From, JoinKind, OutputColumn};
 use crate::plan::syntax::{Alias, Expr, FromItem, JoinCondition, Name, Node, Path, Place, Query};
-use crate::types::Type;
+use crate::types::{Array, Type, Value};
 
 /// An item of FROM with what it brings in sight.
 struct Bound {
@@ -217,6 +217,9 @@ impl Binder<'_> {
         ordinality: bool,
         lateral: bool,
     ) -> Result<Bound> {
+        if let Some(alias) = alias.filter(|alias| !alias.types.is_empty()) {
+            return self.bind_defined(call, alias, ordinality, lateral);
+        }
         let before = self.set_lateral(true);
         let calls = std::iter::once(call).chain(more).flat_map(spread_unnest);
         let bound = calls
@@ -256,6 +259,70 @@ impl Binder<'_> {
                 call,
                 more: calls.collect(),
                 alias: shown,
+                columns,
+                ordinality,
+                lateral,
+            },
+            items: vec![item],
+        })
+    }
+
+    /// json_to_record and its kin, whose columns a definition list describes.
+    fn bind_defined(
+        &mut self,
+        expr: &Expr,
+        alias: &Alias,
+        ordinality: bool,
+        lateral: bool,
+    ) -> Result<Bound> {
+        const FUNCTIONS: [&str; 4] = [
+            "json_to_record",
+            "jsonb_to_record",
+            "json_to_recordset",
+            "jsonb_to_recordset",
+        ];
+        let refused = "a column definition list is only allowed for functions returning \"record\"";
+        let Node::Call(call) = &expr.node else {
+            return Err(self.error(SqlState::SYNTAX_ERROR, expr.place, refused));
+        };
+        let name = self.function_name(call, expr.place)?;
+        let Some(name) = FUNCTIONS.iter().find(|known| **known == name) else {
+            return Err(self.error(SqlState::SYNTAX_ERROR, expr.place, refused));
+        };
+        if ordinality {
+            return self.unsupported("ORDINALITY with a column definition list", expr.place);
+        }
+        let mut columns = Vec::with_capacity(alias.columns.len());
+        for (column, ty) in alias.columns.iter().zip(&alias.types) {
+            columns.push(OutputColumn {
+                name: column.text.clone(),
+                ty: self.type_name(ty)?,
+                origin: None,
+            });
+        }
+        let before = self.set_lateral(true);
+        let arguments = self.expressions(&call.arguments);
+        self.set_lateral(before);
+        let [json] = <[Expression; 1]>::try_from(arguments?).map_err(|_| {
+            let message = format!("function {name} takes one argument");
+            self.error(SqlState::UNDEFINED_FUNCTION, expr.place, message)
+        })?;
+        let wanted = match name.starts_with("jsonb") {
+            true => Type::Jsonb,
+            false => Type::Json,
+        };
+        let json = self.coerce(json, &wanted, Strength::Implicit, expr.place)?;
+        let arguments = record_arguments(name, json, &columns);
+        let call = self.builtin("pyql_to_records", arguments, expr.place)?;
+        let relation = self.relation();
+        let item = Item::derived(&alias.name.text, relation, &columns);
+        self.note_relation(relation);
+        Ok(Bound {
+            from: From::Function {
+                relation,
+                call,
+                more: Vec::new(),
+                alias: alias.name.text.clone(),
                 columns,
                 ordinality,
                 lateral,
@@ -571,6 +638,26 @@ fn row_columns(call: &Expression, name: &str, alias: Option<&Alias>) -> Vec<Outp
         ty: call.ty.clone(),
         origin: None,
     }]
+}
+
+/// What `pyql_to_records` is called with: the function that it stands for, the
+/// json, and the columns' names, types and modifiers.
+fn record_arguments(name: &str, json: Expression, columns: &[OutputColumn]) -> Vec<Expression> {
+    let list = |element: Type, values: Vec<Value>| {
+        let array = Array::one_dimensional(element.clone(), values);
+        let ty = Type::Array(Box::new(element));
+        Expression::constant(Value::Array(Arc::new(array)), ty)
+    };
+    let names = columns.iter().map(|c| Value::text(c.name.as_str()));
+    let types = columns.iter().map(|c| Value::Int(c.ty.oid().into()));
+    let modifiers = columns.iter().map(|c| Value::Int(c.ty.modifier().into()));
+    vec![
+        Expression::constant(Value::text(name), Type::Text),
+        json,
+        list(Type::Text, names.collect()),
+        list(Type::Oid, types.collect()),
+        list(Type::Int4, modifiers.collect()),
+    ]
 }
 
 /// `unnest(a, b)` is `unnest(a), unnest(b)` side by side.

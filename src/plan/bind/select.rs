@@ -1,12 +1,14 @@
 //! SELECT: its list, conditions, groups and order.
 
+use super::grouping_sets::Grouping;
 use super::lock::has_window;
 use super::scope::{Clause, Scope};
 use super::{Binder, output};
 use crate::error::{Result, SqlState};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::query::{
-    Body, Distinct, OutputColumn, Query as Bound, Select as BoundSelect, SortBy, SortKey,
+    Body, CommonTable, Distinct, OutputColumn, Query as Bound, Select as BoundSelect, SortBy,
+    SortKey,
 };
 use crate::plan::syntax::{self, Expr, Node, Place, Query, Select, SortItem, Target};
 use crate::types::Type;
@@ -81,7 +83,7 @@ impl Binder<'_> {
         } else {
             has_window(&targets.expressions).then_some("window functions")
         };
-        self.check_set_calls(&targets.expressions, grouped)?;
+        self.check_set_calls(&targets.expressions)?;
         let locks = self.locks(query, &mut from, summary)?;
         let mut body = BoundSelect {
             distinct,
@@ -95,13 +97,7 @@ impl Binder<'_> {
         let mut with = Vec::new();
         if grouped {
             self.check_grouping(&body, &order_by, &grouping)?;
-            if grouping.sets.len() == 1 {
-                self.settle_groupings(&mut body, &mut order_by)?;
-            } else {
-                let (spread, common) = self.spread(body, &grouping, &mut order_by)?;
-                body = spread;
-                with.push(common);
-            }
+            (body, with) = self.settle_groups(body, &grouping, &mut order_by)?;
         }
         Ok(Bound {
             with,
@@ -112,6 +108,24 @@ impl Binder<'_> {
             columns: targets.columns,
             locks,
         })
+    }
+
+    /// Writes out what engines lack of a grouped query: several grouping sets,
+    /// GROUPING, rows made of groups; with the common tables for it.
+    fn settle_groups(
+        &mut self,
+        mut select: BoundSelect,
+        grouping: &Grouping,
+        order_by: &mut [SortKey],
+    ) -> Result<(BoundSelect, Vec<CommonTable>)> {
+        let scope = self.scopes.last();
+        let yields_rows = scope.is_some_and(|scope| scope.set_call.is_some());
+        if grouping.sets.len() == 1 && !yields_rows {
+            self.settle_groupings(&mut select, order_by)?;
+            return Ok((select, Vec::new()));
+        }
+        let (spread, common) = self.spread(select, grouping, order_by)?;
+        Ok((spread, vec![common]))
     }
 
     fn settle_groupings(&self, select: &mut BoundSelect, order_by: &mut [SortKey]) -> Result<()> {
@@ -276,6 +290,14 @@ impl Binder<'_> {
         clause: &str,
         place: Place,
     ) -> Result<usize> {
+        if digits.parse::<i32>().is_err() {
+            // Too large for an integer, so a number of another kind.
+            return Err(self.error(
+                SqlState::SYNTAX_ERROR,
+                place,
+                format!("non-integer constant in {clause}"),
+            ));
+        }
         let number = digits.parse::<usize>().ok();
         match number.filter(|number| (1..=targets.columns.len()).contains(number)) {
             Some(number) => Ok(number - 1),

@@ -2,7 +2,8 @@
 //!
 //! An engine runs them side by side as one more item of FROM, so they are
 //! refused wherever that would tell another result than PostgreSQL's: under
-//! CASE, in one another's arguments, beside windows and groups.
+//! CASE, in one another's arguments, beside windows. Over groups they run on
+//! top of the grouped query.
 
 use super::Binder;
 use super::scope::Clause;
@@ -30,13 +31,10 @@ impl Binder<'_> {
     }
 
     /// Checks a whole select list that holds such a call.
-    pub(super) fn check_set_calls(&self, targets: &[Expression], grouped: bool) -> Result<()> {
+    pub(super) fn check_set_calls(&self, targets: &[Expression]) -> Result<()> {
         let Some(place) = self.scopes.last().and_then(|scope| scope.set_call) else {
             return Ok(());
         };
-        if grouped {
-            return self.unsupported("a set-returning function in a grouped query", place);
-        }
         let mut misplaced = None;
         for target in targets {
             visit::any(target, &mut |part| {

@@ -71,6 +71,12 @@ const SHAPE: &[Definition] = &[
         Ok(Value::Int(array(&a[0])?.values.len() as i64))
     }),
     scalar("array_fill", "anyelement int4[] -> anyarray", fill).lenient(),
+    scalar("array_fill", "anyelement int4[] int4[] -> anyarray", fill).lenient(),
+    scalar(
+        "width_bucket",
+        "anycompatible anycompatiblearray -> int4",
+        bucket,
+    ),
     scalar("trim_array", "anyarray int4 -> anyarray", trim),
     scalar("array_larger", "anyarray anyarray -> anyarray", |_, a| {
         Ok(a[usize::from(compare(&a[0], &a[1]).is_lt())].clone())
@@ -249,8 +255,49 @@ fn dimensions(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 /// The most elements an array may have.
 const MAXIMUM_ELEMENTS: i64 = 134_217_727;
 
+/// How many of the thresholds, which are in order, are not above the value.
+fn bucket(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let thresholds = array(&arguments[1])?;
+    if thresholds.dimensions.len() > 1 {
+        return Err(Error::new(
+            SqlState::ARRAY_SUBSCRIPT_ERROR,
+            "thresholds must be one-dimensional array",
+        ));
+    }
+    if thresholds.values.iter().any(Value::is_null) {
+        return Err(Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "thresholds array must not contain NULLs",
+        ));
+    }
+    let below = |threshold: &Value| compare(threshold, &arguments[0]).is_le();
+    Ok(Value::Int(thresholds.values.partition_point(below) as i64))
+}
+
+/// The lower bounds that array_fill is given, one for each dimension.
+fn bounds(bounds: &Value, dimensions: &mut [(i32, i32)]) -> Result<()> {
+    let bounds = array(bounds)?;
+    if bounds.values.len() != dimensions.len() {
+        return Err(Error::new(
+            SqlState::ARRAY_SUBSCRIPT_ERROR,
+            "wrong number of array subscripts",
+        )
+        .detail("Low bound array has different size than dimensions array."));
+    }
+    for (dimension, bound) in dimensions.iter_mut().zip(&bounds.values) {
+        if bound.is_null() {
+            return Err(Error::new(
+                SqlState::NULL_VALUE_NOT_ALLOWED,
+                "dimension values cannot be null",
+            ));
+        }
+        dimension.1 = int4(bound)?;
+    }
+    Ok(())
+}
+
 fn fill(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    if arguments[1].is_null() {
+    if arguments[1..].iter().any(Value::is_null) {
         return Err(Error::new(
             SqlState::NULL_VALUE_NOT_ALLOWED,
             "dimension array or low bound array cannot be null",
@@ -269,6 +316,9 @@ fn fill(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         let length = int4(length)?;
         count = count.saturating_mul(i64::from(length.max(0)));
         dimensions.push((length, 1));
+    }
+    if let Some(lower) = arguments.get(2) {
+        bounds(lower, &mut dimensions)?;
     }
     if count > MAXIMUM_ELEMENTS {
         return Err(Error::new(

@@ -140,7 +140,7 @@ fn overflow(what: &str) -> Error {
     )
 }
 
-fn input_out_of_range() -> Error {
+pub(super) fn input_out_of_range() -> Error {
     Error::new(
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE,
         "input is out of range",

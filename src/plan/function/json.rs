@@ -101,6 +101,14 @@ const CHANGES: &[Definition] = &[
     .operator("#-"),
     scalar("jsonb_set", "jsonb text[] jsonb -> jsonb", set),
     scalar("jsonb_set", "jsonb text[] jsonb bool -> jsonb", set),
+    scalar("jsonb_set_lax", "jsonb text[] jsonb -> jsonb", set_lax).lenient(),
+    scalar("jsonb_set_lax", "jsonb text[] jsonb bool -> jsonb", set_lax).lenient(),
+    scalar(
+        "jsonb_set_lax",
+        "jsonb text[] jsonb bool text -> jsonb",
+        set_lax,
+    )
+    .lenient(),
     scalar("jsonb_insert", "jsonb text[] jsonb -> jsonb", insert),
     scalar("jsonb_insert", "jsonb text[] jsonb bool -> jsonb", insert),
     scalar("jsonb_strip_nulls", "jsonb -> jsonb", |_, a| {
@@ -259,6 +267,49 @@ fn flag(arguments: &[Value], place: usize, default: bool) -> Result<bool> {
 fn set(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let create = flag(arguments, 3, true)?;
     place(arguments, Placement::Set { create })
+}
+
+/// jsonb_set with a say in what NULL as the new value does.
+fn set_lax(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let has_null = |place: usize| arguments.get(place).is_some_and(Value::is_null);
+    if has_null(0) || has_null(1) || has_null(3) {
+        return Ok(Value::Null);
+    }
+    let invalid = || {
+        Error::new(
+            SqlState::INVALID_PARAMETER_VALUE,
+            "null_value_treatment must be \"delete_key\", \"return_target\", \
+             \"use_json_null\", or \"raise_exception\"",
+        )
+    };
+    if has_null(4) {
+        return Err(invalid());
+    }
+    if !has_null(2) {
+        return set(call, &arguments[..arguments.len().min(4)]);
+    }
+    let treatment = arguments.get(4).map(text).transpose()?;
+    match treatment.map_or("use_json_null", |treatment| treatment) {
+        "use_json_null" => {
+            let mut changed = arguments[..arguments.len().min(4)].to_vec();
+            changed[2] = Value::Jsonb("null".into());
+            set(call, &changed)
+        }
+        "return_target" => Ok(arguments[0].clone()),
+        "delete_key" => {
+            let path = full_path(&arguments[1])?;
+            Ok(jsonb(&parsed(&arguments[0])?.without_path(&path)?))
+        }
+        "raise_exception" => Err(Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "JSON value must not be null",
+        )
+        .detail("Exception was raised because null_value_treatment is \"raise_exception\".")
+        .hint(
+            "To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed.",
+        )),
+        _ => Err(invalid()),
+    }
 }
 
 fn insert(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::arguments::array;
+use super::arguments::{array, boolean};
 use super::definition::{Definition, aggregate, scalar};
 use super::{Accumulator, Call};
 use crate::error::{Error, Result, SqlState};
@@ -19,6 +19,8 @@ const FUNCTIONS: &[Definition] = &[
     scalar("to_jsonb", "anyelement -> jsonb", value).stable(),
     scalar("array_to_json", "anyarray -> json", value).stable(),
     scalar("row_to_json", "record -> json", value).stable(),
+    scalar("array_to_json", "anyarray bool -> json", value_in_lines).stable(),
+    scalar("row_to_json", "record bool -> json", value_in_lines).stable(),
     scalar("json_build_array", "-> json", build_array).stable(),
     scalar("jsonb_build_array", "-> jsonb", build_array).stable(),
     scalar("json_build_array", "variadic any -> json", build_array)
@@ -64,6 +66,18 @@ fn value(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let mut out = String::new();
     build::write_value(&arguments[0], call.argument_type(0), call.io(), &mut out);
     finish(is_jsonb(call), out)
+}
+
+/// With a line for each part of the outermost level, if asked for.
+fn value_in_lines(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let separator = match boolean(&arguments[1])? {
+        true => ",\n ",
+        false => ",",
+    };
+    let mut out = String::new();
+    let (value, ty) = (&arguments[0], call.argument_type(0));
+    build::write_parts(value, ty, separator, call.io(), &mut out);
+    Ok(Value::Json(out.into()))
 }
 
 fn build_array(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {

@@ -6,14 +6,17 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, comment, compare, conversion, datetime, decimal, definitions, digest, float,
-    integer, json, json_build, like, ordered, regex, rows, sequence, statistics, string, system,
-    template, window,
+    aggregate, array, bits, comment, compare, conversion, datetime, decimal, definitions, degrees,
+    digest, float, integer, json, json_build, like, notation, ordered, records, regex, rows,
+    sequence, statistics, string, system, template, window,
 };
 
 /// The tables of all topics.
 const TOPICS: &[&[&[Definition]]] = &[
+    bits::TABLES,
     comment::TABLES,
+    degrees::TABLES,
+    notation::TABLES,
     compare::TABLES,
     integer::TABLES,
     float::TABLES,
@@ -25,6 +28,7 @@ const TOPICS: &[&[&[Definition]]] = &[
     array::TABLES,
     json::TABLES,
     json_build::TABLES,
+    records::TABLES,
     rows::TABLES,
     sequence::TABLES,
     system::TABLES,

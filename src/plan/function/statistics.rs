@@ -176,7 +176,7 @@ impl ExactSpread {
         let divisor = count.mul(&Numeric::from_i64(self.count - i64::from(self.sample)))?;
         let variance = spread.div(&divisor)?;
         Ok(Value::Numeric(match self.root {
-            true => variance.sqrt()?,
+            true => variance.deviation()?,
             false => variance,
         }))
     }

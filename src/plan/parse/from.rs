@@ -5,7 +5,7 @@ use super::keywords::Class;
 use super::lexer::Token;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::query::JoinKind;
-use crate::plan::syntax::{Alias, FromItem, JoinCondition};
+use crate::plan::syntax::{Alias, FromItem, JoinCondition, Name};
 
 impl Parser<'_> {
     pub(super) fn relation_item(&mut self) -> Result<FromItem> {
@@ -202,11 +202,20 @@ impl Parser<'_> {
         lateral: bool,
     ) -> Result<FromItem> {
         let ordinality = self.take_keywords(&["with", "ordinality"]);
-        let columns_defined = self.is_keyword("as") && self.mark_ahead(1, "(");
-        if columns_defined {
-            return self.unsupported("a column definition list");
-        }
-        let alias = self.alias()?;
+        let alias = match self.is_keyword("as") && self.mark_ahead(1, "(") {
+            true => {
+                self.advance();
+                let name = match &call.node {
+                    crate::plan::syntax::Node::Call(call) => call.name.last().cloned(),
+                    _ => None,
+                };
+                match name {
+                    Some(name) => Some(self.column_definitions(name)?),
+                    None => return self.unexpected(),
+                }
+            }
+            false => self.alias_with(true)?,
+        };
         Ok(FromItem::Function {
             call,
             more,
@@ -218,6 +227,11 @@ impl Parser<'_> {
 
     /// `[AS] name [(columns)]`.
     fn alias(&mut self) -> Result<Option<Alias>> {
+        self.alias_with(false)
+    }
+
+    /// The same; a function's columns may come with their types.
+    fn alias_with(&mut self, types: bool) -> Result<Option<Alias>> {
         let explicit = self.take_keyword("as");
         if !explicit && !self.is_name() {
             return Ok(None);
@@ -225,14 +239,30 @@ impl Parser<'_> {
         let name = self.name()?;
         let mut columns = Vec::new();
         if self.is_mark("(") {
+            let is_definition = matches!(self.token(2), Token::Word { .. } | Token::String(_));
+            if types && is_definition && matches!(self.token(1), Token::Word { .. }) {
+                return self.column_definitions(name).map(Some);
+            }
             self.expect_mark("(")?;
             columns = self.list(Self::name)?;
-            if !self.is_mark(")") && matches!(self.token(0), Token::Word { .. }) {
-                return self.unsupported("a column definition list");
-            }
             self.expect_mark(")")?;
         }
-        Ok(Some(Alias { name, columns }))
+        Ok(Some(Alias {
+            name,
+            columns,
+            types: Vec::new(),
+        }))
+    }
+
+    /// `(a int, b text)` of a function whose rows it describes.
+    fn column_definitions(&mut self, name: Name) -> Result<Alias> {
+        let defined = self.parenthesized(|parser| Ok((parser.name()?, parser.type_name()?)))?;
+        let (columns, types) = defined.into_iter().unzip();
+        Ok(Alias {
+            name,
+            columns,
+            types,
+        })
     }
 }
 

@@ -26,6 +26,7 @@ fn plain_call(name: Path, arguments: Vec<Expr>) -> Call {
     Call {
         name,
         arguments,
+        names: Vec::new(),
         star: false,
         distinct: false,
         variadic: false,
@@ -484,7 +485,8 @@ impl Parser<'_> {
             if !call.distinct {
                 self.take_keyword("all");
             }
-            call.arguments = self.list(|parser| parser.argument(&mut call.variadic))?;
+            let (variadic, names) = (&mut call.variadic, &mut call.names);
+            call.arguments = self.list(|parser| parser.argument(variadic, names))?;
             if self.take_keywords(&["order", "by"]) {
                 call.order_by = self.list(Self::sort_item)?;
             }
@@ -530,14 +532,19 @@ impl Parser<'_> {
         Err(Error::new(SqlState::SYNTAX_ERROR, message).at(Some(position)))
     }
 
-    fn argument(&mut self, variadic: &mut bool) -> Result<Expr> {
+    fn argument(&mut self, variadic: &mut bool, names: &mut Vec<Name>) -> Result<Expr> {
         if self.take_keyword("variadic") {
             *variadic = true;
         }
         let named = matches!(self.token(0), Token::Word { .. })
             && (self.mark_ahead(1, "=>") || self.mark_ahead(1, ":="));
         if named {
-            return self.unsupported("naming a function's argument");
+            names.push(self.label()?);
+            self.advance();
+        } else if !names.is_empty() {
+            let message = "positional argument cannot follow named argument";
+            let position = super::position(self.text, self.place());
+            return Err(Error::new(SqlState::SYNTAX_ERROR, message).at(Some(position)));
         }
         self.expression()
     }

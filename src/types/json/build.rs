@@ -7,6 +7,12 @@ use crate::types::{Array, Type, Value, text};
 /// Appends a value as json text, as `to_json` does: numbers and booleans
 /// bare, json as it stands, dates in ISO 8601 with `T`, the rest as strings.
 pub fn write_value(value: &Value, ty: &Type, io: Io<'_>, out: &mut String) {
+    write_parts(value, ty, ",", io, out);
+}
+
+/// The same, with what stands between the parts of an array or row; those
+/// deeper within have a comma.
+pub fn write_parts(value: &Value, ty: &Type, separator: &str, io: Io<'_>, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
@@ -32,13 +38,13 @@ pub fn write_value(value: &Value, ty: &Type, io: Io<'_>, out: &mut String) {
                 _ => &array.element,
             };
             let values = &mut array.values.iter();
-            write_dimension((array, element), 0, values, io, out);
+            write_dimension((array, element), 0, values, separator, io, out);
         }
         Value::Record(values) => {
             out.push('{');
             for (i, value) in values.iter().enumerate() {
                 if i > 0 {
-                    out.push(',');
+                    out.push_str(separator);
                 }
                 match ty.field(i) {
                     Some((name, ty)) => {
@@ -99,6 +105,7 @@ fn write_dimension<'a>(
     (array, element): (&Array, &Type),
     depth: usize,
     values: &mut impl Iterator<Item = &'a Value>,
+    separator: &str,
     io: Io<'_>,
     out: &mut String,
 ) {
@@ -106,10 +113,10 @@ fn write_dimension<'a>(
     let length = array.dimensions.get(depth).map_or(0, |d| d.0);
     for i in 0..length {
         if i > 0 {
-            out.push(',');
+            out.push_str(separator);
         }
         if depth + 1 < array.dimensions.len() {
-            write_dimension((array, element), depth + 1, values, io, out);
+            write_dimension((array, element), depth + 1, values, ",", io, out);
         } else if let Some(value) = values.next() {
             write_value(value, element, io, out);
         }

@@ -26,7 +26,7 @@ impl Numeric {
                 "cannot take square root of a negative number",
             ));
         }
-        let Numeric::Finite { digits, scale } = self else {
+        let Numeric::Finite { scale, .. } = self else {
             return Ok(self.clone());
         };
         let (weight, _) = self.leading_group();
@@ -34,6 +34,21 @@ impl Numeric {
         let result_scale = (MINIMUM_SIGNIFICANT_DIGITS - result_weight)
             .max(i64::from(*scale))
             .clamp(0, MAXIMUM_DISPLAY_SCALE);
+        self.root(result_scale)
+    }
+
+    /// The square root of a variance, with as many digits as that has.
+    pub fn deviation(&self) -> Result<Numeric> {
+        match self {
+            Numeric::Finite { scale, .. } => self.root(i64::from(*scale)),
+            other => Ok(other.clone()),
+        }
+    }
+
+    fn root(&self, result_scale: i64) -> Result<Numeric> {
+        let Numeric::Finite { digits, scale } = self else {
+            return Ok(self.clone());
+        };
         let square = rescale(digits, i64::from(*scale), 2 * result_scale);
         let mut root = square.sqrt();
         if &square - &root * &root > root {

@@ -136,7 +136,8 @@ impl Renderer<'_> {
         for key in &select.group_by {
             // A bare number would be a column's place.
             if !walk::is_fixed(key) {
-                keys.push(self.collated(key)?);
+                let sql = self.collated(key)?;
+                keys.push(unfolded(sql, key));
             }
         }
         if !select.group_by.is_empty() {
@@ -238,7 +239,8 @@ impl Renderer<'_> {
                     let expression = sort_expression(key, select)?;
                     if !walk::is_fixed(expression) {
                         let nulls = self.nulls(key, Some(expression), select);
-                        items.push(self.collated(expression)? + nulls);
+                        let sql = self.collated(expression)?;
+                        items.push(unfolded(sql, expression) + nulls);
                     }
                 }
             }
@@ -300,6 +302,15 @@ impl Renderer<'_> {
             ExpressionKind::Constant(Value::Int(n)) if *n >= 0 => Ok(n.to_string()),
             _ => Ok(format!("{check}({})", self.expression(count)?)),
         }
+    }
+}
+
+/// SQLite makes `x AND false` a bare 0 while it reads, which would be a
+/// column's place.
+fn unfolded(sql: String, key: &Expression) -> String {
+    match key.kind {
+        ExpressionKind::And(_) => format!("ifnull({sql}, NULL)"),
+        _ => sql,
     }
 }
 

@@ -1,7 +1,9 @@
 //! Window functions: SQLite's own under the same names, aggregates as
 //! `pyql_fold_over`.
 //!
-//! Not handled: RANGE frames with an offset over numeric and interval, or in months.
+//! Not handled: RANGE frames with an offset over numeric and interval, or in
+//! months; sums of an int8 and its offset out of int8's range, which SQLite
+//! rounds.
 
 use super::compute::call;
 use super::select::direction;
@@ -12,6 +14,9 @@ use crate::plan::expression::{
 };
 use crate::types::datetime::MICROSECONDS_PER_DAY;
 use crate::types::{Type, Value};
+
+/// i64's least, which has no decimal literal in SQLite.
+const LEAST: &str = "0x8000000000000000";
 
 /// The same in both, given the same frame.
 const SHARED: [&str; 11] = [
@@ -95,8 +100,18 @@ impl Renderer<'_> {
         let sql = self.expression(key)?;
         match &key.ty {
             Type::Int2 | Type::Int4 | Type::Int8 | Type::Float4 | Type::Float8 => Ok(sql),
-            Type::Time(_) | Type::Timestamp(_) | Type::Timestamptz(_) => Ok(sql),
-            Type::Date => Ok(format!("({sql} * {MICROSECONDS_PER_DAY})")),
+            Type::Time(_) => Ok(sql),
+            // What is infinite stays so, whatever is added.
+            Type::Timestamp(_) | Type::Timestamptz(_) => Ok(format!(
+                "(CASE {sql} WHEN {} THEN 9e999 WHEN {LEAST} THEN -9e999 ELSE {sql} END)",
+                i64::MAX
+            )),
+            Type::Date => Ok(format!(
+                "(CASE {sql} WHEN {} THEN 9e999 WHEN ({}) THEN -9e999 \
+                 ELSE {sql} * {MICROSECONDS_PER_DAY} END)",
+                i32::MAX,
+                i32::MIN
+            )),
             ty => Err(Error::unsupported(format_args!(
                 "a RANGE frame with an offset over type {ty}"
             ))),

@@ -195,7 +195,25 @@ fn print_float(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     };
     let whole = format!("{:.0}", value.abs()).len();
     template.after = template.after.min(digits_left(digits, whole));
-    print_with(&exact, template)
+    match rounded(value, &template) {
+        // A negative float that rounds to zero keeps its sign.
+        Some(rounded) => {
+            let negative = rounded.starts_with('-');
+            print_with(&Numeric::parse(&rounded)?, template, negative)
+        }
+        None => print_with(&exact, template, false),
+    }
+}
+
+/// The float with as many digits as are shown: rounded as it is in binary, not
+/// as its shortest decimal form.
+fn rounded(value: f64, template: &Template) -> Option<String> {
+    let after = template.after;
+    let plain = value.is_finite() && template.shift == 0 && !template.roman;
+    plain.then(|| match template.exponent {
+        true => format!("{value:.after$e}"),
+        false => format!("{value:.after$}"),
+    })
 }
 
 fn digits_left(digits: usize, whole: usize) -> usize {
@@ -203,10 +221,10 @@ fn digits_left(digits: usize, whole: usize) -> usize {
 }
 
 fn print(value: &Numeric, template: &str) -> Result<Value> {
-    print_with(value, Template::parse(template)?)
+    print_with(value, Template::parse(template)?, false)
 }
 
-fn print_with(value: &Numeric, mut template: Template) -> Result<Value> {
+fn print_with(value: &Numeric, mut template: Template, negative: bool) -> Result<Value> {
     if template.pieces.is_empty() {
         return Ok(Value::text(""));
     }
@@ -226,7 +244,7 @@ fn print_with(value: &Numeric, mut template: Template) -> Result<Value> {
         template.before += template.shift;
     }
     let shown = value.round(template.after as i32)?.to_string();
-    let negative = shown.starts_with('-');
+    let negative = negative || shown.starts_with('-');
     let mut digits = shown.trim_start_matches('-').to_owned();
     let whole = digits.find('.').unwrap_or(digits.len());
     let blanks = template.before.saturating_sub(whole);
