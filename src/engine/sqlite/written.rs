@@ -6,6 +6,7 @@
 //! SQLite compares again, so too many rows do no harm.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::execution::{self, Execution};
 use super::functions::{Stored, missing};
 use super::values;
 use crate::error::Result;
+use crate::types::compare::compare;
 use crate::types::id::TableId;
 use crate::types::overlay::{OverlayTable, Spilled};
 use crate::types::{Row, Value, encode};
@@ -247,7 +249,7 @@ fn rows(
     Ok((rows.unwrap_or_default(), None))
 }
 
-/// One row if its key is given, else all.
+/// One row if its key is given, else all, in the order of their keys.
 fn in_memory(written: &OverlayTable, key: &[usize], equal: &[(usize, Value)]) -> Vec<Row> {
     let part = |place: &usize| {
         let given = equal.iter().find(|(column, _)| column == place);
@@ -260,8 +262,16 @@ fn in_memory(written: &OverlayTable, key: &[usize], equal: &[(usize, Value)]) ->
             found.and_then(|row| row.row.clone()).into_iter().collect()
         }
         None => {
-            let rows = written.rows.values();
-            rows.filter_map(|row| row.row.clone()).collect()
+            let live = written.rows.values().filter(|row| row.row.is_some());
+            let mut live: Vec<_> = live.collect();
+            // As the engine gives its own rows: many rely on it.
+            live.sort_unstable_by(|a, b| by_key(&a.key, &b.key));
+            live.into_iter().filter_map(|row| row.row.clone()).collect()
         }
     }
+}
+
+fn by_key(a: &[Value], b: &[Value]) -> Ordering {
+    let parts = a.iter().zip(b).map(|(a, b)| compare(a, b));
+    parts.fold(Ordering::Equal, Ordering::then)
 }
