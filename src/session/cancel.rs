@@ -1,6 +1,7 @@
 //! Stops what a session runs, from another task.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -12,11 +13,24 @@ use crate::error::Result;
 /// Cancels what a session runs at the moment of the call, or is about to run:
 /// a statement that is still being planned too.
 #[derive(Clone)]
-pub struct Canceller(Arc<Mutex<CancellationToken>>);
+pub struct Canceller(Arc<Cancel>);
+
+/// What is to be cancelled, if there is anything.
+#[derive(Default)]
+pub(super) struct Cancel {
+    token: Mutex<CancellationToken>,
+    /// The client has sent nothing that is not done.
+    idle: AtomicBool,
+}
 
 impl Canceller {
     pub fn cancel(&self) {
-        self.0.lock().cancel();
+        self.0.token.lock().cancel();
+    }
+
+    /// Whether there is nothing to cancel.
+    pub fn is_idle(&self) -> bool {
+        self.0.idle.load(Ordering::Acquire)
     }
 }
 
@@ -28,14 +42,23 @@ impl Session {
 
     /// What was to be cancelled has ended, or there was nothing.
     pub fn forget_cancel(&mut self) {
-        let mut token = self.cancel.lock();
+        let mut token = self.cancel.token.lock();
         if token.is_cancelled() {
             *token = CancellationToken::new();
         }
     }
 
     pub(super) fn token(&self) -> CancellationToken {
-        self.cancel.lock().clone()
+        self.cancel.token.lock().clone()
+    }
+
+    /// The front end waits for the client, or has heard from it.
+    pub fn set_idle(&mut self, idle: bool) {
+        if !idle {
+            // A cancel that came while we waited was for nothing.
+            self.forget_cancel();
+        }
+        self.cancel.idle.store(idle, Ordering::Release);
     }
 }
 

@@ -23,7 +23,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio_util::sync::CancellationToken;
 
 use crate::catalog::User;
 use crate::catalog::schema::Schema;
@@ -81,7 +80,7 @@ pub struct Session {
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
-    cancel: Arc<Mutex<CancellationToken>>,
+    cancel: Arc<cancel::Cancel>,
     /// The last entry that this session knows of, for `session` reads.
     seen: Index,
     /// Shows the session to others while it lives.

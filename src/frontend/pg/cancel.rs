@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use rand::RngCore;
@@ -17,6 +18,10 @@ const SHORT_SECRET: usize = 4;
 
 /// Length of the secret since protocol 3.2.
 const LONG_SECRET: usize = 32;
+
+/// How often, and when, an idle session is looked at for what a cancel is for.
+const LOOKS: u32 = 10;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// The sessions that a cancel request may name.
 #[derive(Default)]
@@ -65,17 +70,27 @@ impl Cancels {
 
     /// Cancels what the session that the request names runs; a wrong secret
     /// does nothing and is not told.
-    pub(super) fn request(&self, body: &[u8]) {
-        let mut reader = Reader::new(body);
-        let Ok(process) = reader.i32() else {
+    ///
+    /// What it is for may have come before it and not be read yet: it is waited
+    /// for a little. Who asked waits for our end, so that what it sends later
+    /// is not hit.
+    pub(super) async fn request(&self, body: &[u8]) {
+        let Some(canceller) = self.named(body) else {
             return;
         };
-        let Some(entry) = self.sessions.get(&process) else {
-            return;
-        };
-        if same_secret(&entry.secret, reader.rest()) {
-            entry.canceller.cancel();
+        for _ in 0..LOOKS {
+            if !canceller.is_idle() {
+                return canceller.cancel();
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    fn named(&self, body: &[u8]) -> Option<Canceller> {
+        let mut reader = Reader::new(body);
+        let process = reader.i32().ok()?;
+        let entry = self.sessions.get(&process)?;
+        same_secret(&entry.secret, reader.rest()).then(|| entry.canceller.clone())
     }
 
     /// Cancels whatever runs.

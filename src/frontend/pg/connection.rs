@@ -88,18 +88,29 @@ impl Connection {
 
     async fn messages(&mut self) -> Result<(), Stop> {
         loop {
-            let frame = match self.session.idle_limit() {
-                None => self.next_frame().await?,
-                Some(limit) => match tokio::time::timeout(limit, self.next_frame()).await {
-                    Ok(frame) => frame?,
-                    Err(_) => return Err(Stop::Fatal(self.session.idle_error())),
-                },
+            let frame = match self.wire.buffered()? {
+                Some(frame) => frame,
+                None => self.awaited_frame().await?,
             };
             if frame.tag == b'X' {
                 return Ok(());
             }
             self.message(frame).await?;
         }
+    }
+
+    /// The next message, when all before it are done.
+    async fn awaited_frame(&mut self) -> Result<Frame, Stop> {
+        self.session.set_idle(true);
+        let frame = match self.session.idle_limit() {
+            None => self.next_frame().await?,
+            Some(limit) => match tokio::time::timeout(limit, self.next_frame()).await {
+                Ok(frame) => frame?,
+                Err(_) => return Err(Stop::Fatal(self.session.idle_error())),
+            },
+        };
+        self.session.set_idle(false);
+        Ok(frame)
     }
 
     /// The next message; 57P01 when the server ends before it comes.
@@ -113,9 +124,6 @@ impl Connection {
                 filled = self.wire.fill() => filled?,
                 () = &mut self.ended => return Err(shut_down()),
             }
-            // A cancel that came while we waited was for nothing; from now on
-            // it is for what the client has just sent.
-            self.session.forget_cancel();
         }
     }
 

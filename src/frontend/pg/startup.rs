@@ -76,7 +76,7 @@ async fn start_in_time(server: &Arc<Server>, stream: Stream) -> Result<Option<Co
                 wire.flush().await?;
             }
             CANCEL_REQUEST => {
-                server.cancels.request(&packet.split_off(4));
+                server.cancels.request(&packet.split_off(4)).await;
                 wire.close().await?;
                 return Ok(None);
             }
