@@ -160,9 +160,58 @@ fn rows(random: &mut StdRng, before: &Model) -> Option<Step> {
 /// Changes the table.
 fn schema(random: &mut StdRng, before: &Model) -> Option<Step> {
     let mut after = before.clone();
-    let (table, column) = (before.table(), before.column());
+    let table = before.table();
     let mut error = None;
-    let change = match (random.random_range(0..11), before.extra, column) {
+    let change = match random.random_range(0..11) {
+        0..5 => return extra_column(random, before),
+        5 => {
+            after.renamed = !before.renamed;
+            format!("RENAME TO {}", after.table())
+        }
+        6 => {
+            after.unique = !before.unique;
+            error = (after.unique && before.has_twins()).then_some("23505");
+            match after.unique {
+                true => "ADD CONSTRAINT steps_v UNIQUE (v)".to_owned(),
+                false => "DROP CONSTRAINT steps_v".to_owned(),
+            }
+        }
+        7 => {
+            after.wide = !before.wide;
+            let ty = if after.wide { "bigint" } else { "int" };
+            format!("ALTER COLUMN id TYPE {ty}")
+        }
+        8 => {
+            after.keyed = !before.keyed;
+            match after.keyed {
+                true => "ADD CONSTRAINT steps_key PRIMARY KEY (id)".to_owned(),
+                false => "DROP CONSTRAINT steps_key".to_owned(),
+            }
+        }
+        9 => {
+            let statement = format!(
+                "ALTER TABLE {table} ADD COLUMN counted serial; ALTER TABLE {table} DROP COLUMN counted"
+            );
+            return Some(Step {
+                statement,
+                after,
+                error,
+            });
+        }
+        _ => return None,
+    };
+    Some(Step {
+        statement: format!("ALTER TABLE {table} {change}"),
+        after,
+        error,
+    })
+}
+
+/// Changes the column that comes and goes.
+fn extra_column(random: &mut StdRng, before: &Model) -> Option<Step> {
+    let mut after = before.clone();
+    let mut error = None;
+    let change = match (random.random_range(0..5), before.extra, before.column()) {
         (0 | 1, None, _) => {
             after.extra = Some(Extra::default());
             for (_, e) in after.rows.values_mut() {
@@ -201,44 +250,10 @@ fn schema(random: &mut StdRng, before: &Model) -> Option<Step> {
             let word = if not_null { "SET" } else { "DROP" };
             format!("ALTER COLUMN {column} {word} NOT NULL")
         }
-        (5, ..) => {
-            after.renamed = !before.renamed;
-            format!("RENAME TO {}", after.table())
-        }
-        (6, ..) => {
-            after.unique = !before.unique;
-            error = (after.unique && before.has_twins()).then_some("23505");
-            match after.unique {
-                true => "ADD CONSTRAINT steps_v UNIQUE (v)".to_owned(),
-                false => "DROP CONSTRAINT steps_v".to_owned(),
-            }
-        }
-        (7, ..) => {
-            after.wide = !before.wide;
-            let ty = if after.wide { "bigint" } else { "int" };
-            format!("ALTER COLUMN id TYPE {ty}")
-        }
-        (8, ..) => {
-            after.keyed = !before.keyed;
-            match after.keyed {
-                true => "ADD CONSTRAINT steps_key PRIMARY KEY (id)".to_owned(),
-                false => "DROP CONSTRAINT steps_key".to_owned(),
-            }
-        }
-        (9, ..) => {
-            let statement = format!(
-                "ALTER TABLE {table} ADD COLUMN counted serial; ALTER TABLE {table} DROP COLUMN counted"
-            );
-            return Some(Step {
-                statement,
-                after,
-                error,
-            });
-        }
         _ => return None,
     };
     Some(Step {
-        statement: format!("ALTER TABLE {table} {change}"),
+        statement: format!("ALTER TABLE {} {change}", before.table()),
         after,
         error,
     })

@@ -125,14 +125,9 @@ impl Definer<'_> {
     ) -> Result<()> {
         let (mut null, mut not_null) = (false, column.not_null);
         let clash = |what: &str, place: Place, definer: &Self, table: &str| {
-            definer.error(
-                SqlState::SYNTAX_ERROR,
-                place,
-                format!(
-                    "{what} for column \"{}\" of table \"{table}\"",
-                    definition.name.text
-                ),
-            )
+            let name = &definition.name.text;
+            let message = format!("{what} for column \"{name}\" of table \"{table}\"");
+            definer.error(SqlState::SYNTAX_ERROR, place, message)
         };
         for constraint in &definition.constraints {
             let own = vec![definition.name.clone()];
@@ -163,8 +158,10 @@ impl Definer<'_> {
                     options: options.clone(),
                 }),
                 ColumnConstraintKind::PrimaryKey(options) => {
-                    let (columns, options) = (own, options.clone());
-                    Some(TableConstraintKind::PrimaryKey { columns, options })
+                    Some(TableConstraintKind::PrimaryKey {
+                        columns: own,
+                        options: options.clone(),
+                    })
                 }
                 ColumnConstraintKind::References(reference) => {
                     Some(TableConstraintKind::ForeignKey {
