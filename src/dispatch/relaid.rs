@@ -25,7 +25,7 @@ pub struct Relaid {
 enum Source {
     Place(usize),
     Constant(Value),
-    Converted(Conversion),
+    Converted(Box<Conversion>),
     /// A hidden key: counts the rows in the order of the old key.
     Number,
 }
@@ -59,7 +59,8 @@ impl Relaid {
                     },
                     Some(_),
                 ) if *set == column.id => {
-                    Source::Converted(Conversion::parse(using, from, before, &column.ty)?)
+                    let ty = &column.ty;
+                    Source::Converted(Box::new(Conversion::parse(using, from, before, ty)?))
                 }
                 (_, Some(place)) => Source::Place(place),
                 (SchemaChange::AddColumn { fill, .. }, None) => Source::Constant(fill.clone()),
