@@ -58,9 +58,10 @@ impl Relaid {
                         column: set, using, ..
                     },
                     Some(_),
-                ) if *set == column.id => Source::Converted(Box::new(Conversion::parse(
-                    using, from, before, &column.ty,
-                )?)),
+                ) if *set == column.id => {
+                    let ty = &column.ty;
+                    Source::Converted(Box::new(Conversion::parse(using, from, before, ty)?))
+                }
                 (_, Some(place)) => Source::Place(place),
                 (SchemaChange::AddColumn { fill, .. }, None) => Source::Constant(fill.clone()),
                 (SchemaChange::DropPrimaryKey { .. }, None) => Source::Number,

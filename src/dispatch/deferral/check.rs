@@ -94,11 +94,37 @@ impl Evaluator<'_> {
         // They stay: what made one hold may yet be taken back by ROLLBACK TO.
         let mut deferred = self.transaction.deferred.clone();
         deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.key())));
+        let deferred: Vec<Deferred> = deferred
+            .into_iter()
+            .filter_map(|check| self.as_it_is_now(check).transpose())
+            .collect::<Result<_>>()?;
         match self.check_all(deferred).await {
             Ok(()) => Ok(()),
             Err(Interrupted::Refused(refused)) => Err(refused),
             Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
         }
+    }
+
+    /// A foreign key may lie otherwise than when it was put off, or be gone.
+    fn as_it_is_now(&self, check: Deferred) -> Result<Option<Deferred>> {
+        let Deferred::Foreign(check) = check else {
+            return Ok(Some(check));
+        };
+        if self.transaction.changes.is_empty() {
+            return Ok(Some(Deferred::Foreign(check)));
+        }
+        let Some(child) = self.schema.table(check.reference.child.id) else {
+            return Ok(None);
+        };
+        let rules = self.rules(child)?;
+        let mut parents = rules.parents.iter();
+        let reference = parents.find(|it| it.key.id == check.reference.key.id);
+        Ok(reference.map(|reference| {
+            Deferred::Foreign(ForeignCheck {
+                reference: reference.clone(),
+                ..check
+            })
+        }))
     }
 
     async fn check_all(&mut self, checks: Vec<Deferred>) -> Attempt<()> {
