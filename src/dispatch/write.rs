@@ -291,6 +291,8 @@ impl Worker {
     /// Checks what must hold at this place in the order.
     fn admit(&self, order: &Order, before: &[Admitted]) -> Result<()> {
         if self.replicas.is_stalled() {
+            // A full disk may be why: that says more.
+            self.log.check_room()?;
             return Err(Error::unavailable(
                 "no replica of the data cluster can take writes",
             ));

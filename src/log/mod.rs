@@ -452,6 +452,11 @@ impl Log {
         });
     }
 
+    /// 53100 while what clients bring is refused for want of room.
+    pub fn check_room(&self) -> Result<()> {
+        self.machine.store().room().check()
+    }
+
     /// Looks now and then how much room the disk has.
     fn watch_room(&self) {
         let (runtime, room) = (self.runtime.clone(), self.machine.store().room().clone());

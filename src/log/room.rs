@@ -5,7 +5,8 @@
 //! with 53100, nothing done, and reads go on. What keeps the group going (a
 //! replica's state, a floor) still enters. For the case that others have taken
 //! all there is, a file of [`HELD`] bytes lies beside the log, which gives way
-//! piece by piece.
+//! piece by piece: to the log, and to replicas beside it that are yet to take
+//! what is in the log.
 //!
 //! Not handled: replicas on another disk that is full; they are taken out like
 //! any that cannot apply.
@@ -83,6 +84,10 @@ impl Room {
                 false => tracing::warn!(free, "the log's disk has room again"),
             }
         }
+        if free < GIVE_UP {
+            // What is in the log, its replicas are yet to take.
+            self.give_up();
+        }
         let mut held = self.held.lock();
         if *held < HELD && free >= HOLD_AGAIN {
             match self.disk.reserve(&self.directory.join(FILE), HELD) {
@@ -99,17 +104,18 @@ impl Room {
         let taken = self
             .left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, enough);
-        match taken {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Error::new(
-                SqlState::DISK_FULL,
-                "no room is left on the disk of the log",
-            )
-            .hint("Nothing was written. Writes are taken again once there is room.")),
+        taken.map(drop).map_err(|_| none_left())
+    }
+
+    /// 53100 while writes are refused.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match self.full.load(Ordering::Relaxed) {
+            false => Ok(()),
+            true => Err(none_left()),
         }
     }
 
-    /// Gives the log a part of what is held back for it; `false`: nothing is left.
+    /// Gives a part of what is held back; `false`: nothing is left.
     pub(super) fn give_up(&self) -> bool {
         let mut held = self.held.lock();
         let rest = held.saturating_sub(GIVE_UP);
@@ -117,9 +123,15 @@ impl Room {
             return false;
         }
         *held = rest;
-        tracing::warn!(rest, "the log takes of the room that is held back for it");
+        tracing::warn!(rest, "the room that is held back for the log gives way");
         true
     }
+}
+
+fn none_left() -> Error {
+    let message = "no room is left on the disk of the log";
+    Error::new(SqlState::DISK_FULL, message)
+        .hint("Nothing was written. Writes are taken again once there is room.")
 }
 
 #[cfg(test)]

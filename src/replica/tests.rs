@@ -2,6 +2,7 @@
 
 mod bench;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::floor::Reach;
@@ -368,5 +369,24 @@ fn nobody_is_judged_who_cannot_be_compared() {
         bench.replicas.verify().await;
         bench.rest().await;
         assert!(bench.states().iter().all(|it| *it == ReplicaState::InSync));
+    });
+}
+
+/// While the log is at work on an entry, replicas that have all before it are
+/// told of it; of changes of the schema they are not.
+#[test]
+fn entries_are_prepared_while_they_are_logged() {
+    simulate(3, async |bench| {
+        for _ in 0..20 {
+            bench.write().await;
+        }
+        for fake in &bench.fakes {
+            let foreseen = fake.foreseen.load(Ordering::Relaxed);
+            assert!(foreseen >= 20, "{foreseen} of 21");
+            assert_eq!(fake.prepared.lock().len(), 0);
+        }
+        bench.make_table().await;
+        let ahead = bench.fakes.iter().map(|fake| fake.prepared.lock().len());
+        assert_eq!(ahead.sum::<usize>(), 0);
     });
 }

@@ -42,20 +42,45 @@ impl Evaluator<'_> {
     ) -> Attempt<()> {
         let deferral = &self.transaction.deferral;
         let deferred = deferral.is_unique_deferred(&rules.uniques[place]);
-        let check = Deferred::Unique(UniqueCheck {
+        let check = UniqueCheck {
             rules: rules.clone(),
             place,
             claim,
             values,
-        });
+        };
         if deferred {
-            self.transaction.deferred.push(check);
-            return Ok(());
+            return self.put_off_to_end(check).await;
         }
         self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
             .await?;
-        self.pending.push(check);
+        self.pending.push(Deferred::Unique(check));
         Ok(())
+    }
+
+    /// As on PostgreSQL the first to come to a free key has it; only whoever
+    /// finds it taken looks again when the transaction ends, and waits then.
+    async fn put_off_to_end(&mut self, check: UniqueCheck) -> Attempt<()> {
+        let (table, claim) = (check.rules.table.id, check.claim);
+        let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
+        if !claims.is_contended(owner, claim, Mode::Update) && self.rows_of_key(&check).await? == 0
+        {
+            self.claim_key(table, claim, Mode::Update, Basis::Fresh)
+                .await?;
+            if self.rows_of_key(&check).await? == 0 {
+                return Ok(());
+            }
+        }
+        self.transaction.deferred.push(Deferred::Unique(check));
+        Ok(())
+    }
+
+    /// How many rows have a unique key, as things are.
+    async fn rows_of_key(&mut self, check: &UniqueCheck) -> Attempt<usize> {
+        let table = &check.rules.table;
+        let own = self.transaction.written.count_with(table.id, check.claim)?;
+        let lookup = &check.rules.uniques[check.place].lookup;
+        let others = self.committed(table, lookup, &check.values).await?.1.len();
+        Ok(own + others)
     }
 
     /// Looks at the keys that this statement touched.
@@ -111,14 +136,7 @@ impl Evaluator<'_> {
                 reference, values, ..
             }) => Ok(self.find_parent(reference, values).await?.is_some()
                 || self.find_children(reference, values).await?.1.is_empty()),
-            Deferred::Unique(check) => {
-                let rules = &check.rules;
-                let table = &rules.table;
-                let own = self.transaction.written.count_with(table.id, check.claim)?;
-                let lookup = &rules.uniques[check.place].lookup;
-                let others = self.committed(table, lookup, &check.values).await?.1.len();
-                Ok(own + others <= 1)
-            }
+            Deferred::Unique(check) => Ok(self.rows_of_key(check).await? <= 1),
         }
     }
 

@@ -206,7 +206,7 @@ unsafe impl<const WIDTH: usize> VTabCursor for WrittenCursor<'_, WIDTH> {
     fn column(&self, answer: &mut Context, column: c_int) -> rusqlite::Result<()> {
         let column = usize::try_from(column).unwrap_or(usize::MAX);
         if column == WIDTH {
-            return answer.set_result(&self.source);
+            return answer.set_result(self.source);
         }
         match self.rows.get(self.place).and_then(|row| row.get(column)) {
             Some(value) => answer.set_result(values::encode(value)),

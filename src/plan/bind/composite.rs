@@ -6,8 +6,10 @@
 //! A whole row as a value is a cast of a ROW of its columns: its type names
 //! them, and it compares as a value, not column by column.
 //!
-//! Not handled: whole rows of subqueries that an outer join may leave out, and
-//! records of unknown fields through common tables.
+//! A relation without a column that is never null gets one more where a whole
+//! row of it may be missing.
+//!
+//! Not handled: records of unknown fields through common tables.
 
 use super::Binder;
 use super::scope::{Item, ItemColumn};
@@ -15,7 +17,7 @@ use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::{FunctionRef, Returns};
-use crate::plan::query::{Body, Query, RelationId};
+use crate::plan::query::{Body, Distinct, From, OutputColumn, Query, RelationId, Select};
 use crate::plan::syntax::{Expr, Name, Node, Path, Place};
 use crate::types::{Type, Value};
 
@@ -179,7 +181,7 @@ impl Binder<'_> {
 
     /// What tells whether an outer join has found a row of the item; `None` if
     /// it always has one.
-    fn presence(&self, item: &Item, level: usize, place: Place) -> Result<Option<Expression>> {
+    fn presence(&mut self, item: &Item, level: usize, place: Place) -> Result<Option<Expression>> {
         let nullable = item.relation.filter(|relation| {
             let scope = self.scopes.get(level);
             scope.is_some_and(|scope| scope.nullable.contains(relation))
@@ -187,14 +189,88 @@ impl Binder<'_> {
         let Some(relation) = nullable else {
             return Ok(None);
         };
-        match item
-            .table
-            .as_deref()
-            .and_then(|table| presence_in(table, relation))
-        {
+        let stored = item.table.as_deref();
+        match stored.and_then(|table| presence_in(table, relation)) {
             Some(present) => Ok(Some(present)),
-            None => self.unsupported("a whole row that an outer join may leave out", place),
+            None => self.marked_presence(item, relation, level, place).map(Some),
         }
+    }
+
+    /// The mark that a relation gets beside its columns: see `mark_rows`.
+    fn marked_presence(
+        &mut self,
+        item: &Item,
+        relation: RelationId,
+        level: usize,
+        place: Place,
+    ) -> Result<Expression> {
+        let scope = self.scopes.get_mut(level);
+        let Some(scope) = scope.filter(|scope| scope.markable) else {
+            return self.unsupported("a whole row that an outer join may leave out", place);
+        };
+        let columns = item.columns.iter().map(|column| OutputColumn {
+            name: column.name.clone(),
+            ty: column.expression.ty.clone(),
+            origin: None,
+        });
+        scope.marked.insert(relation, columns.collect());
+        let mark = Expression::column(relation, item.columns.len(), Type::Bool);
+        Ok(Expression {
+            kind: ExpressionKind::IsNull {
+                operand: Box::new(mark),
+                negated: true,
+            },
+            ty: Type::Bool,
+        })
+    }
+
+    /// Gives the relations that were asked for it one more column, which is
+    /// true in every row of theirs.
+    pub(super) fn mark_rows(&mut self, from: &mut From) {
+        if self
+            .scopes
+            .last()
+            .is_none_or(|scope| scope.marked.is_empty())
+        {
+            return;
+        }
+        if let From::Join { left, right, .. } = from {
+            self.mark_rows(left);
+            self.mark_rows(right);
+            return;
+        }
+        let within = self.relation();
+        let mut inner = from.clone();
+        let (relation, alias, is_lateral) = match &mut inner {
+            From::Table {
+                relation, alias, ..
+            }
+            | From::Common {
+                relation, alias, ..
+            } => (relation, alias, false),
+            From::Subquery {
+                relation,
+                alias,
+                lateral,
+                ..
+            } => (relation, alias, std::mem::take(lateral)),
+            From::Function {
+                relation, alias, ..
+            } => (relation, alias, true),
+            From::Join { .. } => return,
+        };
+        let scope = self.scopes.last();
+        let columns = scope.and_then(|scope| scope.marked.get(relation));
+        let Some(columns) = columns.cloned() else {
+            return;
+        };
+        let (outer, alias) = (std::mem::replace(relation, within), alias.clone());
+        *from = From::Subquery {
+            relation: outer,
+            query: Box::new(marked(inner, within, columns)),
+            alias,
+            lateral: is_lateral,
+        };
     }
 
     /// Rows compare by all their fields, so each must have an equality.
@@ -290,6 +366,32 @@ impl Binder<'_> {
             }
         }
         Ok(None)
+    }
+}
+
+/// The columns of an item and a mark.
+fn marked(item: From, relation: RelationId, mut columns: Vec<OutputColumn>) -> Query {
+    let places = columns.iter().enumerate();
+    let shown = places.map(|(at, column)| Expression::column(relation, at, column.ty.clone()));
+    let mut projection: Vec<Expression> = shown.collect();
+    projection.push(Expression::constant(Value::Bool(true), Type::Bool));
+    columns.push(OutputColumn {
+        name: "mark".to_owned(),
+        ty: Type::Bool,
+        origin: None,
+    });
+    Query {
+        body: Body::Select(Box::new(Select {
+            distinct: Distinct::No,
+            projection,
+            from: vec![item],
+            filter: None,
+            group_by: Vec::new(),
+            grouped: false,
+            having: None,
+        })),
+        columns,
+        ..Query::nothing()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a query's names can see.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::catalog::schema::{Namespace, Table};
@@ -16,6 +16,10 @@ pub(super) struct Scope {
     pub(super) relations: Vec<RelationId>,
     /// Those that an outer join of it may leave without a row.
     pub(super) nullable: BTreeSet<RelationId>,
+    /// Derived relations that must tell whether they have a row, and their columns.
+    pub(super) marked: BTreeMap<RelationId, Vec<OutputColumn>>,
+    /// Its FROM is still there to be marked.
+    pub(super) markable: bool,
     pub(super) clause: Clause,
     /// LATERAL references to earlier items of the same FROM are allowed here.
     pub(super) lateral: bool,

@@ -45,6 +45,7 @@ impl Binder<'_> {
         resolve_unknowns: bool,
     ) -> Result<Bound> {
         if let Some(scope) = self.scopes.last_mut() {
+            scope.markable = true;
             let named = select.windows.iter();
             scope.windows = named
                 .map(|(name, spec)| (name.text.clone(), spec.clone()))
@@ -85,6 +86,7 @@ impl Binder<'_> {
         };
         self.check_set_calls(&targets.expressions)?;
         let locks = self.locks(query, &mut from, summary)?;
+        from.iter_mut().for_each(|item| self.mark_rows(item));
         let mut body = BoundSelect {
             distinct,
             projection: targets.expressions,

@@ -163,10 +163,8 @@ impl Definer<'_> {
                     options: options.clone(),
                 }),
                 ColumnConstraintKind::PrimaryKey(options) => {
-                    Some(TableConstraintKind::PrimaryKey {
-                        columns: own,
-                        options: options.clone(),
-                    })
+                    let (columns, options) = (own, options.clone());
+                    Some(TableConstraintKind::PrimaryKey { columns, options })
                 }
                 ColumnConstraintKind::References(reference) => {
                     Some(TableConstraintKind::ForeignKey {

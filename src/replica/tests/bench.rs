@@ -1,6 +1,7 @@
 //! A data cluster whose replicas are fakes, on simulated time.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +52,10 @@ pub(super) struct Fake {
     pub(super) runtime: Runtime,
     pub(super) position: Mutex<Position>,
     pub(super) ills: Mutex<Ills>,
+    /// What it was told to prepare and has not been given yet.
+    pub(super) prepared: Mutex<Vec<Apply>>,
+    /// So many deliveries were what it had prepared.
+    pub(super) foreseen: AtomicUsize,
 }
 
 impl Fake {
@@ -67,6 +72,8 @@ impl Fake {
             runtime: runtime.clone(),
             position: Mutex::new(position),
             ills: Mutex::default(),
+            prepared: Mutex::default(),
+            foreseen: AtomicUsize::new(0),
         })
     }
 
@@ -76,6 +83,12 @@ impl Fake {
 
     pub(super) fn take(&self, request: &Apply) -> Result<Applied, Fault> {
         let ills = *self.ills.lock();
+        if !request.entries.is_empty() {
+            let prepared = self.prepared.lock().pop();
+            if prepared.is_some_and(|it| request.begins_with(&it)) {
+                self.foreseen.fetch_add(1, Ordering::Relaxed);
+            }
+        }
         let mut position = self.position.lock();
         if request.incarnation != position.incarnation {
             return Err(Fault::Incarnation(position.incarnation));
@@ -154,6 +167,10 @@ impl Endpoint for Fake {
             self.runtime.sleep(ills.slow).await;
         }
         self.take(&request)
+    }
+
+    fn prepare(&self, request: Apply) {
+        self.prepared.lock().push(request);
     }
 
     async fn read(&self, _: Read) -> Result<Rows, ReadError> {
