@@ -30,7 +30,7 @@ const CACHE_KIB: i64 = 65_536;
 
 /// Pages of a new file. Small ones: a write logs whole pages, three replicas
 /// do so on one disk, and rows are usually short.
-const PAGE_BYTES: u32 = 2048;
+const PAGE_BYTES: u32 = 1024;
 
 /// Steps of SQLite's machine, about 0.2 ms, between two counts of its work.
 const STEPS_PER_COUNT: i32 = 10_000;
