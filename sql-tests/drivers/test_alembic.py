@@ -5,12 +5,13 @@ Run as `python test_alembic.py PORT`; exits with the number of failed topics.
 
 import pathlib
 import sys
-import traceback
 
 import sqlalchemy as sa
 from alembic import autogenerate, command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+
+import topics
 
 ENGINE = sa.create_engine(f"postgresql+psycopg://demo:demo1234@127.0.0.1:{sys.argv[1]}/company")
 SCRIPTS = pathlib.Path(__file__).parent / "ledger"
@@ -96,17 +97,4 @@ def taken_back():
     run(command.downgrade, "base")
 
 
-def main():
-    failed = 0
-    for topic in [up, compared, down, taken_back]:
-        try:
-            topic()
-        except Exception:
-            failed += 1
-            print(topic.__name__)
-            traceback.print_exc(file=sys.stdout)
-            break
-    sys.exit(failed)
-
-
-main()
+topics.run([up, compared, down, taken_back], each_needs_the_last=True)

@@ -5,10 +5,11 @@ Run as `python test_django.py PORT`; exits with the number of failed topics.
 
 import io
 import sys
-import traceback
 
 import django
 from django.conf import settings
+
+import topics
 
 settings.configure(
     DATABASES={
@@ -125,19 +126,6 @@ def inspection():
     run("flush", interactive=False)
 
 
-def main():
-    make_database()
-    django.setup()
-    failed = 0
-    for topic in [forwards, models, backwards, inspection]:
-        try:
-            topic()
-        except Exception:
-            failed += 1
-            print(topic.__name__)
-            traceback.print_exc(file=sys.stdout)
-            break
-    sys.exit(failed)
-
-
-main()
+make_database()
+django.setup()
+topics.run([forwards, models, backwards, inspection], each_needs_the_last=True)

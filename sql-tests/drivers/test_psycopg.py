@@ -10,13 +10,14 @@ import json
 import sys
 import threading
 import time
-import traceback
 import uuid
 
 import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 from psycopg.types.json import Json, Jsonb
+
+import topics
 
 PORT = int(sys.argv[1])
 ADDRESS = f"host=127.0.0.1 port={PORT} user=demo password=demo1234 dbname=company"
@@ -417,16 +418,4 @@ TOPICS = [
 ]
 
 
-def main():
-    failed = 0
-    for topic in TOPICS:
-        try:
-            topic()
-        except Exception:
-            failed += 1
-            print(f"--- {topic.__name__}", file=sys.stderr)
-            traceback.print_exc()
-    sys.exit(failed)
-
-
-main()
+topics.run(TOPICS)

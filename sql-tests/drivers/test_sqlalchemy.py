@@ -6,7 +6,6 @@ Run as `python test_sqlalchemy.py PORT`; exits with the number of failed topics.
 import datetime
 import decimal
 import sys
-import traceback
 import uuid
 
 from sqlalchemy import (CheckConstraint, ForeignKey, Numeric, String, create_engine, delete, func, insert, inspect,
@@ -14,6 +13,8 @@ from sqlalchemy import (CheckConstraint, ForeignKey, Numeric, String, create_eng
 from sqlalchemy.dialects.postgresql import JSONB, insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship, selectinload
+
+import topics
 
 ENGINE = create_engine(f"postgresql+psycopg://demo:demo1234@127.0.0.1:{sys.argv[1]}/company")
 
@@ -104,16 +105,4 @@ def bulk():
     Base.metadata.drop_all(ENGINE)
 
 
-def main():
-    failed = 0
-    for topic in (schema, objects, bulk):
-        try:
-            topic()
-        except Exception:
-            failed += 1
-            print(f"--- {topic.__name__}", file=sys.stderr)
-            traceback.print_exc()
-    sys.exit(failed)
-
-
-main()
+topics.run([schema, objects, bulk])

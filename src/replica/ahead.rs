@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::deliver::DELIVERY_BYTES_MAX;
 use super::{Member, Replicas};
 use crate::catalog::ReplicaState;
-use crate::endpoint::{Apply, Delivery, DeliveryContent};
+use crate::endpoint::{Apply, DeliveryContent};
 use crate::log::LogEntry;
 use crate::log::command::Command;
 
@@ -54,18 +54,10 @@ impl Replicas {
         let is_others = |entry: &LogEntry| matches!(entry.command.as_deref(), Some(Command::Batch(batch)) if batch.cluster != self.cluster);
         let ahead = self.log.ahead(DELIVERY_BYTES_MAX);
         let next = ahead.into_iter().find(|entry| !is_others(entry))?;
-        let content = match next.command.as_deref()? {
-            Command::Batch(batch) if batch.pieces.is_none() => {
-                DeliveryContent::Batch(batch.clone())
-            }
-            _ => return None,
-        };
-        let entry = Delivery {
-            index: next.index,
-            content,
-            skip: next.skip,
-            taken_back: next.taken_back,
-        };
+        let entry = self.delivery(next)?;
+        if !matches!(entry.content, DeliveryContent::Batch(_)) {
+            return None;
+        }
         Some(Apply {
             cluster: self.cluster,
             term: self.log.term(),

@@ -276,17 +276,20 @@ impl Replicas {
             }
             for entry in read.into_iter().take_while(|entry| entry.index <= target) {
                 upto = entry.index;
-                if let Some(content) = self.content(&entry) {
-                    deliveries.push(Delivery {
-                        index: entry.index,
-                        content,
-                        skip: entry.skip,
-                        taken_back: entry.taken_back,
-                    });
-                }
+                deliveries.extend(self.delivery(entry));
             }
         }
         Ok((deliveries, upto))
+    }
+
+    /// What an entry brings a replica, if anything.
+    pub(super) fn delivery(&self, entry: LogEntry) -> Option<Delivery> {
+        Some(Delivery {
+            index: entry.index,
+            content: self.content(&entry)?,
+            skip: entry.skip,
+            taken_back: entry.taken_back,
+        })
     }
 
     pub(super) fn content(&self, entry: &LogEntry) -> Option<DeliveryContent> {

@@ -136,7 +136,9 @@ fn compare_arrays(a: &Array, b: &Array) -> Ordering {
         })
 }
 
-fn compare_lists(a: &[Value], b: &[Value]) -> Ordering {
+/// Orders rows by their first values that differ; a beginning sorts before what
+/// goes on.
+pub fn compare_lists(a: &[Value], b: &[Value]) -> Ordering {
     a.iter()
         .zip(b)
         .map(|(a, b)| compare(a, b))

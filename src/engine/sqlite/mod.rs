@@ -31,6 +31,7 @@ pub mod rows;
 pub mod schema;
 pub mod scratch;
 mod slow;
+mod table_function;
 #[cfg(test)]
 mod testing;
 pub mod values;

@@ -4,7 +4,7 @@
 //! Its first argument is the number of a [`Source`] of the running query.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 
 use rusqlite::vtab::{
@@ -16,7 +16,7 @@ use super::dialect::from::{MAX_SOURCE_ARGUMENTS, NARROW_COLUMNS, WIDE_COLUMNS};
 use super::dialect::{LEAVES, Source};
 use super::execution::{self, Execution};
 use super::functions::{Stored, missing};
-use super::values;
+use super::{table_function, values};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{RowScope, evaluate};
 use crate::plan::expression::{Expression, ExpressionKind};
@@ -52,13 +52,11 @@ unsafe impl<'vtab, const WIDTH: usize> VTab<'vtab> for RowsTable<WIDTH> {
         _: &[u8],
         _: &[&[u8]],
     ) -> rusqlite::Result<(Cow<'static, CStr>, Self)> {
-        let mut columns: Vec<String> = (0..WIDTH).map(|place| format!("c{place}")).collect();
         // The number of the source, then its arguments.
-        columns.extend((0..=MAX_SOURCE_ARGUMENTS).map(|place| format!("a{place} HIDDEN")));
-        let declaration = format!("CREATE TABLE x({})", columns.join(","));
-        let declaration = CString::new(declaration).map_err(rusqlite::Error::NulError)?;
+        let arguments = (0..=MAX_SOURCE_ARGUMENTS).map(|place| format!("a{place}"));
+        let declaration = table_function::declaration(WIDTH, arguments)?;
         let base = ffi::sqlite3_vtab::default();
-        Ok((Cow::Owned(declaration), RowsTable { base }))
+        Ok((declaration, RowsTable { base }))
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> rusqlite::Result<bool> {
@@ -122,10 +120,7 @@ unsafe impl<const WIDTH: usize> VTabCursor for RowsCursor<'_, WIDTH> {
     fn filter(&mut self, _: c_int, _: Option<&str>, call: &Filters<'_>) -> rusqlite::Result<()> {
         self.place = 0;
         self.rows = execution::with(|execution| {
-            let mut stored = call.iter();
-            let number = stored.next().and_then(|number| number.as_i64().ok());
-            let number = number.and_then(|number| usize::try_from(number).ok());
-            let source = number.and_then(|number| execution.rendered.sources.get(number));
+            let source = table_function::source(execution, call.iter().next());
             let read = |types: &[Type]| -> Result<Vec<Value>> {
                 let pairs = call.iter().skip(1).zip(types);
                 pairs.map(|(value, ty)| values::decode(value, ty)).collect()

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::apply::Content;
+use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Column, Namespace, PrimaryKey, Schema, Table};
 use crate::plan::context::{Context, RandomState, Variables};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
 use crate::plan::query::{Body, Distinct, From, OutputColumn, Query, RelationId, Select};
-use crate::types::id::{ColumnId, ObjectId, TableId};
+use crate::types::id::{Boot, ColumnId, NodeId, ObjectId, SchemaVersion, TableId, TransactionId};
 use crate::types::settings::Settings;
+use crate::types::write::Transaction;
 use crate::types::{Numeric, Type, Value};
 
 struct NoVariables;
@@ -153,5 +156,36 @@ pub(in crate::engine::sqlite) fn query(select: Select) -> Query {
         limit: None,
         offset: None,
         locks: Vec::new(),
+    }
+}
+
+/// The transaction of this number.
+pub(in crate::engine::sqlite) fn numbered(number: u64) -> TransactionId {
+    TransactionId {
+        node: NodeId(1),
+        boot: Boot(7),
+        number,
+    }
+}
+
+/// What the first entry of a new file says: these tables are made.
+pub(in crate::engine::sqlite) fn first_schema(changes: &[SchemaChange]) -> Content<'_> {
+    Content::Schema {
+        id: numbered(1),
+        before: SchemaVersion(0),
+        changes,
+        writes: &[],
+        then: &[],
+        taken_back: false,
+        pieces: None,
+    }
+}
+
+/// What later entries say: transactions under that schema.
+pub(in crate::engine::sqlite) fn batch(transactions: &[Transaction]) -> Content<'_> {
+    Content::Transactions {
+        schema: SchemaVersion(1),
+        transactions,
+        pieces: None,
     }
 }

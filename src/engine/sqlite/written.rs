@@ -6,8 +6,7 @@
 //! SQLite compares again, so too many rows do no harm.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
-use std::ffi::{CStr, CString, c_int};
+use std::ffi::{CStr, c_int};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -20,9 +19,9 @@ use super::dialect::Source;
 use super::dialect::from::{NARROW_COLUMNS, WIDE_COLUMNS};
 use super::execution::{self, Execution};
 use super::functions::{Stored, missing};
-use super::values;
+use super::{table_function, values};
 use crate::error::Result;
-use crate::types::compare::compare;
+use crate::types::compare::compare_lists;
 use crate::types::id::TableId;
 use crate::types::overlay::{OverlayTable, Spilled};
 use crate::types::{Row, Value, encode};
@@ -58,11 +57,10 @@ unsafe impl<'vtab, const WIDTH: usize> VTab<'vtab> for Written<WIDTH> {
         _: &[u8],
         _: &[&[u8]],
     ) -> rusqlite::Result<(Cow<'static, CStr>, Self)> {
-        let columns: Vec<String> = (0..WIDTH).map(|place| format!("c{place}")).collect();
-        let declaration = format!("CREATE TABLE x({}, source HIDDEN)", columns.join(","));
-        let declaration = CString::new(declaration).map_err(rusqlite::Error::NulError)?;
+        let argument = std::iter::once("source".to_owned());
+        let declaration = table_function::declaration(WIDTH, argument)?;
         let base = ffi::sqlite3_vtab::default();
-        Ok((Cow::Owned(declaration), Written { base }))
+        Ok((declaration, Written { base }))
     }
 
     fn best_index(&self, info: &mut IndexInfo) -> rusqlite::Result<bool> {
@@ -151,9 +149,7 @@ unsafe impl<const WIDTH: usize> VTabCursor for WrittenCursor<'_, WIDTH> {
         self.source = call.get(0)?;
         (self.rows, self.more, self.given) = execution::with(|execution| {
             let mut given = call.iter();
-            let number = given.next().and_then(|number| number.as_i64().ok());
-            let number = number.and_then(|number| usize::try_from(number).ok());
-            let source = number.and_then(|number| execution.rendered.sources.get(number));
+            let source = table_function::source(execution, given.next());
             let Some(Source::Overlay { table, types, key }) = source else {
                 return Err(missing());
             };
@@ -265,13 +261,8 @@ fn in_memory(written: &OverlayTable, key: &[usize], equal: &[(usize, Value)]) ->
             let live = written.rows.values().filter(|row| row.row.is_some());
             let mut live: Vec<_> = live.collect();
             // As the engine gives its own rows: many rely on it.
-            live.sort_unstable_by(|a, b| by_key(&a.key, &b.key));
+            live.sort_unstable_by(|a, b| compare_lists(&a.key, &b.key));
             live.into_iter().filter_map(|row| row.row.clone()).collect()
         }
     }
-}
-
-fn by_key(a: &[Value], b: &[Value]) -> Ordering {
-    let parts = a.iter().zip(b).map(|(a, b)| compare(a, b));
-    parts.fold(Ordering::Equal, Ordering::then)
 }

@@ -9,12 +9,11 @@ use crate::catalog::schema::{
 };
 use crate::engine::sqlite::StorageError;
 use crate::engine::sqlite::apply::{Content, Entry, Injection, Manner};
+use crate::engine::sqlite::testing::{self, numbered};
 use crate::engine::sqlite::writer::{Portion, Writer};
 use crate::plan::context::RandomState;
 use crate::types::encode::row_hash;
-use crate::types::id::{
-    Boot, ColumnId, Index, NodeId, ObjectId, SchemaVersion, TableId, Term, TransactionId,
-};
+use crate::types::id::{ColumnId, Index, ObjectId, SchemaVersion, TableId, Term};
 use crate::types::write::{Assigned, Assignment, Outcome, RowChange, Transaction, Write};
 use crate::types::{Type, Value};
 
@@ -103,14 +102,6 @@ fn tables() -> Vec<SchemaChange> {
     ]
 }
 
-fn id(number: u64) -> TransactionId {
-    TransactionId {
-        node: NodeId(1),
-        boot: Boot(7),
-        number,
-    }
-}
-
 fn int(i: i64) -> Value {
     Value::Int(i)
 }
@@ -146,7 +137,7 @@ fn delete(table: TableId, key: i64) -> Write {
 
 fn transaction(number: u64, writes: Vec<Write>) -> Transaction {
     Transaction {
-        id: id(number),
+        id: numbered(number),
         writes,
     }
 }
@@ -168,15 +159,7 @@ impl Replica {
         let changes = tables();
         let entry = Entry {
             index: Index(1),
-            content: Content::Schema {
-                id: id(1),
-                before: SchemaVersion(0),
-                changes: &changes,
-                writes: &[],
-                then: &[],
-                taken_back: false,
-                pieces: None,
-            },
+            content: testing::first_schema(&changes),
             skip: &[],
         };
         let outcomes = replica.deliver(0, 1, vec![entry]).unwrap();
@@ -234,11 +217,7 @@ impl Replica {
 fn batch(index: u64, transactions: &[Transaction]) -> Entry<'_> {
     Entry {
         index: Index(index),
-        content: Content::Transactions {
-            schema: SchemaVersion(1),
-            transactions,
-            pieces: None,
-        },
+        content: testing::batch(transactions),
         skip: &[],
     }
 }
@@ -402,7 +381,7 @@ fn a_repeat_gives_the_same_outcomes_and_changes_nothing() {
 fn skipped_transactions_leave_no_trace() {
     let (mut with, mut without) = (Replica::new(), Replica::new());
     let transactions = mixed_batch();
-    let skip = [id(12), id(15), id(16)];
+    let skip = [numbered(12), numbered(15), numbered(16)];
     let entry = Entry {
         skip: &skip,
         ..batch(2, &transactions)
@@ -610,7 +589,7 @@ fn tables_of_every_type_hold_what_was_written() {
     let entry = Entry {
         index: Index(2),
         content: Content::Schema {
-            id: id(2),
+            id: numbered(2),
             before: SchemaVersion(1),
             changes: &changes,
             writes: &writes,

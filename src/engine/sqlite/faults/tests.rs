@@ -12,12 +12,13 @@ use super::Operation as On;
 use super::{Armed, Fault, arm};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Table;
-use crate::engine::sqlite::apply::{Content, Entry};
+use crate::engine::sqlite::apply::Entry;
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::position::Standing;
+use crate::engine::sqlite::testing::{self, numbered};
 use crate::engine::sqlite::writer::{Portion, Writer};
-use crate::engine::sqlite::{StorageError, hash, testing};
-use crate::types::id::{Boot, Index, NodeId, SchemaVersion, TableId, Term, TransactionId};
+use crate::engine::sqlite::{StorageError, hash};
+use crate::types::id::{Index, TableId, Term};
 use crate::types::write::{Assigned, Assignment, Transaction, Write};
 use crate::types::{Type, Value};
 
@@ -32,14 +33,6 @@ const TRIES: usize = 3;
 fn table() -> Table {
     let columns = [("id", Type::Int8), ("text", Type::Text)];
     Table::clone(&testing::table_of(TABLE.0, "t", &columns))
-}
-
-fn id(number: u64) -> TransactionId {
-    TransactionId {
-        node: NodeId(1),
-        boot: Boot(1),
-        number,
-    }
 }
 
 /// In memory where that is to be had: a sweep syncs many thousand times.
@@ -78,7 +71,7 @@ fn transactions(entry: u64) -> Vec<Transaction> {
         }],
     ];
     let number = |(place, writes)| Transaction {
-        id: id(entry * 10 + place),
+        id: numbered(entry * 10 + place),
         writes,
     };
     (0..).zip(writes).map(number).collect()
@@ -117,20 +110,8 @@ impl Subject {
         let transactions = transactions(index);
         let changes = [SchemaChange::CreateTable(table())];
         let content = match index {
-            1 => Content::Schema {
-                id: id(1),
-                before: SchemaVersion(0),
-                changes: &changes,
-                writes: &[],
-                then: &[],
-                taken_back: false,
-                pieces: None,
-            },
-            _ => Content::Transactions {
-                schema: SchemaVersion(1),
-                transactions: &transactions,
-                pieces: None,
-            },
+            1 => testing::first_schema(&changes),
+            _ => testing::batch(&transactions),
         };
         let portion = Portion {
             term: Term(1),

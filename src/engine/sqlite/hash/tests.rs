@@ -3,12 +3,11 @@
 use super::{Piece, Sum, Waiting, outcomes};
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Index as TableIndex, IndexColumn, IndexKey, Table};
-use crate::engine::sqlite::apply::{Content, Entry};
+use crate::engine::sqlite::StorageError;
+use crate::engine::sqlite::apply::Entry;
+use crate::engine::sqlite::testing::{self, numbered};
 use crate::engine::sqlite::writer::{Portion, Writer};
-use crate::engine::sqlite::{StorageError, testing};
-use crate::types::id::{
-    Boot, ColumnId, Index, NodeId, ObjectId, SchemaVersion, TableId, Term, TransactionId,
-};
+use crate::types::id::{ColumnId, Index, ObjectId, TableId, Term};
 use crate::types::write::{Transaction, Write};
 use crate::types::{Type, Value};
 
@@ -47,14 +46,6 @@ fn table() -> Table {
     table
 }
 
-fn id(number: u64) -> TransactionId {
-    TransactionId {
-        node: NodeId(1),
-        boot: Boot(1),
-        number,
-    }
-}
-
 /// A file with rows, some of them with NULLs, all in the main file.
 fn make(path: &std::path::Path) {
     let mut writer = Writer::open(path, Index(0)).unwrap();
@@ -71,21 +62,12 @@ fn make(path: &std::path::Path) {
         table: TABLE,
         rows: (0..ROWS).map(row).collect(),
     }];
-    let transactions = [Transaction { id: id(2), writes }];
-    let schema = Content::Schema {
-        id: id(1),
-        before: SchemaVersion(0),
-        changes: &changes,
-        writes: &[],
-        then: &[],
-        taken_back: false,
-        pieces: None,
-    };
-    let rows = Content::Transactions {
-        schema: SchemaVersion(1),
-        transactions: &transactions,
-        pieces: None,
-    };
+    let transactions = [Transaction {
+        id: numbered(2),
+        writes,
+    }];
+    let schema = testing::first_schema(&changes);
+    let rows = testing::batch(&transactions);
     let entry = |index, content| Entry {
         index: Index(index),
         content,

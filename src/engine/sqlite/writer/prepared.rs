@@ -75,21 +75,13 @@ mod tests {
     use super::*;
     use crate::catalog::change::SchemaChange;
     use crate::catalog::schema::Table;
-    use crate::engine::sqlite::apply::Content;
-    use crate::engine::sqlite::{hash, testing};
-    use crate::types::id::{Boot, Index, NodeId, SchemaVersion, TableId, Term, TransactionId};
+    use crate::engine::sqlite::hash;
+    use crate::engine::sqlite::testing::{self, numbered};
+    use crate::types::id::{Index, TableId, Term};
     use crate::types::write::{Transaction, Write};
     use crate::types::{Type, Value};
 
     const TABLE: TableId = TableId(16384);
-
-    fn id(number: u64) -> TransactionId {
-        TransactionId {
-            node: NodeId(1),
-            boot: Boot(1),
-            number,
-        }
-    }
 
     fn insert(number: u64, keys: &[i64]) -> Transaction {
         let one = |key: &i64| Write::Insert {
@@ -97,7 +89,7 @@ mod tests {
             rows: vec![vec![Value::Int(*key)]],
         };
         Transaction {
-            id: id(number),
+            id: numbered(number),
             writes: keys.iter().map(one).collect(),
         }
     }
@@ -109,11 +101,7 @@ mod tests {
             upto: Index(index),
             entries: vec![Entry {
                 index: Index(index),
-                content: Content::Transactions {
-                    schema: SchemaVersion(1),
-                    transactions,
-                    pieces: None,
-                },
+                content: testing::batch(transactions),
                 skip: &[],
             }],
         }
@@ -124,15 +112,7 @@ mod tests {
         let table = testing::table_of(TABLE.0, "t", &[("id", Type::Int8)]);
         let changes = [SchemaChange::CreateTable(Table::clone(&table))];
         let mut made = portion(1, &[]);
-        made.entries[0].content = Content::Schema {
-            id: id(1),
-            before: SchemaVersion(0),
-            changes: &changes,
-            writes: &[],
-            taken_back: false,
-            pieces: None,
-            then: &[],
-        };
+        made.entries[0].content = testing::first_schema(&changes);
         writer.prepare(&made).unwrap();
         assert!(!writer.has_prepared(), "a schema change is not prepared");
         writer.apply(&made, &mut |_| {}).unwrap();
