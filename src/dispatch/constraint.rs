@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::claim::{ClaimKey, Contended, Mode};
+use super::claim::{ClaimKey, Contended, Mode, PRIMARY_KEY};
 use super::evaluate::{Attempt, Evaluator, Interrupted, Relations, moment};
 use super::read::{self, Question};
 use super::rules::{Reference, Rules, Unique};
@@ -19,7 +19,7 @@ use crate::plan::bind::{self, Binding};
 use crate::plan::evaluate::{NoScope, evaluate};
 use crate::plan::query::{Query, RelationId};
 use crate::plan::statement::{ConflictUpdate, Insert, OnConflict};
-use crate::types::id::{Index, ObjectId, TableId};
+use crate::types::id::{Index, TableId};
 use crate::types::{Row, Value, compare, encode};
 
 /// How deep foreign-key actions may follow each other.
@@ -167,7 +167,7 @@ impl Evaluator<'_> {
             true => Mode::Update,
             false => Mode::NoKeyUpdate,
         };
-        let claim = ClaimKey::of(rules.table.id, ObjectId(0), &key);
+        let claim = ClaimKey::primary(rules.table.id, &key);
         self.claim_key(rules.table.id, claim, mode, basis).await?;
         let moment = self.moment.as_ref();
         let made = moment.is_some_and(|moment| moment.has_made(rules, &existing));
@@ -542,7 +542,7 @@ impl Evaluator<'_> {
     ) -> Attempt<Option<(Row, Basis)>> {
         self.bring_in(&[rules.table.id]).await?;
         let written = &self.transaction.written;
-        let key = (unique.id == ObjectId(0)).then_some(values);
+        let key = (unique.id == PRIMARY_KEY).then_some(values);
         if let Some(row) = written.row_with(rules.table.id, claim, key)? {
             return Ok(Some((row, Basis::Fresh)));
         }
@@ -558,7 +558,7 @@ impl Evaluator<'_> {
     ) -> Attempt<Option<Row>> {
         self.bring_in(&[reference.parent.id]).await?;
         let claim = reference.parent_claim(values);
-        let key = (reference.unique == ObjectId(0)).then(|| reference.ordered(values));
+        let key = (reference.unique == PRIMARY_KEY).then(|| reference.ordered(values));
         let written = &self.transaction.written;
         if let Some(row) = written.row_with(reference.parent.id, claim, key.as_deref())? {
             return Ok(Some(row));

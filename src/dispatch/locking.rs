@@ -18,7 +18,7 @@ use crate::plan::evaluation::{self, LockedKey, of_select, plain};
 use crate::plan::expression::Expression;
 use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RowLock};
 use crate::plan::visit;
-use crate::types::id::{Index, ObjectId};
+use crate::types::id::Index;
 use crate::types::{Row, Type, Value};
 
 /// How many rows more a locking query reads at first when others hold some.
@@ -159,7 +159,7 @@ impl Evaluator<'_> {
                     continue;
                 }
                 let (mode, contended) = lock_of(&query.locks[key.lock]);
-                let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
+                let claim = ClaimKey::primary(key.table.id, &values);
                 let basis = Basis::Read(index);
                 let held = self
                     .transaction

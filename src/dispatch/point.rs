@@ -21,7 +21,7 @@ use crate::plan::evaluate::{evaluate, is_evaluable};
 use crate::plan::pin;
 use crate::plan::point::{self, Point};
 use crate::plan::statement::{Insert, InsertSource, Isolation, Statement, Update};
-use crate::types::id::{ObjectId, TableId};
+use crate::types::id::TableId;
 use crate::types::write::{Assigned, Assignment, Write};
 use crate::types::{Row, Value};
 
@@ -85,10 +85,7 @@ impl Caller<'_> {
                 }
                 let claims = vec![
                     (ClaimKey::table(rules.table.id), Mode::Intent),
-                    (
-                        ClaimKey::of(rules.table.id, ObjectId(0), &key),
-                        Mode::PointKey,
-                    ),
+                    (ClaimKey::primary(rules.table.id, &key), Mode::PointKey),
                 ];
                 let write = Write::Delete {
                     table: rules.table.id,
@@ -219,7 +216,7 @@ impl Caller<'_> {
         }
         let claims = vec![
             (ClaimKey::table(rules.table.id), Mode::Intent),
-            (ClaimKey::of(rules.table.id, ObjectId(0), &key), Mode::Point),
+            (ClaimKey::primary(rules.table.id, &key), Mode::Point),
         ];
         let write = Write::Update {
             table: rules.table.id,

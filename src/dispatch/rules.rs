@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::claim::ClaimKey;
+use super::claim::{ClaimKey, PRIMARY_KEY};
 use crate::catalog::schema::{ForeignKey, IndexKey, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::bind::{self, Binding};
@@ -26,7 +26,7 @@ pub struct Rules {
     pub table: Arc<Table>,
     /// Places of the primary key.
     pub key: Vec<usize>,
-    /// The primary key first, as `ObjectId(0)`.
+    /// The primary key first, as [`PRIMARY_KEY`].
     pub uniques: Vec<Unique>,
     pub checks: Vec<CompiledCheck>,
     pub parents: Vec<Arc<Reference>>,
@@ -36,7 +36,7 @@ pub struct Rules {
 
 /// A unique key: a primary key, constraint or index.
 pub struct Unique {
-    /// What claims name it by: `ObjectId(0)` for the primary key.
+    /// What claims name it by: [`PRIMARY_KEY`] for that.
     pub id: ObjectId,
     /// The object itself, as ON CONFLICT names it.
     pub object: ObjectId,
@@ -426,7 +426,7 @@ fn referenced(parent: &Table, places: &[usize]) -> Option<(ObjectId, Vec<usize>)
     };
     let key = parent.key_positions();
     if matches!(parent.key, PrimaryKey::Declared { .. }) && same(&key) {
-        return Some((ObjectId(0), key));
+        return Some((PRIMARY_KEY, key));
     }
     parent
         .indexes
@@ -455,7 +455,7 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
     };
     let mut uniques = Vec::with_capacity(1 + table.indexes.len());
     uniques.push(Unique {
-        id: ObjectId(0),
+        id: PRIMARY_KEY,
         object,
         name,
         lookup: lookup(table, &key)?,

@@ -34,10 +34,9 @@ const PARENT: RelationId = RelationId(u32::MAX - 2);
 impl Evaluator<'_> {
     /// Takes a schema statement into the transaction.
     pub async fn change_schema(&mut self, statement: &SchemaStatement) -> Result<u64, Refused> {
-        let schema_claim = ClaimKey::table(TableId(0));
         let patience = self.patience.clone();
         let claim = self.transaction.claim(
-            schema_claim,
+            ClaimKey::schema(),
             Mode::Update,
             Basis::Fresh,
             Contended::Wait,
