@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
-use crate::dispatch::bulk::Space;
+use crate::dispatch::cluster::Space;
 use crate::endpoint::Endpoint;
 use crate::endpoint::embedded::{Embedded, EmbeddedConfig};
 use crate::error::{Error, Result, SqlState};

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::dispatch::bulk::TRANSACTION_BYTES;
+use crate::dispatch::cluster::TRANSACTION_BYTES;
 use crate::error::{Error, Result, SqlState};
 use crate::node::{Node, NodeConfig};
 use crate::runtime::Runtime;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::claim::Mode;
 use super::deferral::Pending;
 use super::evaluate::{Attempt, Evaluator, Interrupted};
-use super::read::{self, Refused};
+use super::read;
+use super::refused::{Refused, cancelled};
 use super::rules::{Rules, lookup_any};
 use super::transaction::Basis;
 use crate::catalog::schema::Table;
@@ -64,7 +65,7 @@ impl Evaluator<'_> {
             };
             inserted.map_err(settled)?;
             if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
-                return Err(read::cancelled().into());
+                return Err(cancelled().into());
             }
         }
         self.transaction

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use super::bulk::large::Found;
 use super::claim::{ClaimKey, Contended, Mode};
 use super::deferral::Pending;
-use super::read::{self, Question, Refused};
+use super::read::{self, Question};
+use super::refused::{Refused, cancelled};
 use super::rules::Rules;
 use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::{Schema, Table};
@@ -166,7 +167,7 @@ impl Evaluator<'_> {
                 Err(Interrupted::Refused(refused)) if moment.is_none_or(|it| !it.outdated) => {
                     return Err(refused);
                 }
-                _ if self.patience.cancel.is_cancelled() => return Err(read::cancelled().into()),
+                _ if self.patience.cancel.is_cancelled() => return Err(cancelled().into()),
                 _ => {}
             }
         }

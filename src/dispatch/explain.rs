@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cluster::DataCluster;
-use super::read::{self, Refused};
+use super::read;
+use super::refused::Refused;
 use super::transaction::OpenTransaction;
 use super::{Call, Dispatch, Ran, point};
 use crate::error::{Error, Result};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::claim::{ClaimKey, Contended, Mode};
 use super::evaluate::{ATTEMPTS_MAX, Evaluator};
-use super::read::Refused;
+use super::refused::Refused;
 use super::transaction::{Basis, Claim};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::evaluate;

@@ -11,9 +11,12 @@ pub mod deferral;
 pub mod evaluate;
 pub mod explain;
 mod locking;
+mod order;
+mod pieces;
 pub mod point;
 pub mod presence;
 pub mod read;
+pub mod refused;
 mod relaid;
 mod repair;
 pub mod rules;
@@ -49,13 +52,13 @@ use crate::runtime::{Runtime, TaskSet};
 use crate::system::{System, View};
 use crate::types::id::{ClusterId, NodeId};
 use crate::types::{Row, Value};
-use cluster::{DataCluster, TransactionIds};
+use cluster::{DataCluster, Space, TransactionIds};
 use deferral::Pending;
 use evaluate::{Evaluator, Writing};
-use read::{Question, Refused};
+use read::Question;
+use refused::Refused;
 use sequence::OwnSequences;
 use transaction::{OpenTransaction, Patience};
-use write::Refusal;
 
 /// How long a clean end may take.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -81,7 +84,7 @@ pub struct Dispatch {
     system: Arc<System>,
     presences: Arc<presence::Presences>,
     ids: Arc<TransactionIds>,
-    space: Arc<bulk::Space>,
+    space: Arc<Space>,
     tasks: TaskSet,
 }
 
@@ -157,7 +160,7 @@ impl Dispatch {
         node: NodeId,
         embedded_replicas: usize,
         open_endpoint: OpenEndpoint,
-        space: bulk::Space,
+        space: Space,
     ) -> Result<Arc<Dispatch>> {
         Scratch::clear(&space.directory);
         let boot = log.boot();
@@ -477,11 +480,7 @@ impl Dispatch {
         {
             let drew = call.drew.load(Ordering::Relaxed);
             let done = point::run(&caller, point, drew, &call.patience).await;
-            let done = done.map_err(|refusal| match refusal {
-                Refusal::Replan => Refused::Replan,
-                Refusal::Error(error) => Refused::Error(error),
-            })?;
-            if let Some(done) = done {
+            if let Some(done) = done? {
                 return Ok(wrote(call, done.rows, done.returning));
             }
         }

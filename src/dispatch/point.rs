@@ -10,9 +10,10 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Held, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
+use super::order::{Content, Order};
+use super::refused::Refused;
 use super::rules::Rules;
 use super::transaction::{self, Basis, OpenTransaction, Patience};
-use super::write::{Content, Order, Refusal};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::plan::context::Context;
@@ -268,7 +269,7 @@ pub async fn run(
     point: PointWrite,
     drew: bool,
     patience: &Patience,
-) -> Result<Option<Done>, Refusal> {
+) -> Result<Option<Done>, Refused> {
     let held = if caller.cluster.claims.try_claim_point(&point.claims) {
         Held::Point(point.claims)
     } else if drew {
@@ -278,7 +279,7 @@ pub async fn run(
         let waiter = OpenTransaction::new(caller.cluster.clone(), Isolation::ReadCommitted, false);
         for (key, mode) in &point.claims {
             let claimed = waiter.claim(*key, *mode, Basis::Fresh, Contended::Wait, patience);
-            claimed.await.map_err(Refusal::Error)?;
+            claimed.await?;
         }
         Held::Of(waiter.keep_claims())
     };

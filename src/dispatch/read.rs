@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::DataCluster;
+use super::refused::{Refused, cancelled};
 use crate::endpoint::{Level, Overlay, Read, ReadError, RowStream, Rows, SnapshotId};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
@@ -46,33 +47,6 @@ pub struct Held {
     pub member: Arc<Member>,
     pub id: SnapshotId,
     pub index: Index,
-}
-
-/// Why a read failed, as far as the caller can do something about it.
-#[derive(Debug)]
-pub enum Refused {
-    /// The schema moved: plan again.
-    Replan,
-    Error(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused::Error(error)
-    }
-}
-
-impl Refused {
-    /// For callers that cannot plan again.
-    pub fn into_error(self) -> Error {
-        match self {
-            Refused::Error(error) => error,
-            Refused::Replan => Error::new(
-                SqlState::SERIALIZATION_FAILURE,
-                "could not serialize access due to a concurrent schema change",
-            ),
-        }
-    }
 }
 
 /// Asks one replica after the other.
@@ -139,13 +113,6 @@ pub async fn collect(stream: RowStream) -> Result<Vec<Row>> {
             Ok(rows)
         }
     }
-}
-
-pub fn cancelled() -> Error {
-    Error::new(
-        SqlState::QUERY_CANCELED,
-        "canceling statement due to user request",
-    )
 }
 
 /// In-sync replicas, the least busy first.

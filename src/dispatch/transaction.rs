@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::{Completed, Whole};
+use super::bulk::Whole;
 use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::deferral::{Deferral, Deferred};
-use super::read::{self, Refused};
-use super::relaid::Relaid;
+use super::order::{Completed, Content, Order, ReadSet};
+use super::read;
+use super::refused::{Refused, cancelled};
+use super::relaid::{Relaid, Shift};
 use super::sequence::OwnSequences;
-use super::write::{Content, Order, ReadSet, Refusal};
-use super::written::{Shift, Written};
+
+use super::written::Written;
 use crate::catalog::change::{SchemaChange, SchemaStep};
 use crate::catalog::schema::Schema;
 use crate::endpoint::Level;
@@ -222,7 +224,7 @@ impl OpenTransaction {
         let claimed = tokio::select! {
             biased;
             claimed = claim => claimed?,
-            () = patience.cancel.cancelled() => return Err(read::cancelled()),
+            () = patience.cancel.cancelled() => return Err(cancelled()),
             () = lock_timeout(&self.cluster, patience.lock_timeout) => {
                 let message = "canceling statement due to lock timeout";
                 return Err(Error::new(SqlState::LOCK_NOT_AVAILABLE, message));
@@ -428,11 +430,8 @@ impl OpenTransaction {
         };
         let decided = submit(&self.cluster, Held::Of(self.owner), order).await;
         self.snapshot = None;
-        match decided {
-            Ok((index, _)) => Ok(Some(index)),
-            Err(Refusal::Error(error)) => Err(error),
-            Err(Refusal::Replan) => Err(Refused::Replan.into_error()),
-        }
+        let (index, _) = decided.map_err(Refused::into_error)?;
+        Ok(Some(index))
     }
 
     /// Changes and rows in the order in which they were made; at least one step.
@@ -541,7 +540,7 @@ pub async fn submit(
     cluster: &Arc<DataCluster>,
     held: Held,
     order: Order,
-) -> Result<(Index, Outcome), Refusal> {
+) -> Result<(Index, Outcome), Refused> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let mut waiting = Waiting {
         cluster,
@@ -559,10 +558,10 @@ pub async fn submit(
         waiting.drive().await;
         receiver.await
     };
-    let decided = submitted.map_err(|_| Refusal::Error(Error::internal("submission lost")))??;
+    let decided = submitted.map_err(|_| Error::internal("submission lost"))??;
     match &decided.1.result {
         Ok(_) => Ok(decided),
-        Err(failure) => Err(Refusal::Error(error_of(failure))),
+        Err(failure) => Err(error_of(failure).into()),
     }
 }
 

@@ -12,14 +12,15 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::bulk::{Bulk, size};
+use super::bulk::Bulk;
 use super::claim::ClaimKey;
-use super::relaid::{Relaid, sort_by_key};
+use super::relaid::{Relaid, Shift, sort_by_key};
 use super::rules::Rules;
 use crate::catalog::schema::Table;
 use crate::endpoint::{Overlay, OverlayRow, OverlayTable};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
+use crate::types::value::about_bytes;
 use crate::types::write::{RowChange, RowHash, Write};
 use crate::types::{Row, Value, compare, encode};
 
@@ -49,17 +50,6 @@ pub struct Written {
 
 /// The keys of the live rows that have a unique key.
 type Uniques = HashMap<ClaimKey, Vec<Vec<u8>>>;
-
-/// What a change of the schema does to the written rows.
-#[derive(Default)]
-pub struct Shift {
-    /// A table made: nothing of it is on a replica.
-    pub created: Option<TableId>,
-    pub dropped: Option<TableId>,
-    pub relaid: Option<Arc<Relaid>>,
-    /// What the tables that it touches ask of their rows after it.
-    pub rules: BTreeMap<TableId, Arc<Rules>>,
-}
 
 enum Undo {
     Row {
@@ -242,7 +232,7 @@ impl Written {
                 true
             }
         };
-        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, size);
+        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, |row| about_bytes(row));
         if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Error::new(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -365,7 +355,7 @@ impl Written {
         if known.is_some_and(|known| known.rows.contains_key(&bytes)) {
             return Ok(());
         }
-        self.bytes += ROW_OVERHEAD + bytes.len() + size(&row);
+        self.bytes += ROW_OVERHEAD + bytes.len() + about_bytes(&row);
         let row = Some(row);
         self.replace(table, bytes, Some(OverlayRow { key, row }))?;
         Ok(())

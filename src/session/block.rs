@@ -328,7 +328,7 @@ impl Session {
             .dispatch
             .commit(transaction, &context, &schema, &patience)
             .await;
-        committed.map_err(crate::dispatch::read::Refused::into_error)
+        committed.map_err(crate::dispatch::refused::Refused::into_error)
     }
 
     fn end_rolled_back(&mut self) {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Session;
-use crate::dispatch::read::cancelled;
+use crate::dispatch::refused::cancelled;
 use crate::error::Result;
 
 /// Cancels what a session runs at the moment of the call, or is about to run:

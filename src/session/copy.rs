@@ -6,7 +6,7 @@ use super::{Reply, Session};
 use crate::dispatch::copy::Copying;
 use crate::dispatch::deferral::Pending;
 use crate::dispatch::evaluate::Evaluator;
-use crate::dispatch::read::Refused;
+use crate::dispatch::refused::Refused;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Copy, CopyDirection, Statement};
 use crate::types::Row;

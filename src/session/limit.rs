@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Reply, Session};
-use crate::dispatch::read::cancelled;
+use crate::dispatch::refused::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;

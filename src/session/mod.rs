@@ -29,7 +29,7 @@ use crate::catalog::schema::Schema;
 use crate::dispatch::cluster::DataCluster;
 use crate::dispatch::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
-use crate::dispatch::read::Refused;
+use crate::dispatch::refused::Refused;
 use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch};

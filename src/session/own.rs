@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{EPOCH_MICROS, Reply, Session, Tag};
-use crate::dispatch::read::cancelled;
+use crate::dispatch::refused::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{evaluate, is_evaluable};

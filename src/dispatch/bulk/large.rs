@@ -13,14 +13,15 @@ use std::sync::Arc;
 
 use super::super::evaluate::Evaluator;
 use super::super::evaluate::change::Change;
-use super::super::read::{self, Refused};
+use super::super::read;
+use super::super::refused::Refused;
 use super::super::rules::{KeyPart, Rules};
-use super::changes;
 use crate::catalog::schema::Action;
 use crate::endpoint::{RowStream, Rows};
 use crate::error::Result;
 use crate::plan::query::{Body, From, Query};
 use crate::types::id::{Index, TableId};
+use crate::types::value::about_bytes;
 use crate::types::{Row, encode};
 
 /// Rows of one portion.
@@ -112,7 +113,7 @@ impl Evaluator<'_> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while let Some(batch) = batches.recv().await {
             let batch = batch?;
-            bytes += batch.iter().map(changes::size).sum::<usize>();
+            bytes += batch.iter().map(|row| about_bytes(row)).sum::<usize>();
             rows.extend(batch);
             if portions && bytes > limit {
                 return Ok(None);

@@ -16,7 +16,6 @@ mod changes;
 pub mod large;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -24,10 +23,10 @@ use tokio::sync::oneshot;
 use super::claim::{ClaimKey, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Attempt, Evaluator};
-use super::relaid::Relaid;
+use super::order::Completed;
+use super::pieces::{abandon, log_piece};
+use super::relaid::{Relaid, Shift};
 use super::rules::Rules;
-use super::write;
-use super::written::Shift;
 use crate::endpoint::Overlay;
 use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
@@ -35,14 +34,9 @@ use crate::log::command::Pieced;
 use crate::types::id::{Index, TableId, TransactionId};
 use crate::types::overlay::Spilled;
 use crate::types::piece::{self, Piece};
-use crate::types::write::{RowHash, Write};
+use crate::types::write::RowHash;
 use crate::types::{Row, Value, encode};
 use changes::Changes;
-pub(super) use changes::size;
-
-/// Bytes that an open transaction keeps in memory, roughly, unless the node
-/// was told otherwise.
-pub const TRANSACTION_BYTES: usize = 8 << 20;
 
 /// A piece's size, roughly.
 const PIECE_BYTES: usize = 512 << 10;
@@ -60,13 +54,6 @@ const PENDING_MIN: usize = 8192;
 
 /// Foreign keys that a transaction may put off until its end.
 const DEFERRED_MAX: usize = 1 << 20;
-
-/// Where large transactions keep their rows, and from when on.
-#[derive(Clone, Debug)]
-pub struct Space {
-    pub directory: PathBuf,
-    pub transaction_bytes: usize,
-}
 
 /// The tables that a transaction has claimed as a whole, so that it claims no
 /// key of them.
@@ -140,16 +127,6 @@ struct Sent {
 struct Flight {
     place: usize,
     landed: oneshot::Receiver<Result<Piece>>,
-}
-
-/// What the last entry of a large transaction says.
-pub struct Completed {
-    pub pieced: Pieced,
-    pub last: Vec<Write>,
-    pub tables: BTreeSet<TableId>,
-    /// After how many schema changes its rows begin or go on, and how many of
-    /// the pieces come before that.
-    pub steps: Vec<(usize, usize)>,
 }
 
 impl Bulk {
@@ -513,7 +490,7 @@ impl Bulk {
             self.open = true;
             let (log, cluster, of) = (self.cluster.log.clone(), self.cluster.id, self.of);
             self.cluster.tasks.spawn("piece", async move {
-                let _ = tell.send(write::piece(&log, cluster, of, &writes).await);
+                let _ = tell.send(log_piece(&log, cluster, of, &writes).await);
             });
         }
         Ok(())
@@ -587,7 +564,7 @@ impl Drop for Bulk {
                 // It must be there before it can be forgotten.
                 let _ = flight.landed.await;
             }
-            write::abandon(&log, of).await;
+            abandon(&log, of).await;
         });
     }
 }

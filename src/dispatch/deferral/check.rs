@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::claim::{ClaimKey, Mode};
 use super::super::evaluate::{Attempt, Evaluator, Interrupted};
-use super::super::read;
+use super::super::refused::Refused;
 use super::super::rules::{Reference, Rules};
 use super::super::transaction::{Basis, concurrent_update};
 use super::{Deferred, ForeignCheck, UniqueCheck};
@@ -90,7 +90,7 @@ impl Evaluator<'_> {
     }
 
     /// Looks at the keys that were put off until the end, or at some of them.
-    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
+    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), Refused> {
         // They stay: what made one hold may yet be taken back by ROLLBACK TO.
         let mut deferred = self.transaction.deferred.clone();
         deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.key())));

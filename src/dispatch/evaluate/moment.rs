@@ -15,7 +15,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::read::{self, Held, Question, Refused};
+use super::super::read::{self, Held, Question};
+use super::super::refused::Refused;
 use super::super::rules::Rules;
 use super::super::transaction::Closer;
 use super::{Attempt, Done, Evaluator, Writing};
