@@ -1,8 +1,6 @@
 //! Foreign and unique keys that are looked at later: at the end of a statement, or of the
 //! transaction where SET CONSTRAINTS or their definition says so.
 
-mod check;
-
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 

@@ -174,7 +174,7 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let schema = self.stored_schema(planned).clone();
             let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer::new(&self.cluster, &held);
             self.snapshot = Some(Snapshot {
@@ -187,10 +187,16 @@ impl OpenTransaction {
         Ok(self.snapshot.as_ref().map(|snapshot| snapshot.held.clone()))
     }
 
+    /// The schema as the replicas have it: they know nothing yet of what this
+    /// transaction made of it.
+    pub fn stored_schema<'a>(&'a self, now: &'a Arc<Schema>) -> &'a Arc<Schema> {
+        self.base.as_ref().unwrap_or(now)
+    }
+
     /// The schema version under which these tables are read: the snapshot's
     /// own, if it has them as they are now; else 40001.
     pub fn read_version(&self, now: &Arc<Schema>, tables: &[TableId]) -> Result<SchemaVersion> {
-        let now = self.base.as_ref().unwrap_or(now);
+        let now = self.stored_schema(now);
         let Some(snapshot) = &self.snapshot else {
             return Ok(now.version);
         };

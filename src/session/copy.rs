@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Reply, Session};
-use crate::dispatch::copy::Copying;
 use crate::dispatch::deferral::Pending;
 use crate::dispatch::evaluate::Evaluator;
+use crate::dispatch::evaluate::copy::Copying;
 use crate::dispatch::refused::Refused;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Copy, CopyDirection, Statement};

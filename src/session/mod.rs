@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use crate::catalog::User;
 use crate::catalog::schema::Schema;
 use crate::dispatch::cluster::DataCluster;
-use crate::dispatch::copy::Copying;
+use crate::dispatch::evaluate::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
 use crate::dispatch::refused::Refused;
 use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};

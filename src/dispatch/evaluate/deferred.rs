@@ -3,18 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::claim::{ClaimKey, Mode};
-use super::super::evaluate::{Attempt, Evaluator, Interrupted};
-use super::super::refused::Refused;
-use super::super::rules::{Reference, Rules};
-use super::super::transaction::{Basis, concurrent_update};
-use super::{Deferred, ForeignCheck, UniqueCheck};
+use super::evaluator::{Attempt, Evaluator, Interrupted};
+use crate::dispatch::claim::{ClaimKey, Mode};
+use crate::dispatch::deferral::{Deferred, ForeignCheck, UniqueCheck};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::rules::{Reference, Rules};
+use crate::dispatch::transaction::{Basis, concurrent_update};
 use crate::error::{Error, Result};
 use crate::types::Value;
 use crate::types::id::ObjectId;
 
 impl Evaluator<'_> {
-    pub(in crate::dispatch) fn remember(
+    pub(super) fn remember(
         &mut self,
         reference: Arc<Reference>,
         values: Vec<Value>,
@@ -34,7 +34,7 @@ impl Evaluator<'_> {
 
     /// Remembers a unique key that may have two rows for a while. Unless it
     /// may until the transaction ends, nobody else gets it meanwhile.
-    pub(in crate::dispatch) async fn put_off(
+    pub(super) async fn put_off(
         &mut self,
         rules: &Arc<Rules>,
         (place, claim): (usize, ClaimKey),
@@ -84,7 +84,7 @@ impl Evaluator<'_> {
     }
 
     /// Looks at the keys that this statement touched.
-    pub(in crate::dispatch) async fn check_references(&mut self) -> Attempt<()> {
+    pub(super) async fn check_references(&mut self) -> Attempt<()> {
         let pending = self.pending.take();
         self.check_all(pending).await
     }
@@ -98,11 +98,8 @@ impl Evaluator<'_> {
             .into_iter()
             .filter_map(|check| self.as_it_is_now(check).transpose())
             .collect::<Result<_>>()?;
-        match self.check_all(deferred).await {
-            Ok(()) => Ok(()),
-            Err(Interrupted::Refused(refused)) => Err(refused),
-            Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
-        }
+        let checked = self.check_all(deferred).await;
+        checked.map_err(Interrupted::into_refused)
     }
 
     /// A foreign key may lie otherwise than when it was put off, or be gone.
@@ -156,7 +153,7 @@ impl Evaluator<'_> {
     }
 
     /// Does a key hold as things are?
-    pub(in crate::dispatch) async fn holds(&mut self, check: &Deferred) -> Attempt<bool> {
+    pub(super) async fn holds(&mut self, check: &Deferred) -> Attempt<bool> {
         match check {
             Deferred::Foreign(ForeignCheck {
                 reference, values, ..

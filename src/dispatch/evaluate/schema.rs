@@ -8,16 +8,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::claim::{ClaimKey, Contended, Mode};
-use super::copy::settled;
-use super::evaluate::Evaluator;
-use super::read::{self, Question};
-use super::refused::Refused;
-use super::transaction::Basis;
+use super::evaluator::{Evaluator, Interrupted};
 use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Table;
-use crate::endpoint::Level;
+use crate::dispatch::claim::{ClaimKey, Contended, Mode};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::transaction::Basis;
 use crate::engine::sqlite::schema::check_storable;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluation::{of_select, plain};
@@ -107,7 +104,7 @@ impl Evaluator<'_> {
         };
         let mut select = plain(vec![count], vec![table_item(&table, CHILD)], None);
         select.grouped = true;
-        let rows = self.look(of_select(select)).await?;
+        let rows = self.rows_now(of_select(select)).await?;
         if let Some([Value::Int(count @ 1..)]) = rows.first().map(Vec::as_slice) {
             let counter = Counter {
                 last_value: *count,
@@ -137,7 +134,7 @@ impl Evaluator<'_> {
             self.transaction
                 .written
                 .put(&rules, rules.key_of(&row), None, Some(row))?;
-            self.make_room().await.map_err(settled)?;
+            self.make_room().await.map_err(Interrupted::into_refused)?;
         }
         if let crate::catalog::schema::PrimaryKey::Hidden { sequence, .. } = &table.key {
             let count = self.transaction.written.count_rows(table.id)? as i64;
@@ -236,27 +233,6 @@ impl Evaluator<'_> {
         Ok(table)
     }
 
-    /// Rows of a query over committed tables, or over the transaction's own.
-    async fn look(&mut self, query: Query) -> Result<Vec<Row>, Refused> {
-        let cluster = self.transaction.cluster.clone();
-        let question = Question {
-            query: Arc::new(query),
-            parameters: Arc::from([]),
-            context: self.context.clone(),
-            schema: self
-                .transaction
-                .base
-                .as_ref()
-                .unwrap_or(&self.schema)
-                .version,
-            level: Level::Evaluate(cluster.replicas.stable()),
-            overlay: self.transaction.written.overlay()?,
-            snapshot: None,
-            cancel: self.patience.cancel.clone(),
-        };
-        Ok(read::read_all(&cluster, &question).await?.1)
-    }
-
     async fn any_row(
         &mut self,
         table: &Arc<Table>,
@@ -267,7 +243,7 @@ impl Evaluator<'_> {
         let one = Expression::constant(Value::Int(1), Type::Int4);
         let mut query = of_select(plain(vec![one.clone()], from, Some(condition)));
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        Ok(self.look(query).await?.into_iter().next())
+        Ok(self.rows_now(query).await?.into_iter().next())
     }
 
     async fn check_unique(
@@ -308,7 +284,7 @@ impl Evaluator<'_> {
         });
         let mut query = of_select(select);
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let Some(row) = self.look(query).await?.into_iter().next() else {
+        let Some(row) = self.rows_now(query).await?.into_iter().next() else {
             return Ok(());
         };
         let values = columns.iter().zip(&row).map(|(column, value)| {
@@ -385,7 +361,7 @@ impl Evaluator<'_> {
         };
         let mut query = of_select(plain(shown.clone(), vec![join], Some(and(conditions))));
         query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let Some(row) = self.look(query).await?.into_iter().next() else {
+        let Some(row) = self.rows_now(query).await?.into_iter().next() else {
             return Ok(());
         };
         let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -474,7 +450,7 @@ fn created(changes: &[SchemaChange]) -> impl Iterator<Item = &Table> {
 }
 
 /// The existing tables that changes are about.
-pub fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
+fn tables_changed(changes: &[SchemaChange]) -> BTreeSet<TableId> {
     let new: BTreeSet<TableId> = created(changes).map(|table| table.id).collect();
     let referenced = |change: &SchemaChange| match change {
         SchemaChange::AddForeignKey { key, .. } => vec![key.parent],
