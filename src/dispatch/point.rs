@@ -13,7 +13,8 @@ use super::evaluate::{Done, Relations};
 use super::order::{Content, Order};
 use super::refused::Refused;
 use super::rules::Rules;
-use super::transaction::{self, Basis, OpenTransaction, Patience};
+use super::submit::submit;
+use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::plan::context::Context;
@@ -290,7 +291,7 @@ pub async fn run(
         read: None,
         counters: Vec::new(),
     };
-    let decided = transaction::submit(caller.cluster, held, order).await?;
+    let decided = submit(caller.cluster, held, order).await?;
     let rows = decided
         .1
         .result

@@ -1,9 +1,9 @@
 //! Keeps a large transaction from growing without bound while it writes.
 
 use super::evaluator::{Attempt, Evaluator};
-use crate::dispatch::bulk::Bulk;
 use crate::dispatch::claim::Mode;
 use crate::dispatch::rules::Rules;
+use crate::dispatch::written::bulk::Bulk;
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
 

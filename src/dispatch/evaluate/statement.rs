@@ -7,6 +7,7 @@
 use super::evaluator::{ATTEMPTS_MAX, Attempt, Done, Evaluator, Interrupted};
 use super::moment::Moment;
 use super::writing::Writing;
+use crate::catalog::Counter;
 use crate::dispatch::claim::Mode;
 use crate::dispatch::refused::{Refused, cancelled};
 use crate::error::{Error, Result, SqlState};
@@ -90,5 +91,18 @@ impl Evaluator<'_> {
             .schema
             .get_or_insert_with(|| self.schema.clone());
         Ok(())
+    }
+
+    /// TRUNCATE … RESTART IDENTITY: sequences that the tables own start again, for
+    /// others once the transaction is committed.
+    pub fn restart_sequences(&mut self, tables: &[TableId]) {
+        let owned = self.schema.sequences.values().filter(|sequence| {
+            let owner = sequence.owner;
+            owner.is_some_and(|(table, _)| tables.contains(&table))
+        });
+        for sequence in owned {
+            let counter = Counter::before_first(sequence);
+            self.transaction.sequences.own(sequence.id, counter);
+        }
     }
 }

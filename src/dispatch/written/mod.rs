@@ -8,11 +8,13 @@
 //! far as they lie after it. Those are there to be read; the log gets, behind
 //! the change, what is written from then on.
 
+pub mod bulk;
+mod changes;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::bulk::Bulk;
 use super::claim::ClaimKey;
 use super::relaid::{Relaid, Shift, sort_by_key};
 use super::rules::Rules;
@@ -23,6 +25,7 @@ use crate::types::id::TableId;
 use crate::types::value::about_bytes;
 use crate::types::write::{RowChange, RowHash, Write};
 use crate::types::{Row, Value, compare, encode};
+use bulk::Bulk;
 
 /// What one open transaction may keep in memory, roughly, where its rows
 /// cannot move out of it.

@@ -12,19 +12,18 @@
 //! the log as they are, and the rows of a table that it lays out anew are
 //! written anew in the scratch file, beside the old ones.
 
-mod changes;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::claim::{ClaimKey, Mode};
-use super::cluster::DataCluster;
-use super::order::Completed;
-use super::pieces::{abandon, log_piece};
-use super::relaid::{Relaid, Shift};
-use super::rules::Rules;
+use super::changes::Changes;
+use crate::dispatch::claim::ClaimKey;
+use crate::dispatch::cluster::DataCluster;
+use crate::dispatch::order::Completed;
+use crate::dispatch::pieces::{abandon, log_piece};
+use crate::dispatch::relaid::{Relaid, Shift};
+use crate::dispatch::rules::Rules;
 use crate::endpoint::Overlay;
 use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
@@ -34,31 +33,12 @@ use crate::types::overlay::Spilled;
 use crate::types::piece::{self, Piece};
 use crate::types::write::RowHash;
 use crate::types::{Row, Value, encode};
-use changes::Changes;
 
 /// A piece's size, roughly.
 const PIECE_BYTES: usize = 512 << 10;
 
 /// Bytes of all pieces of one open transaction.
 const PIECES_BYTES_MAX: u64 = 64 << 30;
-
-/// The tables that a transaction has claimed as a whole, so that it claims no
-/// key of them.
-#[derive(Clone, Debug, Default)]
-pub struct Whole {
-    /// It may write any row.
-    pub written: BTreeSet<TableId>,
-    /// Nobody else may.
-    pub shared: BTreeSet<TableId>,
-}
-
-impl Whole {
-    /// Does the claim of a table stand for one of its keys?
-    pub fn covers(&self, table: TableId, mode: Mode) -> bool {
-        let shared = mode == Mode::KeyShare && self.shared.contains(&table);
-        shared || self.written.contains(&table)
-    }
-}
 
 /// What a large transaction has written.
 pub struct Bulk {
