@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Reply, Session};
+use super::Session;
+use super::reply::Reply;
 use crate::dispatch::refused::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};

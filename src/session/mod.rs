@@ -8,11 +8,14 @@ mod cancel;
 mod constraint;
 mod copy;
 mod cursor;
+mod definition;
 mod definitions;
+mod fetch;
 mod limit;
 mod own;
 mod planning;
 mod reply;
+mod transaction;
 mod tuning;
 mod utility;
 pub mod variables;
@@ -23,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::User;
 use crate::catalog::schema::Schema;
@@ -39,12 +43,13 @@ use crate::plan::Plan;
 use crate::plan::context::{Context, RandomState};
 use crate::plan::statement::Statement;
 use crate::runtime::Moment;
+use crate::types::datetime::UNIX_EPOCH;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
 use block::Block;
+use cancel::Cancel;
 pub use cancel::Canceller;
-use cancel::check_cancel;
 use cursor::{Budget, Cursor};
 pub use reply::{Notice, Reply, Tag, TransactionStatus};
 use reply::{done, reply_of};
@@ -55,9 +60,6 @@ const REPLANS_MAX: usize = 10;
 
 /// Plans that one session keeps by text.
 const PLANS_MAX: usize = 256;
-
-/// Microseconds from 1970-01-01 to 2000-01-01.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A client's session. One statement at a time.
 pub struct Session {
@@ -80,7 +82,7 @@ pub struct Session {
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
-    cancel: Arc<cancel::Cancel>,
+    cancel: Arc<Cancel>,
     /// The last entry that this session knows of, for `session` reads.
     seen: Index,
     /// Shows the session to others while it lives.
@@ -184,7 +186,7 @@ impl Session {
         drew: &Arc<AtomicBool>,
         own: Option<Arc<OwnSequences>>,
     ) -> Arc<Context> {
-        let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
+        let statement_time = self.now();
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
             None => {
@@ -284,8 +286,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match own::own_targets(query) {
-                Some(targets) => self.run_own(targets, &parameters).await,
+            Statement::Query(query) => match self.run_own(query, &parameters).await? {
+                Some(reply) => Ok(reply),
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,
@@ -375,6 +377,25 @@ impl Session {
         })
     }
 
+    /// Cancels the running statement from another task.
+    pub fn canceller(&self) -> Canceller {
+        self.cancel.canceller()
+    }
+
+    /// What was to be cancelled has ended, or there was nothing.
+    pub fn forget_cancel(&mut self) {
+        self.cancel.forget();
+    }
+
+    /// The front end waits for the client, or has heard from it.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.cancel.set_idle(idle);
+    }
+
+    fn token(&self) -> CancellationToken {
+        self.cancel.token()
+    }
+
     fn patience(&self) -> Patience {
         Patience {
             cancel: self.token(),
@@ -445,8 +466,12 @@ impl Session {
 
     /// What `now` means in this transaction: microseconds since 2000-01-01 UTC.
     pub fn transaction_time(&self) -> i64 {
-        let now = || self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
-        self.block.time().unwrap_or_else(now)
+        self.block.time().unwrap_or_else(|| self.now())
+    }
+
+    /// Microseconds since 2000-01-01 UTC.
+    fn now(&self) -> i64 {
+        self.dispatch.runtime().unix_micros() + UNIX_EPOCH
     }
 
     pub fn user(&self) -> &Arc<User> {

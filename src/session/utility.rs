@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::cursor::Declared;
-use super::{Prepared, Reply, Session, Tag, done};
+use super::fetch::Declared;
+use super::reply::{Reply, Tag, done};
+use super::{Prepared, Session};
 use crate::catalog::UserKind;
 use crate::dispatch::claim::{ClaimKey, Contended, Mode};
 use crate::dispatch::evaluate::Evaluator;

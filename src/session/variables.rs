@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{self, Definition, Kind, find, is_unbuilt};
+use super::definition::{Definition, Kind};
+use super::definitions::{self, find, is_unbuilt};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Variables;
 use crate::plan::statement::Isolation;
 use crate::types::datetime::zone::{Zone, fixed_name};
 use crate::types::settings::{DateFormat, DateOrder, DateStyle, IntervalStyle, Settings};
-
-/// The version of PostgreSQL whose behaviour clients may expect.
-pub const SERVER_VERSION: &str = "15.8";
 
 /// How many letters a setting's value may have.
 const VALUE_BYTES_MAX: usize = 8192;
