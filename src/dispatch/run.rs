@@ -19,6 +19,7 @@ use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::plan::statement::{CopyDirection, Isolation, Statement};
+use crate::types::id::Index;
 use crate::types::{Row, Value};
 
 /// A plan to run for a session.
@@ -33,7 +34,7 @@ pub struct Call<'a> {
     pub isolation: Isolation,
     pub read_only: bool,
     pub patience: Patience,
-    /// Set when the statement moves a sequence.
+    /// Set when the statement moves a sequence, until an entry says so.
     pub drew: Arc<AtomicBool>,
     /// The sequences that its own transaction, if it has one, makes or restarts.
     pub sequences: Option<Arc<OwnSequences>>,
@@ -126,9 +127,6 @@ impl Dispatch {
         let Some(transaction) = transaction else {
             let question = question(call, shared);
             let rows = read::read(cluster, &question).await?;
-            if call.drew.load(Ordering::Relaxed) {
-                self.keep_counters(cluster).await?;
-            }
             return Ok(Ran::Rows(rows.stream));
         };
         if !transaction.relaid.is_empty() {
@@ -146,12 +144,11 @@ impl Dispatch {
                 .tables_read
                 .extend(call.plan.tables.iter().copied());
         }
-        transaction.drew |= call.drew.load(Ordering::Relaxed);
         Ok(Ran::Rows(rows.stream))
     }
 
     /// Logs counters that moved without a write, so that their values stay given out.
-    async fn keep_counters(&self, cluster: &Arc<DataCluster>) -> Result<()> {
+    pub async fn keep_counters(&self, cluster: &Arc<DataCluster>) -> Result<()> {
         let mut transaction =
             OpenTransaction::new(cluster.clone(), Isolation::ReadCommitted, false);
         transaction.drew = true;
@@ -176,6 +173,7 @@ impl Dispatch {
             let drew = call.drew.load(Ordering::Relaxed);
             let done = point::run(&caller, point, drew, &call.patience).await;
             if let Some(done) = done? {
+                call.drew.store(false, Ordering::Relaxed);
                 return Ok(wrote(call, done.rows, done.returning));
             }
         }
@@ -190,8 +188,10 @@ impl Dispatch {
                 return Err(refused);
             }
         };
-        self.commit(transaction, &call.context, &call.schema, &call.patience)
-            .await?;
+        let committed = self.commit(transaction, &call.context, &call.schema, &call.patience);
+        if committed.await?.is_some() {
+            call.drew.store(false, Ordering::Relaxed);
+        }
         Ok(ran)
     }
 
@@ -239,7 +239,6 @@ impl Dispatch {
             }
             _ => return Err(Error::internal("no writing statement").into()),
         };
-        transaction.drew |= call.drew.load(Ordering::Relaxed);
         if let Statement::Compound(compound) = &call.plan.statement
             && matches!(compound.main(), Statement::Query(_))
         {
@@ -248,14 +247,14 @@ impl Dispatch {
         Ok(wrote(call, done.rows, done.returning))
     }
 
-    /// Checks what was deferred and logs the transaction.
+    /// Checks what was deferred and logs the transaction; where, if it wrote.
     pub async fn commit(
         &self,
         mut transaction: OpenTransaction,
         context: &Arc<Context>,
         schema: &Arc<Schema>,
         patience: &Patience,
-    ) -> Result<(), Refused> {
+    ) -> Result<Option<Index>, Refused> {
         if !transaction.deferred.is_empty() {
             let (schema, context) = (schema.clone(), context.clone());
             let mut evaluator = Evaluator::new(&mut transaction, schema, context, patience.clone());
@@ -264,8 +263,7 @@ impl Dispatch {
                 return Err(refused);
             }
         }
-        transaction.commit().await?;
-        Ok(())
+        Ok(transaction.commit().await?)
     }
 }
 

@@ -85,7 +85,7 @@ impl Session {
         act: impl AsyncFnOnce(&mut Evaluator<'_>) -> Result<T, Refused>,
     ) -> Result<T> {
         let schema = self.schema()?;
-        let context = self.context(&schema, &Arc::default());
+        let context = self.context(&schema);
         let patience = self.patience();
         let Some(transaction) = self.block.open_transaction() else {
             return Err(Error::internal("no transaction is open"));

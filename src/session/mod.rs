@@ -71,6 +71,8 @@ pub struct Session {
     shared_variables: Option<Arc<SessionVariables>>,
     settings: Arc<Settings>,
     drawn: Arc<Drawn>,
+    /// The statement that runs has moved a sequence, and no entry says so yet.
+    drew: Arc<AtomicBool>,
     block: Block,
     plans: HashMap<PlanKey, Arc<Plan>>,
     prepared: HashMap<String, Prepared>,
@@ -129,6 +131,7 @@ impl Session {
             shared_variables: None,
             settings,
             drawn: Arc::default(),
+            drew: Arc::default(),
             block: Block::default(),
             plans: HashMap::new(),
             prepared: HashMap::new(),
@@ -175,15 +178,14 @@ impl Session {
     }
 
     /// What expressions may know in a statement that begins now.
-    fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+    fn context(&mut self, schema: &Arc<Schema>) -> Arc<Context> {
         let own = self.block.sequences();
-        self.context_with(schema, drew, own)
+        self.context_with(schema, own)
     }
 
     fn context_with(
         &mut self,
         schema: &Arc<Schema>,
-        drew: &Arc<AtomicBool>,
         own: Option<Arc<OwnSequences>>,
     ) -> Arc<Context> {
         let statement_time = self.now();
@@ -210,7 +212,7 @@ impl Session {
                 own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
-                moved: drew.clone(),
+                moved: self.drew.clone(),
             })),
             variables,
         })
@@ -253,17 +255,37 @@ impl Session {
             ));
         }
         self.show_activity(true);
+        // Rows of the last statement may still flow, and draw.
+        self.drew = Arc::default();
         let limit = self.variables.duration("statement_timeout");
         let parameters: Arc<[Value]> = parameters.into();
-        let reply = match limit {
+        let mut reply = match limit {
             None => Box::pin(self.execute_plan(plan, parameters)).await,
             Some(limit) => self.execute_within(limit, plan, parameters).await,
         };
+        if reply.is_ok()
+            && self.drew.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.keep_drawn().await
+        {
+            reply = Err(error);
+        }
         if reply.is_err() {
             self.fail();
         }
         self.show_activity(false);
         reply
+    }
+
+    /// What a statement drew and did not log is logged before the client sees
+    /// it, so that it does not come again.
+    async fn keep_drawn(&mut self) -> Result<()> {
+        match self.block.open_transaction() {
+            Some(transaction) => {
+                transaction.drew = true;
+                Ok(())
+            }
+            None => self.dispatch.keep_counters(&self.cluster).await,
+        }
     }
 
     async fn execute_plan(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
@@ -322,7 +344,6 @@ impl Session {
         if plan.schema_version != schema.version && !plan.is_system_query() {
             return Err(Refused::Replan);
         }
-        let drew = Arc::new(AtomicBool::new(false));
         self.enter_transaction(&plan.statement, plan.locking)?;
         let restarts = matches!(
             plan.statement,
@@ -332,7 +353,7 @@ impl Session {
             None if restarts => Some(Arc::default()),
             own => own,
         };
-        let context = self.context_with(&schema, &drew, sequences.clone());
+        let context = self.context_with(&schema, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -342,7 +363,7 @@ impl Session {
             isolation: self.block.isolation(&self.variables),
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
-            drew,
+            drew: self.drew.clone(),
             sequences,
             user: self.user.clone(),
             settings: match plan.system {

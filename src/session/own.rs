@@ -3,7 +3,6 @@
 //!
 //! Not handled: such a call below another expression, or in a query with FROM.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::Session;
@@ -73,7 +72,7 @@ impl Session {
         let schema = self.schema()?;
         let mut row = Vec::with_capacity(targets.len());
         for target in targets {
-            let context = self.context(&schema, &Arc::default());
+            let context = self.context(&schema);
             let Some((own, arguments)) = own_call(target) else {
                 row.push(evaluate(target, parameters, &context)?);
                 continue;

@@ -41,7 +41,7 @@ impl Session {
         let plan = match (parsed.pop(), parsed.is_empty()) {
             (None, _) => Plan::empty(),
             (Some(one), true) => {
-                let context = self.context(&schema, &Arc::default());
+                let context = self.context(&schema);
                 let binding = Binding {
                     schema: &schema,
                     system: &context.system,
@@ -93,7 +93,7 @@ impl Session {
             return Ok(None);
         }
         let schema = self.schema()?;
-        Ok(Some(self.context(&schema, &Arc::default())))
+        Ok(Some(self.context(&schema)))
     }
 
     /// The schema has not moved since this plan was made; else plan again.

@@ -1,7 +1,5 @@
 //! BEGIN to COMMIT as statements: what they do to the session's block.
 
-use std::sync::Arc;
-
 use super::Session;
 use super::block::{Kind, Outside, Savepoint};
 use super::reply::{Reply, done};
@@ -180,13 +178,13 @@ impl Session {
             Some(schema) => schema,
             None => self.schema()?,
         };
-        let context = self.context(&schema, &Arc::default());
+        let context = self.context(&schema);
         let patience = self.patience();
         let committed = self
             .dispatch
             .commit(transaction, &context, &schema, &patience)
             .await;
-        committed.map_err(Refused::into_error)
+        committed.map(|_| ()).map_err(Refused::into_error)
     }
 
     fn end_rolled_back(&mut self) {

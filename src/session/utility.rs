@@ -165,7 +165,7 @@ impl Session {
                 .detail(format!("Expected {expected} parameters but got {given}.")));
         }
         let schema = self.schema()?;
-        let context = self.context(&schema, &Arc::default());
+        let context = self.context(&schema);
         let binding = Binding {
             schema: &schema,
             system: &context.system,
