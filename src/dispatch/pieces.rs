@@ -1,6 +1,7 @@
 //! Transactions larger than an entry: cut into pieces, each of which the log
 //! takes without effect until a last entry names them all.
 
+use std::slice;
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::log::command::{Command, PieceEntry};
 use crate::types::id::{ClusterId, TransactionId};
 use crate::types::piece::{self, Piece};
 use crate::types::value::about_bytes;
-use crate::types::write::{RowChange, Write};
+use crate::types::write::{Assigned, Assignment, RowChange, Write};
 
 /// An entry's size, roughly; a larger transaction enters in pieces.
 pub(super) const ENTRY_BYTES_MAX: usize = 1 << 20;
@@ -51,7 +52,9 @@ pub(super) fn size_of(writes: &[Write]) -> usize {
 fn write_size(write: &Write) -> usize {
     match write {
         Write::Insert { rows, .. } => rows.iter().map(|row| about_bytes(row)).sum::<usize>() + 8,
-        Write::Update { key, set, .. } => about_bytes(key) + set.len() * 40,
+        Write::Update { key, set, .. } => {
+            about_bytes(key) + set.iter().map(assigned_size).sum::<usize>()
+        }
         Write::Delete { key, .. } => about_bytes(key),
         Write::Rows { changes, .. } => changes
             .iter()
@@ -64,6 +67,14 @@ fn write_size(write: &Write) -> usize {
         Write::Truncate { tables } => tables.len() * 5,
         Write::EndOfStatement => 1,
     }
+}
+
+fn assigned_size(assignment: &Assignment) -> usize {
+    let value = match &assignment.value {
+        Assigned::Constant(value) => about_bytes(slice::from_ref(value)),
+        Assigned::Expression { text, parameters } => text.len() + about_bytes(parameters),
+    };
+    value + 8
 }
 
 /// Cuts writes into pieces of about an entry's size, keeping their order.
@@ -127,4 +138,61 @@ fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
         pieces.push(piece);
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::id::TableId;
+    use crate::types::write::RowHash;
+    use crate::types::{Array, Type, Value};
+
+    const LARGE: usize = 2 * ENTRY_BYTES_MAX;
+
+    #[test]
+    fn a_large_value_counts_wherever_it_is_written() {
+        let table = TableId(1);
+        let text = || Value::text("x".repeat(LARGE));
+        let array = || Value::Array(Arc::new(Array::one_dimensional(Type::Text, vec![text()])));
+        let update = |value| Write::Update {
+            table,
+            key: vec![Value::Int(1)],
+            set: vec![Assignment { column: 1, value }],
+        };
+        let of_itself = Assigned::Expression {
+            text: "t || $1".into(),
+            parameters: vec![text()],
+        };
+        let rows = |before, after| Write::Rows {
+            table,
+            changes: vec![RowChange {
+                key: vec![Value::Int(1)],
+                before,
+                after: Some(after),
+            }],
+        };
+        let writes = [
+            Write::Insert {
+                table,
+                rows: vec![vec![text()]],
+            },
+            Write::Insert {
+                table,
+                rows: vec![vec![array()]],
+            },
+            update(Assigned::Constant(text())),
+            update(Assigned::Constant(array())),
+            update(of_itself),
+            Write::Delete {
+                table,
+                key: vec![text()],
+            },
+            rows(None, vec![text()]),
+            rows(Some(RowHash(1)), vec![text()]),
+        ];
+        for write in writes {
+            let size = size_of(slice::from_ref(&write));
+            assert!((LARGE..LARGE + 200).contains(&size), "{size} of {write:?}");
+        }
+    }
 }
