@@ -195,6 +195,9 @@ impl Worker {
                     self.propose_schema(schema, refused).await;
                 }
                 Content::Pieced(completed) => {
+                    // What was admitted before comes before it.
+                    self.propose_batch(std::mem::take(&mut entry)).await;
+                    bytes = 0;
                     let transaction = Transaction {
                         id: order.id,
                         writes: completed.last,
