@@ -19,6 +19,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::replica::Member;
+use crate::runtime::Moment;
 use crate::types::id::{Index, SchemaVersion};
 use crate::types::{Row, Value};
 
@@ -27,6 +28,9 @@ const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long it rests between rounds over the replicas.
 const ROUND_WAIT: Duration = Duration::from_millis(5);
+
+/// A replica of which nothing has been heard yet.
+const UNKNOWN: ReadError = ReadError::NotNow("not known yet");
 
 /// A query with all that a replica needs to run it.
 #[derive(Clone)]
@@ -62,33 +66,73 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
             ))),
         };
     }
-    let deadline = cluster.runtime.now() + READ_WAIT_MAX;
+    let mut search = Search::of(cluster, question.schema);
     loop {
-        let mut behind = false;
         for member in candidates(cluster) {
             match ask(&member, question).await {
                 Ok(rows) => return Ok(rows),
-                Err(ReadError::Statement(error)) => return Err(Refused::Error(error)),
-                Err(ReadError::Schema(has)) if has > question.schema => {
-                    return Err(Refused::Replan);
-                }
-                Err(ReadError::Schema(_)) => behind = true,
-                Err(error) => tracing::debug!(replica = %member.id, %error, "read passed on"),
+                Err(error) => search.pass_over(&member, error)?,
             }
         }
         if question.cancel.is_cancelled() {
-            return Err(Refused::Error(cancelled()));
+            return Err(cancelled().into());
         }
-        let newer = cluster.definition()?.schema.version > question.schema;
+        search.rest("no replica may answer the read now").await?;
+    }
+}
+
+/// A search for a replica that answers, in rounds over those in sync.
+struct Search<'a> {
+    cluster: &'a DataCluster,
+    /// The one that was planned against.
+    schema: SchemaVersion,
+    deadline: Moment,
+    /// A replica of this round has an older schema, and may come to ours.
+    behind: bool,
+    /// Why the last replica that was asked did not answer.
+    reason: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    fn of(cluster: &'a DataCluster, schema: SchemaVersion) -> Search<'a> {
+        Search {
+            cluster,
+            schema,
+            deadline: cluster.runtime.now() + READ_WAIT_MAX,
+            behind: false,
+            reason: None,
+        }
+    }
+
+    /// Notes why a replica did not answer; fails where no other would.
+    fn pass_over(&mut self, member: &Member, error: ReadError) -> Result<(), Refused> {
+        match error {
+            ReadError::Statement(error) => return Err(error.into()),
+            ReadError::Schema(has) if has > self.schema => return Err(Refused::Replan),
+            ReadError::Schema(_) => self.behind = true,
+            ReadError::NotNow(_) | ReadError::Failed(_) => {}
+        }
+        tracing::debug!(replica = %member.id, %error, "passed over");
+        self.reason = Some(format!("Replica {}: {error}.", member.id));
+        Ok(())
+    }
+
+    /// Waits for the next round; fails where there is no use in one.
+    async fn rest(&mut self, refused: &str) -> Result<(), Refused> {
+        let behind = std::mem::take(&mut self.behind);
+        let newer = self.cluster.definition()?.schema.version > self.schema;
         if newer && !behind {
             return Err(Refused::Replan);
         }
-        if cluster.runtime.now() >= deadline {
-            return Err(Refused::Error(Error::unavailable(
-                "no replica may answer the read now",
-            )));
+        if self.cluster.runtime.now() >= self.deadline {
+            let error = Error::unavailable(refused);
+            return Err(match self.reason.take() {
+                Some(reason) => error.detail(reason).into(),
+                None => error.into(),
+            });
         }
-        cluster.runtime.sleep(ROUND_WAIT).await;
+        self.cluster.runtime.sleep(ROUND_WAIT).await;
+        Ok(())
     }
 }
 
@@ -129,9 +173,7 @@ pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
 }
 
 async fn ask(member: &Arc<Member>, question: &Question) -> Result<Rows, ReadError> {
-    let incarnation = member
-        .incarnation()
-        .ok_or(ReadError::NotNow("not known yet"))?;
+    let incarnation = member.incarnation().ok_or(UNKNOWN)?;
     let request = Read {
         incarnation,
         level: question.level,
@@ -169,29 +211,24 @@ pub async fn hold_snapshot(
     level: Level,
     schema: SchemaVersion,
 ) -> Result<Held, Refused> {
-    let deadline = cluster.runtime.now() + READ_WAIT_MAX;
+    let mut search = Search::of(cluster, schema);
     loop {
-        let mut behind = false;
         for member in candidates(cluster) {
-            let Some(incarnation) = member.incarnation() else {
-                continue;
-            };
-            let opened = member.endpoint.open_snapshot(level, incarnation, schema);
-            match opened.await {
+            match open(&member, level, schema).await {
                 Ok((id, index)) => return Ok(Held { member, id, index }),
-                Err(ReadError::Statement(error)) => return Err(error.into()),
-                Err(ReadError::Schema(has)) if has > schema => return Err(Refused::Replan),
-                Err(ReadError::Schema(_)) => behind = true,
-                Err(error) => tracing::debug!(replica = %member.id, %error, "snapshot passed on"),
+                Err(error) => search.pass_over(&member, error)?,
             }
         }
-        let newer = cluster.definition()?.schema.version > schema;
-        if newer && !behind {
-            return Err(Refused::Replan);
-        }
-        if cluster.runtime.now() >= deadline {
-            return Err(Error::unavailable("no replica may open a snapshot now").into());
-        }
-        cluster.runtime.sleep(ROUND_WAIT).await;
+        search.rest("no replica may open a snapshot now").await?;
     }
+}
+
+async fn open(
+    member: &Member,
+    level: Level,
+    schema: SchemaVersion,
+) -> Result<(SnapshotId, Index), ReadError> {
+    let incarnation = member.incarnation().ok_or(UNKNOWN)?;
+    let endpoint = &member.endpoint;
+    endpoint.open_snapshot(level, incarnation, schema).await
 }
