@@ -4,8 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::claim::ClaimKey;
-use super::rules::{Reference, Rules, Unique};
+use super::rules::{Reference, Rules, Unique, UniqueKey};
 use crate::catalog::schema::ForeignKey;
 use crate::types::id::ObjectId;
 use crate::types::{Value, encode};
@@ -29,10 +28,7 @@ pub struct ForeignCheck {
 #[derive(Clone)]
 pub struct UniqueCheck {
     pub rules: Arc<Rules>,
-    /// The key's place among the rules.
-    pub place: usize,
-    pub claim: ClaimKey,
-    pub values: Vec<Value>,
+    pub key: UniqueKey,
 }
 
 impl Deferred {
@@ -40,7 +36,7 @@ impl Deferred {
     pub fn key(&self) -> ObjectId {
         match self {
             Deferred::Foreign(check) => check.reference.key.id,
-            Deferred::Unique(check) => check.rules.uniques[check.place].object,
+            Deferred::Unique(check) => check.rules.unique(&check.key).object,
         }
     }
 
@@ -48,7 +44,7 @@ impl Deferred {
     pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
         let (values, of_child) = match self {
             Deferred::Foreign(check) => (&check.values, check.of_child),
-            Deferred::Unique(check) => (&check.values, false),
+            Deferred::Unique(check) => (&check.key.values, false),
         };
         (self.key(), of_child, encode::encode_key(values))
     }

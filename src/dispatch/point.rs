@@ -136,9 +136,9 @@ impl Caller<'_> {
             rules.check(&row, self.context)?;
             claims.extend(
                 rules
-                    .unique_claims(&row)?
+                    .unique_keys(&row)?
                     .into_iter()
-                    .map(|(_, key)| (key, Mode::PointKey)),
+                    .map(|key| (key.claim, Mode::PointKey)),
             );
             for reference in &rules.parents {
                 if let Some(values) = reference.child_values(&row)? {

@@ -52,6 +52,35 @@ pub struct Unique {
     pub lookup: Arc<Query>,
 }
 
+/// What a row has under one of its table's unique keys.
+#[derive(Clone)]
+pub struct UniqueKey {
+    /// The unique key's place among the rules; 0 is the primary one.
+    pub place: usize,
+    pub claim: ClaimKey,
+    pub values: Vec<Value>,
+}
+
+impl UniqueKey {
+    pub fn is_primary(&self) -> bool {
+        self.place == 0
+    }
+
+    fn is(&self, other: &UniqueKey) -> bool {
+        self.place == other.place && self.claim == other.claim
+    }
+
+    /// Whether it is one of these.
+    pub fn is_among(&self, others: &[UniqueKey]) -> bool {
+        others.iter().any(|other| self.is(other))
+    }
+}
+
+/// Are these the same keys, in the same order?
+pub fn same_keys(a: &[UniqueKey], b: &[UniqueKey]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is(b))
+}
+
 pub enum KeyPart {
     Column(usize),
     Expression(Expression, RelationId),
@@ -185,7 +214,7 @@ impl Rules {
 
     /// The values of a row under a unique key; `None` when the key does not
     /// hold for it: a null in it, or outside a partial index.
-    pub fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {
+    fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {
         if let Some((predicate, relation)) = &unique.predicate {
             let scope = RowScope {
                 relation: *relation,
@@ -217,15 +246,25 @@ impl Rules {
         Ok(Some(values))
     }
 
-    /// What a row claims under each unique key that holds for it.
-    pub fn unique_claims(&self, row: &Row) -> Result<Vec<(usize, ClaimKey)>> {
-        let mut claims = Vec::with_capacity(self.uniques.len());
+    /// What a row has under each unique key that holds for it.
+    pub fn unique_keys(&self, row: &Row) -> Result<Vec<UniqueKey>> {
+        let mut keys = Vec::with_capacity(self.uniques.len());
         for (place, unique) in self.uniques.iter().enumerate() {
             if let Some(values) = self.unique_values(unique, row)? {
-                claims.push((place, ClaimKey::of(self.table.id, unique.id, &values)));
+                let claim = ClaimKey::of(self.table.id, unique.id, &values);
+                keys.push(UniqueKey {
+                    place,
+                    claim,
+                    values,
+                });
             }
         }
-        Ok(claims)
+        Ok(keys)
+    }
+
+    /// The unique key that this is one of.
+    pub fn unique(&self, key: &UniqueKey) -> &Unique {
+        &self.uniques[key.place]
     }
 
     pub fn has_deferrable(&self) -> bool {
@@ -244,7 +283,8 @@ impl Rules {
     }
 
     /// The error of a row whose unique key another row has.
-    pub fn duplicate(&self, unique: &Unique, values: &[Value], context: &Context) -> Error {
+    pub fn duplicate(&self, key: &UniqueKey, context: &Context) -> Error {
+        let unique = self.unique(key);
         let message = format!(
             "duplicate key value violates unique constraint \"{}\"",
             unique.name
@@ -258,7 +298,8 @@ impl Rules {
             KeyPart::Column(place) => self.table.columns[*place].ty.clone(),
             KeyPart::Expression(expression, _) => expression.ty.clone(),
         });
-        let shown = values
+        let shown = key
+            .values
             .iter()
             .zip(types)
             .map(|(value, ty)| shown(value, &ty, context));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::evaluator::{Attempt, Evaluator};
 use super::lookup::same_values;
-use crate::dispatch::claim::{ClaimKey, Mode};
-use crate::dispatch::rules::Rules;
+use crate::dispatch::claim::Mode;
+use crate::dispatch::rules::{Rules, UniqueKey, same_keys};
 use crate::dispatch::transaction::Basis;
 use crate::error::{Error, SqlState};
 use crate::types::Row;
@@ -21,25 +21,22 @@ impl Evaluator<'_> {
     /// Inserts a row or fails with its constraint's error.
     pub(super) async fn insert_row(&mut self, rules: &Arc<Rules>, row: Row) -> Attempt<Row> {
         rules.check(&row, &self.context)?;
-        for (place, claim) in rules.unique_claims(&row)? {
-            let unique = &rules.uniques[place];
-            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            if unique.deferrable {
-                self.put_off(rules, (place, claim), values).await?;
+        for key in rules.unique_keys(&row)? {
+            if rules.unique(&key).deferrable {
+                self.put_off(rules, key).await?;
                 continue;
             }
             let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
             // A row that is there and only locked is a duplicate without waiting.
-            let modes: &[Mode] = match claims.is_contended(owner, claim, Mode::Update) {
+            let modes: &[Mode] = match claims.is_contended(owner, key.claim, Mode::Update) {
                 true => &[Mode::Look, Mode::Update],
                 false => &[Mode::Update],
             };
             for mode in modes {
-                self.claim_key(rules.table.id, claim, *mode, Basis::Fresh)
+                self.claim_key(rules.table.id, key.claim, *mode, Basis::Fresh)
                     .await?;
-                let found = self.find_unique(rules, unique, claim, &values).await?;
-                if found.is_some() {
-                    return Err(rules.duplicate(unique, &values, &self.context).into());
+                if self.find_unique(rules, &key).await?.is_some() {
+                    return Err(rules.duplicate(&key, &self.context).into());
                 }
             }
         }
@@ -52,11 +49,7 @@ impl Evaluator<'_> {
         self.claim_parents(rules, None, &row).await?;
         match self.transaction.written.add(rules, row)? {
             None => Ok(()),
-            Some((place, row)) => {
-                let unique = &rules.uniques[place];
-                let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-                Err(rules.duplicate(unique, &values, &self.context).into())
-            }
+            Some(taken) => Err(rules.duplicate(&taken, &self.context).into()),
         }
     }
 
@@ -124,22 +117,18 @@ impl Evaluator<'_> {
         rules: &Arc<Rules>,
         old: &Row,
         new: Option<&Row>,
-        gained: Vec<(usize, ClaimKey)>,
+        gained: Vec<UniqueKey>,
     ) -> Attempt<()> {
         let before = rules.key_of(old);
-        if let Some(new) = new {
-            for (place, claim) in gained {
-                let unique = &rules.uniques[place];
-                let values = rules.unique_values(unique, new)?.unwrap_or_default();
-                if unique.deferrable {
-                    self.put_off(rules, (place, claim), values).await?;
-                    continue;
-                }
-                let found = self.find_unique(rules, unique, claim, &values).await?;
-                let other = |(row, _): &(Row, Basis)| !same_values(&rules.key_of(row), &before);
-                if found.as_ref().is_some_and(other) {
-                    return Err(rules.duplicate(unique, &values, &self.context).into());
-                }
+        for key in gained {
+            if rules.unique(&key).deferrable {
+                self.put_off(rules, key).await?;
+                continue;
+            }
+            let found = self.find_unique(rules, &key).await?;
+            let other = |(row, _): &(Row, Basis)| !same_values(&rules.key_of(row), &before);
+            if found.as_ref().is_some_and(other) {
+                return Err(rules.duplicate(&key, &self.context).into());
             }
         }
         let after = new.map(|new| rules.key_of(new));
@@ -163,41 +152,38 @@ impl Evaluator<'_> {
         (old, new): (&Row, Option<&Row>),
         all: &[(Row, Option<Row>)],
         basis: Basis,
-    ) -> Attempt<Vec<(usize, ClaimKey)>> {
-        let before = rules.unique_claims(old)?;
-        let after = new
-            .map(|new| rules.unique_claims(new))
-            .transpose()?
-            .unwrap_or_default();
-        let keys_stay = new.is_some() && before == after;
+    ) -> Attempt<Vec<UniqueKey>> {
+        let table = rules.table.id;
+        let before = rules.unique_keys(old)?;
+        let after = new.map(|new| rules.unique_keys(new)).transpose()?;
+        let keys_stay = after.as_ref().is_some_and(|it| same_keys(&before, it));
         let mode = if keys_stay {
             Mode::NoKeyUpdate
         } else {
             Mode::Update
         };
-        let mut primary = before.iter().filter(|(place, _)| *place == 0);
-        if let Some((_, claim)) = primary.next() {
-            self.claim_key(rules.table.id, *claim, mode, basis).await?;
+        if let Some(primary) = before.iter().find(|key| key.is_primary()) {
+            self.claim_key(table, primary.claim, mode, basis).await?;
         }
         if keys_stay {
             return Ok(Vec::new());
         }
         self.guard_children(rules).await?;
-        for (_, claim) in before.iter().filter(|(place, _)| *place != 0) {
-            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+        for key in before.iter().filter(|key| !key.is_primary()) {
+            self.claim_key(table, key.claim, Mode::Update, Basis::Fresh)
                 .await?;
         }
-        let gained: Vec<_> = after
-            .into_iter()
-            .filter(|claim| !before.contains(claim))
-            .collect();
-        let immediate = |(place, _): &&(usize, ClaimKey)| !rules.uniques[*place].deferrable;
-        for (place, claim) in gained.iter().filter(immediate) {
-            let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
-            if let Some(new) = new.filter(|_| claims.is_contended(owner, *claim, Mode::Update)) {
-                self.check_taken(rules, (*place, *claim), new, all).await?;
+        let mut gained = after.unwrap_or_default();
+        gained.retain(|key| !key.is_among(&before));
+        for key in &gained {
+            if rules.unique(key).deferrable {
+                continue;
             }
-            self.claim_key(rules.table.id, *claim, Mode::Update, Basis::Fresh)
+            let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
+            if claims.is_contended(owner, key.claim, Mode::Update) {
+                self.check_taken(rules, key, all).await?;
+            }
+            self.claim_key(table, key.claim, Mode::Update, Basis::Fresh)
                 .await?;
         }
         Ok(gained)
@@ -208,15 +194,12 @@ impl Evaluator<'_> {
     async fn check_taken(
         &mut self,
         rules: &Arc<Rules>,
-        (place, claim): (usize, ClaimKey),
-        new: &Row,
+        key: &UniqueKey,
         all: &[(Row, Option<Row>)],
     ) -> Attempt<()> {
-        self.claim_key(rules.table.id, claim, Mode::Look, Basis::Fresh)
+        self.claim_key(rules.table.id, key.claim, Mode::Look, Basis::Fresh)
             .await?;
-        let unique = &rules.uniques[place];
-        let values = rules.unique_values(unique, new)?.unwrap_or_default();
-        let Some((found, _)) = self.find_unique(rules, unique, claim, &values).await? else {
+        let Some((found, _)) = self.find_unique(rules, key).await? else {
             return Ok(());
         };
         let found = rules.key_of(&found);
@@ -225,7 +208,7 @@ impl Evaluator<'_> {
             .any(|(old, _)| same_values(&rules.key_of(old), &found))
         {
             true => Ok(()),
-            false => Err(rules.duplicate(unique, &values, &self.context).into()),
+            false => Err(rules.duplicate(key, &self.context).into()),
         }
     }
 }

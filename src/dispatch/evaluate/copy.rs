@@ -84,9 +84,9 @@ impl Evaluator<'_> {
             return Ok(false);
         };
         for row in rows {
-            for (_, claim) in rules.unique_claims(row)? {
+            for key in rules.unique_keys(row)? {
                 let table = rules.table.id;
-                self.claim_key(table, claim, Mode::Update, Basis::Fresh)
+                self.claim_key(table, key.claim, Mode::Update, Basis::Fresh)
                     .await?;
             }
         }

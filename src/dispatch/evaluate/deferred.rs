@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::evaluator::{Attempt, Evaluator, Interrupted};
-use crate::dispatch::claim::{ClaimKey, Mode};
+use crate::dispatch::claim::Mode;
 use crate::dispatch::deferral::{Deferred, ForeignCheck, UniqueCheck};
 use crate::dispatch::refused::Refused;
-use crate::dispatch::rules::{Reference, Rules};
+use crate::dispatch::rules::{Reference, Rules, UniqueKey};
 use crate::dispatch::transaction::{Basis, concurrent_update};
 use crate::error::{Error, Result};
 use crate::types::Value;
@@ -34,19 +34,13 @@ impl Evaluator<'_> {
 
     /// Remembers a unique key that may have two rows for a while. Unless it
     /// may until the transaction ends, nobody else gets it meanwhile.
-    pub(super) async fn put_off(
-        &mut self,
-        rules: &Arc<Rules>,
-        (place, claim): (usize, ClaimKey),
-        values: Vec<Value>,
-    ) -> Attempt<()> {
+    pub(super) async fn put_off(&mut self, rules: &Arc<Rules>, key: UniqueKey) -> Attempt<()> {
         let deferral = &self.transaction.deferral;
-        let deferred = deferral.is_unique_deferred(&rules.uniques[place]);
+        let deferred = deferral.is_unique_deferred(rules.unique(&key));
+        let claim = key.claim;
         let check = UniqueCheck {
             rules: rules.clone(),
-            place,
-            claim,
-            values,
+            key,
         };
         if deferred {
             return self.put_off_to_end(check).await;
@@ -60,7 +54,7 @@ impl Evaluator<'_> {
     /// As on PostgreSQL the first to come to a free key has it; only whoever
     /// finds it taken looks again when the transaction ends, and waits then.
     async fn put_off_to_end(&mut self, check: UniqueCheck) -> Attempt<()> {
-        let (table, claim) = (check.rules.table.id, check.claim);
+        let (table, claim) = (check.rules.table.id, check.key.claim);
         let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
         if !claims.is_contended(owner, claim, Mode::Update) && self.rows_of_key(&check).await? == 0
         {
@@ -77,9 +71,16 @@ impl Evaluator<'_> {
     /// How many rows have a unique key, as things are.
     async fn rows_of_key(&mut self, check: &UniqueCheck) -> Attempt<usize> {
         let table = &check.rules.table;
-        let own = self.transaction.written.count_with(table.id, check.claim)?;
-        let lookup = &check.rules.uniques[check.place].lookup;
-        let others = self.committed(table, lookup, &check.values).await?.1.len();
+        let own = self
+            .transaction
+            .written
+            .count_with(table.id, check.key.claim)?;
+        let lookup = &check.rules.unique(&check.key).lookup;
+        let others = self
+            .committed(table, lookup, &check.key.values)
+            .await?
+            .1
+            .len();
         Ok(own + others)
     }
 
@@ -141,7 +142,7 @@ impl Evaluator<'_> {
                 Deferred::Foreign(_) => {}
                 Deferred::Unique(check) => {
                     let table = check.rules.table.id;
-                    self.claim_key(table, check.claim, Mode::Update, Basis::Fresh)
+                    self.claim_key(table, check.key.claim, Mode::Update, Basis::Fresh)
                         .await?;
                 }
             }
@@ -165,10 +166,7 @@ impl Evaluator<'_> {
 
     fn broken(&self, check: &Deferred) -> Error {
         match check {
-            Deferred::Unique(check) => {
-                let unique = &check.rules.uniques[check.place];
-                check.rules.duplicate(unique, &check.values, &self.context)
-            }
+            Deferred::Unique(check) => check.rules.duplicate(&check.key, &self.context),
             Deferred::Foreign(check) => {
                 let (reference, values) = (&check.reference, &check.values);
                 let claim = reference.parent_claim(values);

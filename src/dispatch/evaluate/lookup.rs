@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use super::evaluator::{Attempt, Evaluator};
 use crate::catalog::schema::Table;
-use crate::dispatch::claim::{ClaimKey, PRIMARY_KEY};
 use crate::dispatch::read;
-use crate::dispatch::rules::{Rules, Unique};
+use crate::dispatch::rules::{Rules, UniqueKey};
 use crate::dispatch::transaction::Basis;
 use crate::plan::query::Query;
 use crate::types::id::Index;
@@ -20,17 +19,17 @@ impl Evaluator<'_> {
     pub(super) async fn find_unique(
         &mut self,
         rules: &Arc<Rules>,
-        unique: &Unique,
-        claim: ClaimKey,
-        values: &[Value],
+        key: &UniqueKey,
     ) -> Attempt<Option<(Row, Basis)>> {
-        self.bring_in(&[rules.table.id]).await?;
+        let table = &rules.table;
+        self.bring_in(&[table.id]).await?;
+        let primary = key.is_primary().then_some(&*key.values);
         let written = &self.transaction.written;
-        let key = (unique.id == PRIMARY_KEY).then_some(values);
-        if let Some(row) = written.row_with(rules.table.id, claim, key)? {
+        if let Some(row) = written.row_with(table.id, key.claim, primary)? {
             return Ok(Some((row, Basis::Fresh)));
         }
-        let (index, committed) = self.committed(&rules.table, &unique.lookup, values).await?;
+        let lookup = &rules.unique(key).lookup;
+        let (index, committed) = self.committed(table, lookup, &key.values).await?;
         let first = committed.into_iter().next();
         Ok(first.map(|row| (row, Basis::Read(index))))
     }

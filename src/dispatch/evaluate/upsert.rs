@@ -8,7 +8,7 @@ use super::scope::Relations;
 use crate::dispatch::claim::{ClaimKey, Mode};
 use crate::dispatch::rules::{Rules, Unique};
 use crate::dispatch::transaction::{Basis, concurrent_update};
-use crate::error::{Error, SqlState};
+use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::evaluate;
 use crate::plan::query::RelationId;
 use crate::plan::statement::{ConflictUpdate, Insert, OnConflict};
@@ -33,34 +33,20 @@ impl Evaluator<'_> {
         touched: &mut HashSet<Vec<u8>>,
     ) -> Attempt<Option<Row>> {
         rules.check(&row, &self.context)?;
-        let keys = rules.unique_claims(&row)?;
-        let is_arbiter = |unique: &Unique| {
-            let target = conflict.target.as_ref();
-            target.is_none_or(|target| target.contains(&unique.object))
-        };
-        if rules
-            .uniques
-            .iter()
-            .any(|it| it.deferrable && is_arbiter(it))
-        {
-            let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
-            return Err(Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).into());
-        }
+        let keys = rules.unique_keys(&row)?;
+        refuse_deferrable(rules, conflict)?;
+        let arbiters = keys.iter();
+        let arbiters = arbiters.filter(|key| is_arbiter(conflict, rules.unique(key)));
         // Whoever only locks the row that is in the way is not waited for.
-        for (place, claim) in &keys {
-            let unique = &rules.uniques[*place];
-            if !is_arbiter(unique) {
-                continue;
-            }
-            self.claim_key(rules.table.id, *claim, Mode::Look, Basis::Fresh)
+        for key in arbiters {
+            self.claim_key(rules.table.id, key.claim, Mode::Look, Basis::Fresh)
                 .await?;
-            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let found = self.find_unique(rules, unique, *claim, &values).await?;
-            let Some((existing, basis)) = found else {
+            let Some((existing, basis)) = self.find_unique(rules, key).await? else {
                 continue;
             };
             // What the transaction's snapshot does not show it may not act on.
-            if matches!(basis, Basis::Read(_)) && self.transaction.changed_since_snapshot(*claim) {
+            let read = matches!(basis, Basis::Read(_));
+            if read && self.transaction.changed_since_snapshot(key.claim) {
                 return Err(concurrent_update().into());
             }
             let Some(update) = &conflict.update else {
@@ -74,22 +60,19 @@ impl Evaluator<'_> {
             };
             return self.upsert(upsert, existing, basis, touched).await;
         }
-        for (place, claim) in keys {
-            let unique = &rules.uniques[place];
+        for key in keys {
+            let unique = rules.unique(&key);
             if unique.deferrable {
-                let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-                self.put_off(rules, (place, claim), values).await?;
+                self.put_off(rules, key).await?;
                 continue;
             }
-            self.claim_key(rules.table.id, claim, Mode::Update, Basis::Fresh)
+            self.claim_key(rules.table.id, key.claim, Mode::Update, Basis::Fresh)
                 .await?;
-            let values = rules.unique_values(unique, &row)?.unwrap_or_default();
-            let found = self.find_unique(rules, unique, claim, &values).await?;
-            match found {
+            match self.find_unique(rules, &key).await? {
                 None => {}
                 // It came since we looked.
-                Some(_) if is_arbiter(unique) => return Err(Interrupted::Stale),
-                Some(_) => return Err(rules.duplicate(unique, &values, &self.context).into()),
+                Some(_) if is_arbiter(conflict, unique) => return Err(Interrupted::Stale),
+                Some(_) => return Err(rules.duplicate(&key, &self.context).into()),
             }
         }
         touched.insert(encode::encode_key(&rules.key_of(&row)));
@@ -179,4 +162,22 @@ fn second_time() -> Error {
     Error::new(SqlState::CARDINALITY_VIOLATION, message).hint(
         "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
     )
+}
+
+/// Does ON CONFLICT look for a row in the way under this key?
+fn is_arbiter(conflict: &OnConflict, unique: &Unique) -> bool {
+    let target = conflict.target.as_ref();
+    target.is_none_or(|target| target.contains(&unique.object))
+}
+
+fn refuse_deferrable(rules: &Rules, conflict: &OnConflict) -> Result<()> {
+    let mut uniques = rules.uniques.iter();
+    if !uniques.any(|unique| unique.deferrable && is_arbiter(conflict, unique)) {
+        return Ok(());
+    }
+    let message = "ON CONFLICT does not support deferrable unique constraints/exclusion constraints as arbiters";
+    Err(Error::new(
+        SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+        message,
+    ))
 }

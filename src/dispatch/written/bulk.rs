@@ -185,9 +185,9 @@ impl Bulk {
             let row = self.scratch.get(table, &key)?.and_then(|it| it.row);
             if let Some(row) = row
                 && rules
-                    .unique_claims(&row)?
+                    .unique_keys(&row)?
                     .iter()
-                    .any(|(_, own)| *own == claim)
+                    .any(|own| own.claim == claim)
             {
                 found.push(row);
             }
@@ -378,9 +378,9 @@ impl Bulk {
         let Some(row) = row.filter(|_| rules.uniques.len() > 1) else {
             return Ok(());
         };
-        for (_, claim) in rules.unique_claims(row)?.into_iter().filter(|it| it.0 != 0) {
+        for unique in rules.unique_keys(row)?.iter().filter(|it| !it.is_primary()) {
             self.scratch
-                .note_unique(claim.bits(), rules.table.id, key)?;
+                .note_unique(unique.claim.bits(), rules.table.id, key)?;
         }
         Ok(())
     }

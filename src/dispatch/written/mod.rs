@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::claim::ClaimKey;
 use super::relaid::{Relaid, Shift, sort_by_key};
-use super::rules::Rules;
+use super::rules::{Rules, UniqueKey};
 use crate::catalog::schema::Table;
 use crate::endpoint::{Overlay, OverlayRow, OverlayTable};
 use crate::error::{Error, Result, SqlState};
@@ -184,27 +184,31 @@ impl Written {
     }
 
     /// Adds a row none of whose unique keys is on a replica. If a written row
-    /// has one of them, nothing is done and the row given back with the place
-    /// of that key among the rules.
-    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<(usize, Row)>> {
+    /// has one of them, nothing is done and that key given back.
+    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<UniqueKey>> {
         // The scratch file itself finds primary keys.
         if self.bulk.is_none() || rules.uniques.len() > 1 {
-            for (place, claim) in rules.unique_claims(&row)? {
-                let key = (place == 0).then(|| rules.key_of(&row));
-                let looked_up = key.is_none() || self.bulk.is_none();
+            for key in rules.unique_keys(&row)? {
+                let primary = key.is_primary().then_some(&*key.values);
+                let looked_up = primary.is_none() || self.bulk.is_none();
                 let table = rules.table.id;
-                if looked_up && self.row_with(table, claim, key.as_deref())?.is_some() {
-                    return Ok(Some((place, row)));
+                if looked_up && self.row_with(table, key.claim, primary)?.is_some() {
+                    return Ok(Some(key));
                 }
             }
         }
-        match &mut self.bulk {
-            Some(bulk) => Ok(bulk.add(rules, row)?.map(|row| (0, row))),
-            None => {
-                self.put(rules, rules.key_of(&row), None, Some(row))?;
-                Ok(None)
-            }
-        }
+        let Some(bulk) = &mut self.bulk else {
+            self.put(rules, rules.key_of(&row), None, Some(row))?;
+            return Ok(None);
+        };
+        let Some(row) = bulk.add(rules, row)? else {
+            return Ok(None);
+        };
+        let mut keys = rules.unique_keys(&row)?.into_iter();
+        let taken = keys.find(UniqueKey::is_primary);
+        taken
+            .map(Some)
+            .ok_or_else(|| Error::internal("a row without a primary key is a duplicate"))
     }
 
     /// Writes a row (`None`: deletes it). `committed` is the row of this key as
@@ -266,15 +270,15 @@ impl Written {
         };
         let uniques = Arc::make_mut(self.uniques.entry(table).or_default());
         if let Some(row) = previous.as_ref().and_then(|previous| previous.row.as_ref()) {
-            for unique in rules.unique_claims(row)? {
-                if let Some(keys) = uniques.get_mut(&unique.1) {
+            for unique in rules.unique_keys(row)? {
+                if let Some(keys) = uniques.get_mut(&unique.claim) {
                     keys.retain(|other| *other != key);
                 }
             }
         }
         if let Some(row) = new.as_ref().and_then(|new| new.row.as_ref()) {
-            for unique in rules.unique_claims(row)? {
-                uniques.entry(unique.1).or_default().push(key.clone());
+            for unique in rules.unique_keys(row)? {
+                uniques.entry(unique.claim).or_default().push(key.clone());
             }
         }
         if let Some(new) = new {
@@ -335,8 +339,8 @@ impl Written {
             let mut uniques = Uniques::new();
             for (key, written) in rows {
                 let Some(row) = &written.row else { continue };
-                for (_, claim) in rules.unique_claims(row)? {
-                    uniques.entry(claim).or_default().push(key.clone());
+                for unique in rules.unique_keys(row)? {
+                    uniques.entry(unique.claim).or_default().push(key.clone());
                 }
             }
             next.uniques.insert(*table, Arc::new(uniques));
