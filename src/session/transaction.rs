@@ -3,7 +3,7 @@
 use super::Session;
 use super::block::{Kind, Outside, Savepoint};
 use super::reply::{Reply, done};
-use super::variables::SessionVariables;
+use super::variables::{SessionVariables, boolean, on_or_off};
 use crate::dispatch::refused::Refused;
 use crate::dispatch::transaction::OpenTransaction;
 use crate::error::{Error, Result, SqlState};
@@ -93,10 +93,10 @@ impl Session {
     }
 
     fn begin(&mut self, modes: TransactionModes) -> Result<Reply> {
+        self.check_modes(modes)?;
         if self.block.kind == Kind::Explicit {
             let message = "there is already a transaction in progress";
             self.warning(SqlState::ACTIVE_SQL_TRANSACTION, message);
-            return Ok(done("BEGIN"));
         }
         self.block.kind = Kind::Explicit;
         let now = self.now();
@@ -264,6 +264,13 @@ impl Session {
             self.warning(SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
             return Ok(done("SET"));
         }
+        self.check_modes(modes)?;
+        self.apply_modes(modes);
+        Ok(done("SET"))
+    }
+
+    /// May the transaction still take these modes?
+    fn check_modes(&self, modes: TransactionModes) -> Result<()> {
         let refused = |message| Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message));
         let isolation = self.block.isolation(&self.variables);
         if modes.isolation.is_some_and(|new| new != isolation) {
@@ -286,31 +293,23 @@ impl Session {
                 return refused("transaction read-write mode must be set before any query");
             }
         }
-        self.apply_modes(modes);
-        Ok(done("SET"))
+        Ok(())
     }
 
     /// SET of the variables that stand for the transaction's own modes.
     pub(super) fn set_mode(&mut self, name: &str, value: Option<&str>) -> Result<Reply> {
         let mut modes = TransactionModes::default();
-        let value = value.unwrap_or_default().to_ascii_lowercase();
-        let wrong = || {
-            let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
-            Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
-        };
+        let value = value.unwrap_or_default();
         if name == "transaction_isolation" {
-            modes.isolation = Some(match value.as_str() {
-                "read committed" | "read uncommitted" => Isolation::ReadCommitted,
-                "repeatable read" => Isolation::RepeatableRead,
-                "serializable" => Isolation::Serializable,
-                _ => return Err(wrong()),
-            });
+            let isolation = Isolation::named(&value.to_ascii_lowercase());
+            modes.isolation = Some(isolation.ok_or_else(|| {
+                let message = format!("invalid value for parameter \"{name}\": \"{value}\"");
+                Error::new(SqlState::INVALID_PARAMETER_VALUE, message).hint(
+                    "Available values: serializable, repeatable read, read committed, read uncommitted.",
+                )
+            })?);
         } else {
-            modes.read_only = Some(match value.as_str() {
-                "on" | "true" | "yes" | "1" => true,
-                "off" | "false" | "no" | "0" => false,
-                _ => return Err(wrong()),
-            });
+            modes.read_only = Some(boolean(name, value)?);
         }
         match self.block.is_open() {
             true => self.set_modes(modes),
@@ -321,18 +320,12 @@ impl Session {
 
     fn set_session_modes(&mut self, modes: TransactionModes) -> Result<Reply> {
         if let Some(isolation) = modes.isolation {
-            let name = match isolation {
-                Isolation::ReadCommitted => "read committed",
-                Isolation::RepeatableRead => "repeatable read",
-                Isolation::Serializable => "serializable",
-            };
             self.variables
-                .set("default_transaction_isolation", Some(name))?;
+                .set("default_transaction_isolation", Some(isolation.name()))?;
         }
         if let Some(read_only) = modes.read_only {
-            let value = if read_only { "on" } else { "off" };
             self.variables
-                .set("default_transaction_read_only", Some(value))?;
+                .set("default_transaction_read_only", Some(on_or_off(read_only)))?;
         }
         self.settings_changed();
         Ok(done("SET"))
@@ -368,14 +361,13 @@ impl Session {
     /// What SHOW says of this transaction's modes.
     pub(super) fn shown_mode(&self, name: &str) -> Option<String> {
         match name {
-            "transaction_isolation" => Some(match self.block.isolation(&self.variables) {
-                Isolation::ReadCommitted => "read committed".to_owned(),
-                Isolation::RepeatableRead => "repeatable read".to_owned(),
-                Isolation::Serializable => "serializable".to_owned(),
-            }),
+            "transaction_isolation" => {
+                let isolation = self.block.isolation(&self.variables);
+                Some(isolation.name().to_owned())
+            }
             "transaction_read_only" => {
                 let read_only = self.block.is_read_only(&self.variables);
-                Some(if read_only { "on" } else { "off" }.to_owned())
+                Some(on_or_off(read_only).to_owned())
             }
             _ => None,
         }
