@@ -11,10 +11,10 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::Context;
 use crate::plan::evaluate::{RowScope, evaluate};
-use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::evaluation::{from_table, of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
-use crate::plan::query::{From, Query, RelationId};
+use crate::plan::query::{Query, RelationId};
 use crate::types::id::ObjectId;
 use crate::types::{Row, Type, Value, text};
 
@@ -83,7 +83,8 @@ pub fn same_keys(a: &[UniqueKey], b: &[UniqueKey]) -> bool {
 
 pub enum KeyPart {
     Column(usize),
-    Expression(Expression, RelationId),
+    /// An expression over a relation, and its text.
+    Expression(Expression, RelationId, String),
 }
 
 pub struct CompiledCheck {
@@ -187,14 +188,8 @@ impl Rules {
     }
 
     fn failing(&self, row: &Row, context: &Context) -> String {
-        let shown = self.table.visible().map(|(place, column)| {
-            let mut out = String::new();
-            match &row[place] {
-                Value::Null => out.push_str("null"),
-                value => text::output(value, &column.ty, context.io(), &mut out),
-            }
-            out
-        });
+        let visible = self.table.visible();
+        let shown = visible.map(|(place, column)| shown(&row[place], &column.ty, context));
         format!(
             "Failing row contains ({}).",
             shown.collect::<Vec<_>>().join(", ")
@@ -229,7 +224,7 @@ impl Rules {
         for part in &unique.parts {
             let value = match part {
                 KeyPart::Column(place) => row[*place].clone(),
-                KeyPart::Expression(expression, relation) => {
+                KeyPart::Expression(expression, relation, _) => {
                     let scope = RowScope {
                         relation: *relation,
                         row,
@@ -296,7 +291,7 @@ impl Rules {
             .collect();
         let types = unique.parts.iter().map(|part| match part {
             KeyPart::Column(place) => self.table.columns[*place].ty.clone(),
-            KeyPart::Expression(expression, _) => expression.ty.clone(),
+            KeyPart::Expression(expression, ..) => expression.ty.clone(),
         });
         let shown = key
             .values
@@ -316,21 +311,13 @@ impl Rules {
     fn part_name(&self, part: &KeyPart) -> String {
         match part {
             KeyPart::Column(place) => self.table.columns[*place].name.clone(),
-            KeyPart::Expression(..) => {
-                let index = self.table.indexes.iter().find_map(|index| {
-                    index.columns.iter().find_map(|column| match &column.key {
-                        IndexKey::Expression(text, _) => Some(text.clone()),
-                        IndexKey::Column(_) => None,
-                    })
-                });
-                index.unwrap_or_default()
-            }
+            KeyPart::Expression(_, _, text) => text.clone(),
         }
     }
 }
 
 /// A value as error details show it.
-fn shown(value: &Value, ty: &crate::types::Type, context: &Context) -> String {
+pub fn shown(value: &Value, ty: &Type, context: &Context) -> String {
     let mut out = String::new();
     match value {
         Value::Null => out.push_str("null"),
@@ -525,7 +512,7 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
                 IndexKey::Expression(text, _) => {
                     let (expression, relation) = bind::table_expression(text, table, binding)?;
                     sides.push(over_lookup(&expression, relation)?);
-                    parts.push(KeyPart::Expression(expression, relation));
+                    parts.push(KeyPart::Expression(expression, relation, text.clone()));
                 }
             }
         }
@@ -588,11 +575,7 @@ pub fn lookup_any(table: &Arc<Table>, place: usize) -> Result<Arc<Query>> {
         },
         ty: Type::Bool,
     };
-    let from = From::Table {
-        relation: LOOKUP,
-        table: table.clone(),
-        alias: table.name.clone(),
-    };
+    let from = from_table(table, LOOKUP);
     let select = plain(whole_row(table, LOOKUP), vec![from], Some(filter));
     Ok(Arc::new(of_select(select)))
 }
@@ -625,19 +608,15 @@ fn lookup_by(
         };
         conditions.push(Expression {
             kind,
-            ty: crate::types::Type::Bool,
+            ty: Type::Bool,
         });
     }
     conditions.extend(condition);
     let filter = Expression {
         kind: ExpressionKind::And(conditions),
-        ty: crate::types::Type::Bool,
+        ty: Type::Bool,
     };
-    let from = From::Table {
-        relation: LOOKUP,
-        table: table.clone(),
-        alias: table.name.clone(),
-    };
+    let from = from_table(table, LOOKUP);
     Ok(Arc::new(of_select(plain(
         whole_row(table, LOOKUP),
         vec![from],

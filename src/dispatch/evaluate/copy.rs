@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::evaluator::{Attempt, Evaluator, Interrupted};
+use super::queries::CHILD;
 use crate::catalog::schema::Table;
 use crate::dispatch::claim::Mode;
 use crate::dispatch::deferral::Pending;
@@ -14,9 +15,8 @@ use crate::dispatch::rules::{Rules, lookup_any};
 use crate::dispatch::transaction::Basis;
 use crate::error::Result;
 use crate::plan::evaluate::evaluate;
-use crate::plan::evaluation::{of_select, plain};
+use crate::plan::evaluation::{from_table, plain};
 use crate::plan::expression::Expression;
-use crate::plan::query::{From, RelationId};
 use crate::types::{Array, Row, Type, Value};
 
 /// A COPY under way.
@@ -138,16 +138,9 @@ impl Evaluator<'_> {
         if self.transaction.written.is_truncated(table.id) {
             return Ok(self.transaction.written.count_rows(table.id)? == 0);
         }
-        let relation = RelationId(0);
-        let from = From::Table {
-            relation,
-            table: table.clone(),
-            alias: table.name.clone(),
-        };
         let one = Expression::constant(Value::Int(1), Type::Int4);
-        let mut query = of_select(plain(vec![one.clone()], vec![from], None));
-        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
+        let select = plain(vec![one], vec![from_table(table, CHILD)], None);
         // What came after the transaction's snapshot counts too.
-        Ok(self.rows_now(query).await?.is_empty())
+        Ok(self.first_now(select).await?.is_none())
     }
 }

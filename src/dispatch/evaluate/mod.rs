@@ -6,13 +6,14 @@
 //!
 //! - `statement` runs a writing statement, again where something had changed,
 //!   as `insert`, `change` or, if it is of several steps, `compound`;
-//! - `schema` and `step` change the schema, `copy` takes rows in bulk;
+//! - `schema` and `step` change the schema, which rows that are there may
+//!   forbid (`existing`); `copy` takes rows in bulk;
 //! - `locking` claims what a query yields; `portions` and `room` see to it that
 //!   nothing grows without bound;
 //! - `constraint` puts rows in and out, with `upsert` for ON CONFLICT,
 //!   `reference` for foreign keys, and `deferred` for what is looked at later;
 //! - `lookup` finds rows by their keys; `returning` says what was written;
-//! - `evaluator` claims and asks; `moment`, `found`, `scope` and `writing` are
+//! - `evaluator` claims and asks, also what `queries` has; `moment`, `found`, `scope` and `writing` are
 //!   what all of them hand on.
 
 mod change;
@@ -21,12 +22,14 @@ mod constraint;
 pub mod copy;
 mod deferred;
 mod evaluator;
+mod existing;
 mod found;
 mod insert;
 mod locking;
 mod lookup;
 mod moment;
 mod portions;
+mod queries;
 mod reference;
 mod returning;
 mod room;

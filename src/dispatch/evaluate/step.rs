@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::evaluator::{Evaluator, Interrupted};
 use super::found::Found;
-use super::schema::{CHILD, table_item};
+use super::queries::CHILD;
 use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
@@ -31,7 +31,7 @@ use crate::dispatch::rules::Rules;
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{NoScope, evaluate};
-use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::evaluation::{from_table, of_select, plain, whole_row};
 use crate::plan::statement::ColumnFill;
 use crate::types::id::{ColumnId, TableId};
 use crate::types::{Row, Value};
@@ -232,7 +232,7 @@ impl Evaluator<'_> {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(cluster.replicas.stable()),
         };
-        let from = vec![table_item(table, CHILD)];
+        let from = vec![from_table(table, CHILD)];
         let question = Question {
             query: Arc::new(of_select(plain(whole_row(table, CHILD), from, None))),
             parameters: Arc::from([]),
