@@ -14,6 +14,7 @@ mod fetch;
 mod limit;
 mod own;
 mod planning;
+mod plans;
 mod reply;
 mod transaction;
 mod tuning;
@@ -51,15 +52,13 @@ use block::Block;
 use cancel::Cancel;
 pub use cancel::Canceller;
 use cursor::{Budget, Cursor};
+use plans::Plans;
 pub use reply::{Notice, Reply, Tag, TransactionStatus};
 use reply::{done, reply_of};
 use variables::SessionVariables;
 
 /// How often a statement is planned again because the schema moved.
 const REPLANS_MAX: usize = 10;
-
-/// Plans that one session keeps by text.
-const PLANS_MAX: usize = 256;
 
 /// A client's session. One statement at a time.
 pub struct Session {
@@ -74,7 +73,7 @@ pub struct Session {
     /// The statement that runs has moved a sequence, and no entry says so yet.
     drew: Arc<AtomicBool>,
     block: Block,
-    plans: HashMap<PlanKey, Arc<Plan>>,
+    plans: Plans,
     prepared: HashMap<String, Prepared>,
     cursors: HashMap<String, Cursor>,
     cursor_budget: Budget,
@@ -90,8 +89,6 @@ pub struct Session {
     /// Shows the session to others while it lives.
     present: Option<Present>,
 }
-
-type PlanKey = (String, Vec<Option<u32>>);
 
 /// A statement prepared by SQL's PREPARE.
 struct Prepared {
@@ -133,7 +130,7 @@ impl Session {
             drawn: Arc::default(),
             drew: Arc::default(),
             block: Block::default(),
-            plans: HashMap::new(),
+            plans: Plans::default(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
             cursor_budget: Budget::default(),
