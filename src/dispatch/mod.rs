@@ -184,19 +184,27 @@ impl Dispatch {
         served.ok_or_else(|| Error::unavailable("the data cluster is not served here yet"))
     }
 
-    /// Opens data clusters that came, closes those that went.
+    /// Opens data clusters that came, closes those that went. One that cannot
+    /// be opened does not keep the others closed.
     pub(crate) async fn open_clusters(&self) -> Result<()> {
         let _alone = self.opening.lock().await;
         let state = self.log.state();
+        let mut opened = Ok(());
         for (id, definition) in &state.catalog.clusters {
-            if Some(*id) != state.catalog.system_cluster && !self.clusters.contains_key(id) {
-                let cluster = self.open_cluster(definition).await?;
-                self.clusters.insert(*id, cluster);
+            if Some(*id) == state.catalog.system_cluster || self.clusters.contains_key(id) {
+                continue;
+            }
+            match self.open_cluster(definition).await {
+                Ok(cluster) => drop(self.clusters.insert(*id, cluster)),
+                Err(error) => {
+                    tracing::error!(cluster = %id, %error, "the data cluster cannot be opened");
+                    opened = Err(error);
+                }
             }
         }
         self.clusters
             .retain(|id, _| state.catalog.clusters.contains_key(id));
-        Ok(())
+        opened
     }
 
     async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
