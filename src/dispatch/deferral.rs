@@ -21,7 +21,16 @@ pub enum Deferred {
 pub struct ForeignCheck {
     pub reference: Arc<Reference>,
     pub values: Vec<Value>,
-    pub of_child: bool,
+    pub end: End,
+}
+
+/// An end of a foreign key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// A row that refers to another.
+    Child,
+    /// A row that others may refer to.
+    Parent,
 }
 
 /// Values that a row got under a unique key.
@@ -41,12 +50,12 @@ impl Deferred {
     }
 
     /// What tells it from other checks.
-    pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
-        let (values, of_child) = match self {
-            Deferred::Foreign(check) => (&check.values, check.of_child),
-            Deferred::Unique(check) => (&check.key.values, false),
+    pub fn name(&self) -> (ObjectId, End, Vec<u8>) {
+        let (values, end) = match self {
+            Deferred::Foreign(check) => (&check.values, check.end),
+            Deferred::Unique(check) => (&check.key.values, End::Parent),
         };
-        (self.key(), of_child, encode::encode_key(values))
+        (self.key(), end, encode::encode_key(values))
     }
 }
 
@@ -54,7 +63,7 @@ impl Deferred {
 #[derive(Default)]
 pub struct Pending {
     checks: Vec<Deferred>,
-    known: HashSet<(ObjectId, bool, Vec<u8>)>,
+    known: HashSet<(ObjectId, End, Vec<u8>)>,
     /// How many there were when they were last looked at.
     open: usize,
 }

@@ -41,13 +41,13 @@ pub struct Question {
     pub schema: SchemaVersion,
     pub level: Level,
     pub overlay: Option<Arc<Overlay>>,
-    pub snapshot: Option<Held>,
+    pub snapshot: Option<HeldSnapshot>,
     pub cancel: CancellationToken,
 }
 
 /// A snapshot that a transaction holds open on a replica.
 #[derive(Clone)]
-pub struct Held {
+pub struct HeldSnapshot {
     pub member: Arc<Member>,
     pub id: SnapshotId,
     pub index: Index,
@@ -210,12 +210,12 @@ pub async fn hold_snapshot(
     cluster: &DataCluster,
     level: Level,
     schema: SchemaVersion,
-) -> Result<Held, Refused> {
+) -> Result<HeldSnapshot, Refused> {
     let mut search = Search::of(cluster, schema);
     loop {
         for member in candidates(cluster) {
             match open(&member, level, schema).await {
-                Ok((id, index)) => return Ok(Held { member, id, index }),
+                Ok((id, index)) => return Ok(HeldSnapshot { member, id, index }),
                 Err(error) => search.pass_over(&member, error)?,
             }
         }

@@ -262,7 +262,7 @@ impl House {
     fn resolve(&self, path: &[String], depth: usize) -> Path {
         let mut module = Path::new();
         for (at, part) in path.iter().enumerate() {
-            let child = [&module[..], &[part.clone()]].concat();
+            let child = [&module[..], std::slice::from_ref(part)].concat();
             if self.files.contains_key(&child) {
                 module = child;
                 continue;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::evaluator::{Attempt, Evaluator, Interrupted};
 use crate::dispatch::claim::Mode;
-use crate::dispatch::deferral::{Deferred, ForeignCheck, UniqueCheck};
+use crate::dispatch::deferral::{Deferred, End, ForeignCheck, UniqueCheck};
 use crate::dispatch::refused::Refused;
 use crate::dispatch::rules::{Reference, Rules, UniqueKey};
 use crate::dispatch::transaction::{Basis, concurrent_update};
@@ -14,17 +14,12 @@ use crate::types::Value;
 use crate::types::id::ObjectId;
 
 impl Evaluator<'_> {
-    pub(super) fn remember(
-        &mut self,
-        reference: Arc<Reference>,
-        values: Vec<Value>,
-        of_child: bool,
-    ) {
+    pub(super) fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, end: End) {
         let deferred = self.transaction.deferral.is_deferred(&reference.key);
         let check = Deferred::Foreign(ForeignCheck {
             reference,
             values,
-            of_child,
+            end,
         });
         match deferred {
             true => self.transaction.deferred.push(check),
@@ -133,7 +128,7 @@ impl Evaluator<'_> {
             }
             // What was put off has not claimed its key yet.
             match &check {
-                Deferred::Foreign(check) if check.of_child => {
+                Deferred::Foreign(check) if check.end == End::Child => {
                     let table = check.reference.parent.id;
                     let claim = check.reference.parent_claim(&check.values);
                     self.claim_key(table, claim, Mode::KeyShare, Basis::Fresh)
@@ -170,10 +165,12 @@ impl Evaluator<'_> {
             Deferred::Foreign(check) => {
                 let (reference, values) = (&check.reference, &check.values);
                 let claim = reference.parent_claim(values);
-                match check.of_child {
-                    true if self.transaction.changed_since_snapshot(claim) => concurrent_update(),
-                    true => reference.no_parent(values, &self.context),
-                    false => reference.still_referenced(values, &self.context),
+                match check.end {
+                    End::Child if self.transaction.changed_since_snapshot(claim) => {
+                        concurrent_update()
+                    }
+                    End::Child => reference.no_parent(values, &self.context),
+                    End::Parent => reference.still_referenced(values, &self.context),
                 }
             }
         }

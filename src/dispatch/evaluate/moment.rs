@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::catalog::schema::Schema;
-use crate::dispatch::read::{self, Held};
+use crate::dispatch::read::{self, HeldSnapshot};
 use crate::dispatch::refused::Refused;
 use crate::dispatch::rules::Rules;
 use crate::dispatch::transaction::{Closer, OpenTransaction};
@@ -18,7 +18,7 @@ use crate::types::{Row, encode};
 
 /// The view, and what the statement has done since.
 pub struct Moment {
-    held: Held,
+    held: HeldSnapshot,
     _closer: Option<Closer>,
     overlay: Arc<Overlay>,
     /// Keys that rows had which the statement changed or deleted.
@@ -64,7 +64,7 @@ impl Moment {
     }
 
     /// What a question is asked on.
-    pub fn view(&self) -> (Level, Held, Arc<Overlay>) {
+    pub fn view(&self) -> (Level, HeldSnapshot, Arc<Overlay>) {
         let level = Level::Evaluate(self.held.index);
         (level, self.held.clone(), self.overlay.clone())
     }

@@ -6,6 +6,7 @@ use super::evaluator::{Attempt, Evaluator};
 use super::lookup::same_values;
 use crate::catalog::schema::Action;
 use crate::dispatch::claim::{Mode, PRIMARY_KEY};
+use crate::dispatch::deferral::End;
 use crate::dispatch::rules::{Reference, Rules};
 use crate::dispatch::transaction::Basis;
 use crate::error::Result;
@@ -38,7 +39,7 @@ impl Evaluator<'_> {
                 self.claim_key(reference.parent.id, claim, Mode::KeyShare, Basis::Fresh)
                     .await?;
             }
-            self.remember(reference.clone(), values, true);
+            self.remember(reference.clone(), values, End::Child);
         }
         Ok(())
     }
@@ -68,7 +69,7 @@ impl Evaluator<'_> {
                 Some(_) => reference.key.on_update,
             };
             match action {
-                Action::NoAction => self.remember(reference.clone(), values, false),
+                Action::NoAction => self.remember(reference.clone(), values, End::Parent),
                 Action::Restrict => {
                     if !self.find_children(reference, &values).await?.1.is_empty() {
                         return Err(reference.still_referenced(&values, &self.context).into());

@@ -64,7 +64,7 @@ pub struct OpenTransaction {
 }
 
 struct Snapshot {
-    held: read::Held,
+    held: read::HeldSnapshot,
     /// What its tables were then.
     schema: Arc<Schema>,
     /// Keeps changed keys remembered.
@@ -75,11 +75,11 @@ struct Snapshot {
 /// Closes a snapshot on its replica when the transaction is gone.
 pub struct Closer {
     cluster: Arc<DataCluster>,
-    held: read::Held,
+    held: read::HeldSnapshot,
 }
 
 impl Closer {
-    pub fn new(cluster: &Arc<DataCluster>, held: &read::Held) -> Closer {
+    pub fn new(cluster: &Arc<DataCluster>, held: &read::HeldSnapshot) -> Closer {
         Closer {
             cluster: cluster.clone(),
             held: held.clone(),
@@ -181,7 +181,10 @@ impl OpenTransaction {
 
     /// The snapshot that all its statements read, opened by the first with the
     /// schema that this was planned against; `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<read::Held>, Refused> {
+    pub async fn snapshot(
+        &mut self,
+        planned: &Arc<Schema>,
+    ) -> Result<Option<read::HeldSnapshot>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
