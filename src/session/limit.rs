@@ -52,11 +52,11 @@ impl Session {
         match reply {
             Err(error) => Err(told(error, timed_out)),
             Ok(Reply::Rows { rows, tag }) => {
-                let rows = self.flow_within(deadline, token, rows);
+                let rows = self.flow_within(deadline, timed_out, token, rows);
                 Ok(Reply::Rows { rows, tag })
             }
             Ok(Reply::CopyOut { copy, rows }) => {
-                let rows = self.flow_within(deadline, token, rows);
+                let rows = self.flow_within(deadline, timed_out, token, rows);
                 Ok(Reply::CopyOut { copy, rows })
             }
             // Its rows are still to come: see `copy_stopped`.
@@ -87,10 +87,12 @@ impl Session {
         }
     }
 
-    /// Passes rows on and cancels what yields them at the deadline.
+    /// Passes rows on and cancels what yields them at the deadline, unless that
+    /// has been done (`timed_out`) before they began to flow.
     fn flow_within(
         &self,
         deadline: Moment,
+        mut timed_out: bool,
         token: CancellationToken,
         rows: RowStream,
     ) -> RowStream {
@@ -100,7 +102,6 @@ impl Session {
         let runtime = self.dispatch.runtime().clone();
         let (sender, receiver) = mpsc::channel::<Result<Vec<Row>>>(BATCHES);
         self.cluster.tasks.spawn("statement timeout", async move {
-            let mut timed_out = false;
             loop {
                 let batch = tokio::select! {
                     biased;
