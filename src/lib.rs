@@ -31,7 +31,9 @@
 //!
 //! # Layers
 //!
-//! Imports point right only, and `tidy.rs` holds the order as a test:
+//! Imports point right only, and `tidy.rs` holds the order as a test; files of
+//! one layer import each other one way too, but for those that
+//! `tidy/circles.rs` lists:
 //!
 //! `cli → sandbox → node → frontend → session → dispatch → system → replica →
 //! log → endpoint → engine → plan → auth → catalog → types → error → tls,
