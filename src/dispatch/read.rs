@@ -2,7 +2,8 @@
 //!
 //! In-sync replicas come in the order of requests in flight. One that may not
 //! answer now (no lease, behind) is passed over for the next; when none may,
-//! all are asked again until the limit.
+//! all are asked again until the limit. One whose schema has moved on answers
+//! too, as long as the tables of the question are what they were.
 //!
 //! Not handled: moving a read that has already sent rows.
 
@@ -13,12 +14,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::DataCluster;
+use crate::catalog::schema::Schema;
 use crate::endpoint::{Level, Overlay, Read, ReadError, RowStream, Rows, SnapshotId};
+use crate::engine::sqlite::dialect::tables;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::replica::Member;
-use crate::types::id::{Index, SchemaVersion};
+use crate::types::id::{Index, SchemaVersion, TableId};
 use crate::types::{Row, Value};
 
 /// How long a read waits for a replica that may answer.
@@ -38,6 +41,17 @@ pub struct Question {
     pub overlay: Option<Arc<Overlay>>,
     pub snapshot: Option<Held>,
     pub cancel: CancellationToken,
+}
+
+impl Question {
+    /// Whether it means the same under a later schema: all of its tables are as
+    /// they were when it was planned.
+    fn holds_under(&self, now: &Schema) -> bool {
+        let then = &self.context.schema;
+        let same = |table: &TableId| then.table(*table) == now.table(*table);
+        // A transaction's own changes are in no replica's schema.
+        then.version == self.schema && tables(&self.query).iter().all(same)
+    }
 }
 
 /// A snapshot that a transaction holds open on a replica.
@@ -78,7 +92,7 @@ impl Refused {
 /// Asks one replica after the other.
 pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Refused> {
     if let Some(held) = &question.snapshot {
-        return match ask(&held.member, question).await {
+        return match ask(&held.member, question, question.schema).await {
             Ok(rows) => Ok(rows),
             Err(ReadError::Statement(error)) => Err(Refused::Error(error)),
             Err(ReadError::Schema(_)) => Err(Refused::Replan),
@@ -89,14 +103,23 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
         };
     }
     let deadline = cluster.runtime.now() + READ_WAIT_MAX;
-    loop {
+    let mut schema = question.schema;
+    'rounds: loop {
         let mut behind = false;
         for member in candidates(cluster) {
-            match ask(&member, question).await {
+            match ask(&member, question, schema).await {
                 Ok(rows) => return Ok(rows),
                 Err(ReadError::Statement(error)) => return Err(Refused::Error(error)),
-                Err(ReadError::Schema(has)) if has > question.schema => {
-                    return Err(Refused::Replan);
+                Err(ReadError::Schema(has)) if has > schema => {
+                    let now = cluster.definition()?.schema.clone();
+                    if !question.holds_under(&now) {
+                        return Err(Refused::Replan);
+                    }
+                    schema = now.version;
+                    if has == schema {
+                        continue 'rounds;
+                    }
+                    behind = true;
                 }
                 Err(ReadError::Schema(_)) => behind = true,
                 Err(error) => tracing::debug!(replica = %member.id, %error, "read passed on"),
@@ -105,7 +128,7 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
         if question.cancel.is_cancelled() {
             return Err(Refused::Error(cancelled()));
         }
-        let newer = cluster.definition()?.schema.version > question.schema;
+        let newer = cluster.definition()?.schema.version > schema;
         if newer && !behind {
             return Err(Refused::Replan);
         }
@@ -161,14 +184,18 @@ pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
     members
 }
 
-async fn ask(member: &Arc<Member>, question: &Question) -> Result<Rows, ReadError> {
+async fn ask(
+    member: &Arc<Member>,
+    question: &Question,
+    schema: SchemaVersion,
+) -> Result<Rows, ReadError> {
     let incarnation = member
         .incarnation()
         .ok_or(ReadError::NotNow("not known yet"))?;
     let request = Read {
         incarnation,
         level: question.level,
-        schema: question.schema,
+        schema,
         query: question.query.clone(),
         parameters: question.parameters.clone(),
         context: question.context.clone(),
