@@ -37,9 +37,13 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// what waits gathers into larger entries.
 const UNAPPLIED_MAX: u64 = 1;
 
-/// So often the sequencer lets other tasks run before it forms an entry: those
-/// that are about to submit come along, and nobody waits when there are none.
+/// So often at most the sequencer lets other tasks run before it forms an entry:
+/// those that are about to submit come along.
 const GATHER_TURNS: usize = 8;
+
+/// Turns in succession that brought nobody, after which nobody is waited for:
+/// each wakes an idle thread of the runtime for nothing.
+const GATHER_IDLE_TURNS: usize = 2;
 
 /// A write on its way into the log.
 struct Submission {
@@ -161,6 +165,19 @@ impl Sequencer {
     }
 }
 
+/// Lets those that are about to submit come along.
+async fn gather(queue: &mpsc::Receiver<Submission>) {
+    let (mut came, mut idle) = (queue.len(), 0);
+    for _ in 0..GATHER_TURNS {
+        tokio::task::yield_now().await;
+        idle = if queue.len() == came { idle + 1 } else { 0 };
+        if idle == GATHER_IDLE_TURNS {
+            return;
+        }
+        came = queue.len();
+    }
+}
+
 /// Marks a refusal that only asks for a new plan; never leaves this module.
 const REPLAN: SqlState = SqlState(*b"PYQL0");
 
@@ -198,9 +215,7 @@ impl Worker {
                 count = queue.recv_many(&mut waiting, BATCH_TRANSACTIONS_MAX) => if count == 0 { return },
             }
             self.wait_for_replicas(&stop).await;
-            for _ in 0..GATHER_TURNS {
-                tokio::task::yield_now().await;
-            }
+            gather(&queue).await;
             while let Ok(next) = queue.try_recv() {
                 waiting.push(next);
                 if waiting.len() >= BATCH_TRANSACTIONS_MAX {
