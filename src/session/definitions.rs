@@ -1,7 +1,7 @@
 //! The settings that exist: name, default, how a value is checked.
 
 use super::tuning::TUNING;
-use super::variables::SERVER_VERSION;
+use crate::plan::function::SERVER_VERSION;
 
 /// One setting: name, default, how it is checked, description.
 pub(super) struct Definition {

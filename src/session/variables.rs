@@ -11,9 +11,6 @@ use crate::plan::statement::Isolation;
 use crate::types::datetime::zone::{Zone, fixed_name};
 use crate::types::settings::{DateFormat, DateOrder, DateStyle, IntervalStyle, Settings};
 
-/// The version of PostgreSQL whose behaviour clients may expect.
-pub const SERVER_VERSION: &str = "15.8";
-
 /// How many letters a setting's value may have.
 const VALUE_BYTES_MAX: usize = 8192;
 
