@@ -13,6 +13,7 @@ mod compact;
 mod copy;
 mod crash;
 mod drivers;
+mod dump;
 mod full;
 mod heal;
 mod isolation;
@@ -93,6 +94,13 @@ fn python_drivers_work_unmodified() {
     let failed = scripts.map(|script| drivers::run(&sandbox, script).err());
     let failed: Vec<String> = failed.into_iter().flatten().collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn dumps_load_as_they_were() {
+    let sandbox = Sandbox::start();
+    let directory = tempfile::tempdir().expect("a directory can be made");
+    report(&dump::round_trips(&sandbox, directory.path()));
 }
 
 /// Of the tests that draw by chance; one run may choose another.
