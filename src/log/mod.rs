@@ -518,7 +518,6 @@ fn compacted(from: Index) -> Error {
     )
 }
 
-/// The log cannot go on; the message says why.
 /// What an operator must know before anything else is written. `end` is behind
 /// the log's last entry; `None`: there is no log.
 fn lost(directory: &Path, at_least: Index, end: Option<u64>) -> Error {
@@ -535,6 +534,7 @@ fn lost(directory: &Path, at_least: Index, end: Option<u64>) -> Error {
     Error::new(SqlState::IO_ERROR, message)
 }
 
+/// The log cannot go on; the message says why.
 fn fatal(error: impl std::fmt::Display) -> Error {
     Error::new(SqlState::IO_ERROR, error.to_string())
 }
