@@ -2,7 +2,8 @@
 //!
 //! In-sync replicas come in the order of requests in flight. One that may not
 //! answer now (no lease, behind) is passed over for the next; when none may,
-//! all are asked again until the limit.
+//! all are asked again until the limit. One whose schema has moved on answers
+//! too, as long as the tables of the question are what they were.
 //!
 //! Not handled: moving a read that has already sent rows.
 
@@ -14,13 +15,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::cluster::DataCluster;
 use super::refused::{Refused, cancelled};
+use crate::catalog::schema::Schema;
 use crate::endpoint::{Level, Overlay, Read, ReadError, RowStream, Rows, SnapshotId};
+use crate::engine::sqlite::dialect::tables;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::replica::Member;
 use crate::runtime::Moment;
-use crate::types::id::{Index, SchemaVersion};
+use crate::types::id::{Index, SchemaVersion, TableId};
 use crate::types::{Row, Value};
 
 /// How long a read waits for a replica that may answer.
@@ -45,6 +48,17 @@ pub struct Question {
     pub cancel: CancellationToken,
 }
 
+impl Question {
+    /// Whether it means the same under a later schema: all of its tables are as
+    /// they were when it was planned.
+    fn holds_under(&self, now: &Schema) -> bool {
+        let then = &self.context.schema;
+        let same = |table: &TableId| then.table(*table) == now.table(*table);
+        // A transaction's own changes are in no replica's schema.
+        then.version == self.schema && tables(&self.query).iter().all(same)
+    }
+}
+
 /// A snapshot that a transaction holds open on a replica.
 #[derive(Clone)]
 pub struct HeldSnapshot {
@@ -56,7 +70,7 @@ pub struct HeldSnapshot {
 /// Asks one replica after the other.
 pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Refused> {
     if let Some(held) = &question.snapshot {
-        return match ask(&held.member, question).await {
+        return match ask(&held.member, question, question.schema).await {
             Ok(rows) => Ok(rows),
             Err(ReadError::Statement(error)) => Err(Refused::Error(error)),
             Err(ReadError::Schema(_)) => Err(Refused::Replan),
@@ -67,10 +81,17 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
         };
     }
     let mut search = Search::of(cluster, question.schema);
-    loop {
+    'rounds: loop {
         for member in candidates(cluster) {
-            match ask(&member, question).await {
+            match ask(&member, question, search.schema).await {
                 Ok(rows) => return Ok(rows),
+                Err(ReadError::Schema(has))
+                    if has > search.schema && search.moves_on(question)? =>
+                {
+                    if has == search.schema {
+                        continue 'rounds;
+                    }
+                }
                 Err(error) => search.pass_over(&member, error)?,
             }
         }
@@ -84,7 +105,7 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
 /// A search for a replica that answers, in rounds over those in sync.
 struct Search<'a> {
     cluster: &'a DataCluster,
-    /// The one that was planned against.
+    /// The one that was planned against, or a later one that serves as well.
     schema: SchemaVersion,
     deadline: Moment,
     /// A replica of this round has an older schema, and may come to ours.
@@ -102,6 +123,17 @@ impl<'a> Search<'a> {
             behind: false,
             reason: None,
         }
+    }
+
+    /// Goes on under the schema of now, if the question means the same there.
+    fn moves_on(&mut self, question: &Question) -> Result<bool> {
+        let now = self.cluster.definition()?.schema.clone();
+        let same = question.holds_under(&now);
+        if same {
+            self.schema = now.version;
+            self.behind = true;
+        }
+        Ok(same)
     }
 
     /// Notes why a replica did not answer; fails where no other would.
@@ -172,12 +204,16 @@ pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
     members
 }
 
-async fn ask(member: &Arc<Member>, question: &Question) -> Result<Rows, ReadError> {
+async fn ask(
+    member: &Arc<Member>,
+    question: &Question,
+    schema: SchemaVersion,
+) -> Result<Rows, ReadError> {
     let incarnation = member.incarnation().ok_or(UNKNOWN)?;
     let request = Read {
         incarnation,
         level: question.level,
-        schema: question.schema,
+        schema,
         query: question.query.clone(),
         parameters: question.parameters.clone(),
         context: question.context.clone(),

@@ -2,9 +2,7 @@
 
 use super::definition::{Definition, Kind, definition, reported};
 use super::tuning::TUNING;
-
-/// The version of PostgreSQL whose behaviour clients may expect.
-pub(super) const SERVER_VERSION: &str = "15.8";
+use crate::plan::function::SERVER_VERSION;
 
 const ISOLATION: &[&str] = &[
     "read committed",
