@@ -33,6 +33,7 @@ mod returning;
 mod scope;
 mod select;
 mod sequence;
+mod sequence_row;
 mod set_call;
 mod subquery;
 mod table;

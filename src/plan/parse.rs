@@ -22,7 +22,7 @@ mod utility;
 mod write;
 
 use crate::error::{Error, Result, SqlState};
-use crate::plan::syntax::{Expr, Name, Path, Place, Statement, TypeName};
+use crate::plan::syntax::{Expr, Name, Path, Place, Query, Statement, TypeName};
 use keywords::Class;
 pub(crate) use keywords::needs_quotes;
 pub(crate) use lexer::{MAX_IDENTIFIER_BYTES, position};
@@ -66,6 +66,11 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 /// Parses an expression by itself: a stored default, check or index key.
 pub(crate) fn parse_expression(text: &str) -> Result<Expr> {
     alone(text, |parser| parser.expression())
+}
+
+/// Parses a query that the binder puts in a relation's place.
+pub(crate) fn parse_query(text: &str) -> Result<Query> {
+    alone(text, |parser| parser.query())
 }
 
 /// Parses a type's name, as a `regtype` literal holds it.

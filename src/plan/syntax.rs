@@ -618,6 +618,8 @@ pub enum SequenceOption {
     Cycle(bool),
     /// `None` is OWNED BY NONE.
     OwnedBy(Option<Path>),
+    /// SEQUENCE NAME, of an identity column's.
+    Name(Path),
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,11 @@
 //! Schema `pyql`: the group, its data clusters and replicas, as they are now.
 
 use super::View;
+use super::object;
 use super::relation::{Relation, Rows};
-use super::value::{int, optional};
+use super::value::{int, oid, optional};
 use crate::catalog::UserKind;
-use crate::catalog::schema::Namespace;
+use crate::catalog::schema::{Namespace, Sequence};
 use crate::types::datetime::UNIX_EPOCH;
 use crate::types::difference::Difference;
 use crate::types::id::ReplicaId;
@@ -73,6 +74,18 @@ pub(crate) fn relations() -> Vec<Relation> {
             |view| Rows::new(&[], differences(view)),
         ),
         relation(
+            9006,
+            "sequences",
+            vec![
+                ("oid", Type::Oid),
+                ("name", Type::Name),
+                ("last_value", Type::Int8),
+                ("log_cnt", Type::Int8),
+                ("is_called", Type::Bool),
+            ],
+            |view| Rows::new(&[], sequences(view)),
+        ),
+        relation(
             9004,
             "users",
             vec![
@@ -84,6 +97,22 @@ pub(crate) fn relations() -> Vec<Relation> {
             |view| Rows::new(&[], users(view)),
         ),
     ]
+}
+
+/// Where each sequence of the data cluster stands: what a SELECT from one reads.
+fn sequences(view: &View) -> Vec<Row> {
+    let row = |sequence: &Sequence| {
+        let counter = view.cluster.counters.get(&sequence.id);
+        vec![
+            oid(sequence.id.0),
+            Value::text(sequence.name.as_str()),
+            Value::Int(counter.map_or(sequence.start, |counter| counter.last_value)),
+            // Nothing is fetched ahead.
+            Value::Int(0),
+            Value::Bool(counter.is_some_and(|counter| counter.is_called)),
+        ]
+    };
+    object::sequences(&view.schema).map(row).collect()
 }
 
 fn nodes(view: &View) -> Vec<Row> {

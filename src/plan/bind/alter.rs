@@ -9,7 +9,7 @@ use super::scope::Clause;
 use super::sequence::next_value_text;
 use super::table::Draft;
 use crate::catalog::change::SchemaChange;
-use crate::catalog::schema::{Column, IndexKey, PrimaryKey, Table};
+use crate::catalog::schema::{Column, IndexKey, PrimaryKey, Sequence, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::coerce::{self, Strength};
 use crate::plan::evaluate;
@@ -24,10 +24,8 @@ impl Definer<'_> {
     pub(super) fn alter_table(&mut self, alter: &AlterTable) -> Result<&'static str> {
         const TAG: &str = "ALTER TABLE";
         let Some(table) = self.table(&alter.path)? else {
-            let renames = matches!(alter.actions.as_slice(), [AlterAction::RenameTable(_)]);
-            if renames && let Some(sequence) = self.find_sequence(&alter.path) {
-                let _ = sequence;
-                return Err(Error::unsupported("ALTER TABLE of a sequence"));
+            if let Some(sequence) = self.find_sequence(&alter.path) {
+                return self.alter_as_sequence(alter, &sequence);
             }
             if alter.if_exists {
                 self.notices.push(format!(
@@ -42,6 +40,27 @@ impl Definer<'_> {
             self.alter_action(table.id, action)?;
         }
         Ok(TAG)
+    }
+
+    /// ALTER TABLE takes a sequence too, for what any relation has.
+    fn alter_as_sequence(
+        &mut self,
+        alter: &AlterTable,
+        sequence: &Sequence,
+    ) -> Result<&'static str> {
+        for action in &alter.actions {
+            match action {
+                AlterAction::Nothing => {}
+                AlterAction::RenameTable(name) => {
+                    self.alter_sequence(&alter.path, false, &[], Some(name))?;
+                }
+                _ => {
+                    let message = format!("\"{}\" is not a table", sequence.name);
+                    return Err(Error::new(SqlState::WRONG_OBJECT_TYPE, message));
+                }
+            }
+        }
+        Ok("ALTER TABLE")
     }
 
     fn alter_action(&mut self, id: TableId, action: &AlterAction) -> Result<()> {

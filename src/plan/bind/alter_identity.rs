@@ -49,10 +49,10 @@ impl Definer<'_> {
             );
         }
         let id = self.object();
-        let sequence_name = self.relation_name(&table.name, &column.name, "seq", &[]);
+        let sequence_name = self.identity_name(options, &table.name, &column.name, &[])?;
         let mut sequence = new_sequence(id, &sequence_name, column.ty.clone());
-        self.set_options(&mut sequence, options, true)?;
         sequence.owner = Some((table.id, column.id));
+        self.set_options(&mut sequence, options, true)?;
         self.change(SchemaChange::CreateSequence(sequence))?;
         self.change(SchemaChange::SetIdentity {
             table: table.id,

@@ -215,21 +215,7 @@ impl Binder<'_> {
             }
             Node::NullIf(left, right) => self.null_if(left, right, place),
             Node::Array(elements) => self.array(elements, None, place),
-            Node::Subscript { operand, index } => {
-                let (mut operand, mut chain) = (operand, vec![index]);
-                while let Node::Subscript {
-                    operand: inner,
-                    index,
-                } = &operand.node
-                {
-                    chain.push(index);
-                    operand = inner;
-                }
-                let array = self.array_operand(operand)?;
-                let indexes = chain.into_iter().rev();
-                let indexes: Result<_> = indexes.map(|index| self.subscript(index)).collect();
-                Ok(subscripted(array, indexes?))
-            }
+            Node::Subscript { operand, index } => self.element(operand, index, place),
             Node::Slice {
                 operand,
                 lower,
@@ -479,14 +465,40 @@ impl Binder<'_> {
         })
     }
 
+    /// `a[i][j]`, and a letter of a name.
+    fn element(&mut self, operand: &Expr, index: &Expr, place: Place) -> Result<Expression> {
+        let (mut operand, mut chain) = (operand, vec![index]);
+        while let Node::Subscript {
+            operand: inner,
+            index,
+        } = &operand.node
+        {
+            chain.push(index);
+            operand = inner;
+        }
+        let array = self.expression(operand)?;
+        if array.ty == Type::Name && chain.len() == 1 {
+            let letter = self.subscript(index)?;
+            return self.builtin("pyql_letter", vec![array, letter], place);
+        }
+        let array = self.subscriptable(array, operand.place)?;
+        let indexes = chain.into_iter().rev();
+        let indexes: Result<_> = indexes.map(|index| self.subscript(index)).collect();
+        Ok(subscripted(array, indexes?))
+    }
+
     fn array_operand(&mut self, operand: &Expr) -> Result<Expression> {
         let array = self.expression(operand)?;
+        self.subscriptable(array, operand.place)
+    }
+
+    fn subscriptable(&self, array: Expression, place: Place) -> Result<Expression> {
         match &array.ty {
             Type::Array(_) | Type::Int2Vector | Type::OidVector => Ok(array),
             ty => {
                 let message =
                     format!("cannot subscript type {ty} because it does not support subscripting");
-                Err(self.error(SqlState::DATATYPE_MISMATCH, operand.place, message))
+                Err(self.error(SqlState::DATATYPE_MISMATCH, place, message))
             }
         }
     }

@@ -131,7 +131,13 @@ impl Binder<'_> {
                 items: vec![item],
             });
         }
-        let table = self.table(path)?;
+        let table = match self.find_table(path)? {
+            Some(_) => self.table(path)?,
+            None => {
+                let (query, own) = self.sequence_row(path)?;
+                return self.bind_subquery(&query, alias.or(Some(&own)), false);
+            }
+        };
         let shown = alias.map(|alias| alias.name.text.as_str());
         let mut item = Item::table(&table, relation, shown);
         self.rename_columns(&mut item, alias)?;

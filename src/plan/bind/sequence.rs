@@ -34,6 +34,28 @@ impl Definer<'_> {
         Ok(TAG)
     }
 
+    /// The name of an identity column's sequence: as its options say, or a new one.
+    pub(super) fn identity_name(
+        &self,
+        options: &[SequenceOption],
+        table: &str,
+        column: &str,
+        taken: &[String],
+    ) -> Result<String> {
+        let named = options.iter().find_map(|option| match option {
+            SequenceOption::Name(path) => Some(path),
+            _ => None,
+        });
+        let Some(path) = named else {
+            return Ok(self.relation_name(table, column, "seq", taken));
+        };
+        let name = self.new_name(path)?;
+        if naming::relation_exists(&self.schema, &name.text) || taken.contains(&name.text) {
+            return Err(duplicate(name));
+        }
+        Ok(name.text.clone())
+    }
+
     /// IF NOT EXISTS leaves a notice; else it is an error.
     pub(super) fn already_there(
         &mut self,
@@ -48,10 +70,7 @@ impl Definer<'_> {
             ));
             return Ok(tag);
         }
-        Err(Error::new(
-            SqlState::DUPLICATE_TABLE,
-            format!("relation \"{}\" already exists", name.text),
-        ))
+        Err(duplicate(name))
     }
 
     pub(super) fn alter_sequence(
@@ -160,12 +179,10 @@ impl Definer<'_> {
                 SequenceOption::Increment(value) => sequence.increment = *value,
                 SequenceOption::Min(value) => min = Some(*value),
                 SequenceOption::Max(value) => max = Some(*value),
+                SequenceOption::Name(_) => named_by_identity(sequence)?,
                 SequenceOption::Cycle(cycle) => sequence.cycle = *cycle,
                 SequenceOption::OwnedBy(owner) => {
-                    sequence.owner = match owner {
-                        Some(path) => Some(self.owner(path)?),
-                        None => None,
-                    };
+                    sequence.owner = owner.as_ref().map(|path| self.owner(path)).transpose()?;
                 }
             }
         }
@@ -255,6 +272,22 @@ impl Definer<'_> {
         };
         (column, sequence)
     }
+}
+
+/// SEQUENCE NAME is for the sequences that identity columns make.
+fn named_by_identity(sequence: &Sequence) -> Result<()> {
+    match sequence.owner {
+        Some(_) => Ok(()),
+        None => Err(Error::new(
+            SqlState::SYNTAX_ERROR,
+            "invalid sequence option SEQUENCE NAME",
+        )),
+    }
+}
+
+fn duplicate(name: &Name) -> Error {
+    let message = format!("relation \"{}\" already exists", name.text);
+    Error::new(SqlState::DUPLICATE_TABLE, message)
 }
 
 /// A sequence from 1 upwards.

@@ -232,10 +232,10 @@ impl Definer<'_> {
     ) -> Result<Sequence> {
         let id = self.object();
         let taken: Vec<String> = draft.sequences.iter().map(|s| s.name.clone()).collect();
-        let name = self.relation_name(&draft.table.name, &column.name, "seq", &taken);
+        let name = self.identity_name(options, &draft.table.name, &column.name, &taken)?;
         let mut sequence = new_sequence(id, &name, column.ty.clone());
-        self.set_options(&mut sequence, options, true)?;
         sequence.owner = Some((draft.table.id, column.id));
+        self.set_options(&mut sequence, options, true)?;
         Ok(sequence)
     }
 

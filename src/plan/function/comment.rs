@@ -58,7 +58,10 @@ fn described(call: &Call<'_>, oid: &Value, catalog: &str) -> Result<Value> {
         "pg_class" => comment(call, Commented::Relation(ObjectId(oid))),
         "pg_constraint" => comment(call, Commented::Constraint(ObjectId(oid))),
         "pg_namespace" if oid == names::namespace_oid(Namespace::Public) => {
-            comment(call, Commented::Schema)
+            match comment(call, Commented::Schema) {
+                Value::Null => Value::text(names::PUBLIC_COMMENT),
+                said => said,
+            }
         }
         _ => Value::Null,
     })

@@ -1,26 +1,25 @@
 //! Objects as SQL text: pg_get_expr, pg_get_indexdef, pg_get_constraintdef…
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::arguments::{boolean, int, text};
 use super::definition::{Definition, scalar};
 use super::pretty::pretty;
 use super::string::quote_identifier;
 use super::{Call, Function, FunctionRef, Parameter, Returns, names, oids, registry};
-use crate::catalog::schema::{Action, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table};
+use crate::catalog::schema::{
+    Action, ForeignKey, Index, IndexKey, Namespace, PrimaryKey, Schema, Table,
+};
 use crate::error::{Error, Result, SqlState};
+use crate::plan::context::Context;
 use crate::types::Value;
 use crate::types::id::{ColumnId, ObjectId};
 
 /// What stands in `pg_node_tree` columns is SQL text already.
 pub(super) const TABLES: &[&[Definition]] = &[&[
-    scalar("pg_get_expr", "text oid -> text", |_, a| Ok(a[0].clone())).stable(),
-    scalar("pg_get_expr", "text oid bool -> text", |_, a| {
-        let shown = text(&a[0])?;
-        Ok(match boolean(&a[2])? {
-            true => Value::text(pretty(shown)),
-            false => a[0].clone(),
-        })
-    })
-    .stable(),
+    scalar("pg_get_expr", "text oid -> text", expression).stable(),
+    scalar("pg_get_expr", "text oid bool -> text", expression).stable(),
     scalar("pg_get_indexdef", "oid -> text", index_definition).stable(),
     scalar("pg_get_indexdef", "oid int4 bool -> text", index_definition).stable(),
     scalar(
@@ -86,6 +85,43 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     .stable(),
     scalar("pg_get_functiondef", "oid -> text", |_, _| Ok(Value::Null)).stable(),
 ]];
+
+fn expression(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let shown = with_schemas(text(&arguments[0])?, call.context);
+    let is_pretty = arguments.get(2).map(boolean).transpose()?.unwrap_or(false);
+    Ok(match is_pretty {
+        true => Value::text(pretty(&shown)),
+        false => Value::text(&*shown),
+    })
+}
+
+/// Stored text names the relations of schema public without it; here behind it,
+/// if `search_path` does not find them.
+fn with_schemas<'a>(stored: &'a str, context: &Context) -> Cow<'a, str> {
+    if names::is_visible(Namespace::Public, context) {
+        return Cow::Borrowed(stored);
+    }
+    let mut out = stored.to_owned();
+    for range in relation_names(stored).into_iter().rev() {
+        let name = &stored[range.clone()];
+        if name.starts_with('"') || !name.contains('.') {
+            out.insert_str(range.start, "public.");
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Where stored text names relations, as in `nextval('t_id_seq'::regclass)`.
+pub fn relation_names(stored: &str) -> Vec<Range<usize>> {
+    const CAST: &str = "'::regclass";
+    let mut found = Vec::new();
+    for (end, _) in stored.match_indices(CAST) {
+        // A quote within the name stands doubled.
+        let before = stored[..end].replace("''", "__");
+        found.extend(before.rfind('\'').map(|quote| quote + 1..end));
+    }
+    found
+}
 
 /// `pg_am.oid` of the one kind of index there is.
 const BTREE: i64 = 403;
@@ -171,7 +207,7 @@ fn returned(function: &Function) -> String {
 
 /// `CREATE INDEX` for an index, a primary key's included.
 pub fn index(schemas: [&Schema; 2], id: ObjectId) -> Option<String> {
-    find_index(schemas, id.0.into()).map(|index| index.definition(false))
+    find_index(schemas, id.0.into()).map(|index| index.definition(false, false))
 }
 
 fn schemas<'a>(call: &Call<'a>) -> [&'a Schema; 2] {
@@ -302,12 +338,14 @@ fn index_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             false => Value::text(key),
         });
     }
-    let is_pretty = arguments.get(2).map(boolean).transpose()?;
-    Ok(Value::text(index.definition(is_pretty.unwrap_or(false))))
+    let is_pretty = arguments.get(2).map(boolean).transpose()?.unwrap_or(false);
+    let bare = is_pretty && names::is_visible(index.table.namespace, call.context);
+    Ok(Value::text(index.definition(is_pretty, bare)))
 }
 
 impl Shown<'_> {
-    fn definition(&self, is_pretty: bool) -> String {
+    /// `bare`: the table without its schema.
+    fn definition(&self, is_pretty: bool, bare: bool) -> String {
         let columns: Vec<String> = self
             .columns
             .iter()
@@ -320,7 +358,7 @@ impl Shown<'_> {
             "CREATE {}INDEX {} ON {}{} USING btree ({})",
             if self.unique { "UNIQUE " } else { "" },
             quote_identifier(self.name),
-            match is_pretty && names::is_visible(self.table.namespace) {
+            match bare {
                 true => String::new(),
                 false => format!("{}.", names::namespace_name(self.table.namespace)),
             },
@@ -343,7 +381,11 @@ impl Shown<'_> {
 }
 
 fn in_parentheses(text: &str) -> String {
-    match text.starts_with('(') && is_call(&format!("x{text}")) {
+    let closed = match text.starts_with('(') {
+        true => is_call(&format!("x{text}")),
+        false => is_call(text) || text.chars().all(|c| c.is_alphanumeric() || c == '_'),
+    };
+    match closed {
         true => text.to_owned(),
         false => format!("({text})"),
     }
@@ -354,7 +396,7 @@ fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> 
     let is_pretty = arguments.get(1).map(boolean).transpose()?.unwrap_or(false);
     for schema in schemas(call) {
         for table in schema.tables.values() {
-            if let Some(text) = constraint_of(schema, table, oid, is_pretty) {
+            if let Some(text) = constraint_of(call, table, oid, is_pretty) {
                 return Ok(Value::text(text));
             }
         }
@@ -362,7 +404,7 @@ fn constraint_definition(call: &Call<'_>, arguments: &[Value]) -> Result<Value> 
     Ok(Value::Null)
 }
 
-fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> Option<String> {
+fn constraint_of(call: &Call<'_>, table: &Table, oid: i64, is_pretty: bool) -> Option<String> {
     let is = |id: &ObjectId| i64::from(id.0) == oid;
     if let PrimaryKey::Declared {
         id,
@@ -383,7 +425,7 @@ fn constraint_of(schema: &Schema, table: &Table, oid: i64, is_pretty: bool) -> O
         return Some(format!("CHECK ({shown})"));
     }
     if let Some(key) = table.foreign_keys.iter().find(|key| is(&key.id)) {
-        return Some(foreign_key(schema, table, key));
+        return Some(foreign_key(call.context, table, key));
     }
     let index = table
         .indexes
@@ -423,11 +465,12 @@ fn including(table: &Table, include: &[ColumnId]) -> String {
     }
 }
 
-fn foreign_key(schema: &Schema, table: &Table, key: &ForeignKey) -> String {
-    let parent = schema.table(key.parent);
+fn foreign_key(context: &Context, table: &Table, key: &ForeignKey) -> String {
+    let mut schemas = context.schemas().into_iter();
+    let parent = schemas.find_map(|schema| schema.table(key.parent));
     let (parent_name, parent_columns) = match parent {
         Some(parent) => (
-            quote_identifier(&parent.name),
+            names::shown_name(parent.namespace, &parent.name, context),
             names_of(parent, &key.parent_columns),
         ),
         None => ("?".to_owned(), "?".to_owned()),

@@ -5,6 +5,7 @@
 //! The definitions stand in tables, one file per topic; `registry` reads them
 //! once, `resolve` chooses among them as PostgreSQL does.
 
+mod acl;
 mod aggregate;
 mod arguments;
 mod array;
@@ -24,6 +25,7 @@ mod json;
 mod json_build;
 mod like;
 mod md5;
+mod memo;
 pub mod names;
 mod notation;
 pub mod oids;
@@ -44,6 +46,8 @@ mod template;
 pub(crate) mod tests;
 mod unbuilt;
 mod window;
+
+pub use system::SERVER_VERSION;
 
 use std::fmt;
 

@@ -56,6 +56,9 @@ pub fn role_name(oid: u32, users: &BTreeMap<UserId, Arc<User>>) -> Option<&str> 
     }
 }
 
+/// What describes schema public until COMMENT ON says otherwise.
+pub const PUBLIC_COMMENT: &str = "standard public schema";
+
 const NAMESPACES: [Namespace; 4] = [
     Namespace::PgCatalog,
     Namespace::Public,
@@ -63,9 +66,29 @@ const NAMESPACES: [Namespace; 4] = [
     Namespace::Pyql,
 ];
 
-/// Found without naming its schema.
-pub(super) fn is_visible(namespace: Namespace) -> bool {
-    matches!(namespace, Namespace::Public | Namespace::PgCatalog)
+/// Found without naming its schema, as `search_path` stands. Tools empty it to
+/// be shown every name with its schema.
+pub(super) fn is_visible(namespace: Namespace, context: &Context) -> bool {
+    match namespace {
+        Namespace::PgCatalog => true,
+        Namespace::Public => search_path(context).contains(&Namespace::Public),
+        Namespace::InformationSchema | Namespace::Pyql => false,
+    }
+}
+
+/// The schemas of `search_path` that exist, in its order.
+pub(super) fn search_path(context: &Context) -> Vec<Namespace> {
+    let Some(path) = context.variables.get("search_path") else {
+        return vec![Namespace::Public];
+    };
+    let names = path.split(',').map(|name| name.trim().trim_matches('"'));
+    let mut found = Vec::new();
+    for namespace in names.filter_map(namespace_named) {
+        if !found.contains(&namespace) {
+            found.push(namespace);
+        }
+    }
+    found
 }
 
 /// Splits `a."B.c".d` into names, folded as SQL folds them.
@@ -152,24 +175,35 @@ fn index_name(table: &Table, oid: u32) -> Option<&str> {
         .map(|index| index.name.as_str())
 }
 
+fn relation_with(oid: i64, context: &Context) -> Option<Relation<'_>> {
+    let oid = u32::try_from(oid).ok()?;
+    let mut schemas = context.schemas().into_iter();
+    schemas.find_map(|schema| relation_of(schema, oid))
+}
+
 /// The relation's name as regclass prints it; its number if there is none.
 pub fn relation_name(oid: i64, context: &Context) -> String {
     if oid == 0 {
         return "-".to_owned();
     }
-    let schemas = [&context.schema, &context.system];
-    let found = u32::try_from(oid)
-        .ok()
-        .and_then(|oid| schemas.iter().find_map(|schema| relation_of(schema, oid)));
-    match found {
+    match relation_with(oid, context) {
         None => oid.to_string(),
-        Some(relation) if is_visible(relation.namespace) => quote_identifier(relation.name),
-        Some(relation) => format!(
-            "{}.{}",
-            namespace_name(relation.namespace),
-            quote_identifier(relation.name)
-        ),
+        Some(relation) => shown_name(relation.namespace, relation.name, context),
     }
+}
+
+/// The name, behind its schema where it is not found without.
+pub(super) fn shown_name(namespace: Namespace, name: &str, context: &Context) -> String {
+    let name = quote_identifier(name);
+    match is_visible(namespace, context) {
+        true => name,
+        false => format!("{}.{name}", namespace_name(namespace)),
+    }
+}
+
+/// Whether a relation's name finds it; `None` if there is no such relation.
+pub(super) fn relation_is_visible(oid: i64, context: &Context) -> Option<bool> {
+    relation_with(oid, context).map(|relation| is_visible(relation.namespace, context))
 }
 
 /// The relation (table, index or sequence) that regclass reads from a name.

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use super::definition::Definition;
 use super::{Function, FunctionRef, Parameter, signature};
 use super::{
-    aggregate, array, bits, comment, compare, conversion, datetime, decimal, definitions, degrees,
-    digest, float, integer, json, json_build, like, notation, ordered, records, regex, rows,
-    sequence, statistics, string, system, template, window,
+    acl, aggregate, array, bits, comment, compare, conversion, datetime, decimal, definitions,
+    degrees, digest, float, integer, json, json_build, like, notation, ordered, records, regex,
+    rows, sequence, statistics, string, system, template, window,
 };
 
 /// The tables of all topics.
@@ -32,6 +32,7 @@ const TOPICS: &[&[&[Definition]]] = &[
     rows::TABLES,
     sequence::TABLES,
     system::TABLES,
+    acl::TABLES,
     definitions::TABLES,
     datetime::TABLES,
     template::TABLES,

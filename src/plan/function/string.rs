@@ -71,6 +71,8 @@ const LENGTHS: &[Definition] = &[
 const PARTS: &[Definition] = &[
     scalar("substring", "text int4 -> text", substring),
     scalar("substring", "text int4 int4 -> text", substring),
+    // `name[0]`: a letter of a name, counted from 0.
+    scalar("pyql_letter", "name int4 -> char", letter),
     scalar("substr", "text int4 -> text", substring),
     scalar("substr", "text int4 int4 -> text", substring),
     scalar("left", "text int4 -> text", left),
@@ -380,6 +382,21 @@ fn slice(source: &str, skip: usize, take: usize) -> &str {
         None => rest,
     }
 }
+
+/// Past a name's end there are zeros up to its fixed width, then nothing.
+fn letter(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
+    let name = text(&arguments[0])?.as_bytes();
+    let place = usize::try_from(int(&arguments[1])?).unwrap_or(usize::MAX);
+    Ok(match name.get(place) {
+        Some(byte) if byte.is_ascii() => Value::text(char::from(*byte).to_string()),
+        Some(byte) => Value::text(format!("\\{byte:o}")),
+        None if place < NAME_WIDTH => Value::text(""),
+        None => Value::Null,
+    })
+}
+
+/// Bytes of the type `name`.
+const NAME_WIDTH: usize = 64;
 
 fn substring_bytes(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let source = bytes(&arguments[0])?;

@@ -8,17 +8,24 @@ use super::arguments::{boolean, int, numeric, text};
 use super::array::one_dimensional;
 use super::definition::{Definition, scalar};
 use super::{Call, names};
+use crate::catalog::schema::Namespace;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::cast::read_reg;
 use crate::types::{Numeric, Type, Value};
 
 pub(super) const TABLES: &[&[Definition]] = &[SESSION, TYPES, PRIVILEGES, VISIBLE, UNKNOWN, SIZES];
 
-/// What `version()` says, for drivers that look at the number.
-const VERSION: &str = concat!("PostgreSQL 15.0 (pyql ", env!("CARGO_PKG_VERSION"), ")");
+/// The version of PostgreSQL that clients are told.
+pub const SERVER_VERSION: &str = "15.8";
 
 const SESSION: &[Definition] = &[
-    scalar("version", "-> text", |_, _| Ok(Value::text(VERSION))).stable(),
+    scalar("version", "-> text", |_, _| {
+        let own = env!("CARGO_PKG_VERSION");
+        Ok(Value::text(format!(
+            "PostgreSQL {SERVER_VERSION} (pyql {own})"
+        )))
+    })
+    .stable(),
     scalar("current_user", "-> name", user).stable(),
     scalar("session_user", "-> name", user).stable(),
     scalar("current_role", "-> name", user).stable(),
@@ -26,13 +33,16 @@ const SESSION: &[Definition] = &[
     scalar("getpgusername", "-> name", user).stable(),
     scalar("current_database", "-> name", database).stable(),
     scalar("current_catalog", "-> name", database).stable(),
-    scalar("current_schema", "-> name", |_, _| {
-        Ok(Value::text("public"))
+    scalar("current_schema", "-> name", |call, _| {
+        let first = names::search_path(call.context).into_iter().next();
+        Ok(first.map_or(Value::Null, schema))
     })
     .stable(),
-    scalar("current_schemas", "bool -> name[]", |_, a| {
-        let implicit = boolean(&a[0])?.then(|| Value::text("pg_catalog"));
-        let schemas = implicit.into_iter().chain([Value::text("public")]);
+    scalar("current_schemas", "bool -> name[]", |call, a| {
+        let path = names::search_path(call.context);
+        let implicit = boolean(&a[0])? && !path.contains(&Namespace::PgCatalog);
+        let first = implicit.then_some(Namespace::PgCatalog);
+        let schemas = first.into_iter().chain(path).map(schema);
         Ok(one_dimensional(Type::Name, schemas.collect()))
     })
     .stable(),
@@ -94,6 +104,10 @@ const SESSION: &[Definition] = &[
     })
     .stable(),
 ];
+
+fn schema(namespace: Namespace) -> Value {
+    Value::text(names::namespace_name(namespace))
+}
 
 fn asleep(_: &Call<'_>, _: &[Value]) -> Result<Value> {
     Err(Error::unsupported("pg_sleep() beside other expressions"))
@@ -337,12 +351,8 @@ fn granted(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 }
 
 fn table_is_visible(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
-    let oid = int(&arguments[0])?;
-    let name = names::relation_name(oid, call.context);
-    Ok(match name == oid.to_string() {
-        true => Value::Null,
-        false => Value::Bool(!name.contains('.') || name.starts_with('"')),
-    })
+    let visible = names::relation_is_visible(int(&arguments[0])?, call.context);
+    Ok(visible.map_or(Value::Null, Value::Bool))
 }
 
 /// Bytes in the largest unit that leaves more than nine; halves round away from zero.

@@ -3,8 +3,6 @@
 
 /// Names, and beginnings of names that end in `*`.
 const NAMES: &[&str] = &[
-    "acldefault",
-    "aclexplode",
     "currtid2",
     "current_query",
     "is_normalized",

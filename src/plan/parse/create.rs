@@ -662,6 +662,10 @@ impl Parser<'_> {
                         SequenceOption::OwnedBy(Some(self.path()?))
                     }
                 }
+                "sequence" if self.word(1) == Some("name") => {
+                    self.expect_keywords(&["sequence", "name"])?;
+                    SequenceOption::Name(self.path()?)
+                }
                 _ => break,
             };
             options.push(option);

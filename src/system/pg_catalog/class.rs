@@ -201,7 +201,7 @@ fn attribute(relation: u32, name: &str, ty: &Type, number: u16) -> Row {
 
 /// A default has a number of its own in PostgreSQL; here it is made of the
 /// table's and the column's, above what counters can reach soon.
-fn default_oid(table: u32, column: &Column) -> u32 {
+pub(crate) fn default_oid(table: u32, column: &Column) -> u32 {
     const ABOVE: u32 = 0x8000_0000;
     ABOVE | (table << 11) | u32::from(column.id.0)
 }
@@ -333,9 +333,21 @@ pub(crate) fn namespaces(_: &View) -> Rows {
             oid(names::namespace_oid(namespace)),
             Value::text(names::namespace_name(namespace)),
             oid(owner),
+            match namespace {
+                Namespace::Public => public_privileges(),
+                _ => Value::Null,
+            },
         ]
     };
-    Rows::new(&["oid", "nspname", "nspowner"], schemas.map(row).to_vec())
+    let columns = &["oid", "nspname", "nspowner", "nspacl"];
+    Rows::new(columns, schemas.map(row).to_vec())
+}
+
+/// What PostgreSQL grants on schema public from the start.
+fn public_privileges() -> Value {
+    let owner = names::DATABASE_OWNER_NAME;
+    let items = [format!("{owner}=UC/{owner}"), format!("=U/{owner}")];
+    list(Type::Text, items.map(Value::text))
 }
 
 /// Numbers of columns as an int2[].

@@ -4,12 +4,17 @@ use super::super::View;
 use super::super::object::{self, Shown};
 use super::super::relation::Rows;
 use super::super::value::{letter, oid, optional};
-use super::class::numbers;
-use crate::catalog::schema::{Action, ForeignKey};
+use super::class::{self, numbers};
+use super::support::EXTENSION;
+use crate::catalog::schema::{Action, ForeignKey, Namespace};
+use crate::plan::function::{definitions, names};
 use crate::types::{Row, Value};
 
 const CLASS: u32 = 1259;
+const DEFAULT: u32 = 2604;
 const CONSTRAINT: u32 = 2606;
+const NAMESPACE: u32 = 2615;
+const EXTENSION_CLASS: u32 = 3079;
 
 const COLUMNS: &[&str] = &[
     "oid",
@@ -120,25 +125,14 @@ const DEPEND_COLUMNS: &[&str] = &[
     "deptype",
 ];
 
-/// Sequences on their columns, indexes on their constraints, and foreign keys
-/// on the indexes that they refer by.
+/// Sequences on their columns, defaults on columns and sequences, indexes on their constraints, foreign keys on
+/// the indexes that they refer by, and schema `pyql` on its extension.
 ///
 /// Not told: what else depends on what; DROP finds it in the schema.
 pub(crate) fn dependencies(view: &View) -> Rows {
     let mut rows = Vec::new();
-    let of = |own: u32, object: u32, class: u32, on: u32, column: u16, kind: char| {
-        let zero = oid(0);
-        vec![
-            oid(own),
-            oid(object),
-            zero,
-            oid(class),
-            oid(on),
-            Value::Int(column.into()),
-            letter(kind),
-        ]
-    };
-    let row = |object, class, on, column, kind| of(CLASS, object, class, on, column, kind);
+    let row =
+        |object, class, on, column, kind| dependency((CLASS, object), class, on, column, kind);
     for sequence in object::sequences(&view.schema) {
         let Some((table, column)) = sequence.owner else {
             continue;
@@ -165,7 +159,7 @@ pub(crate) fn dependencies(view: &View) -> Rows {
         }
         for key in &shown.table.foreign_keys {
             let on = |table: u32, column: u16, kind| {
-                of(CONSTRAINT, key.id.0, CLASS, table, column, kind)
+                dependency((CONSTRAINT, key.id.0), CLASS, table, column, kind)
             };
             let own = key.columns.iter();
             rows.extend(own.map(|column| on(shown.oid(), column.0, 'a')));
@@ -176,5 +170,46 @@ pub(crate) fn dependencies(view: &View) -> Rows {
             }
         }
     }
+    rows.extend(default_dependencies(view));
+    let extended = |class, object| dependency((class, object), EXTENSION_CLASS, EXTENSION, 0, 'e');
+    let schema = names::namespace_oid(Namespace::Pyql);
+    rows.push(extended(NAMESPACE, schema));
+    let own = object::relations(view).filter(|shown| shown.namespace() == schema);
+    rows.extend(own.map(|shown| extended(CLASS, shown.oid())));
     Rows::new(DEPEND_COLUMNS, rows)
+}
+
+/// One row: an object by its class and oid, and what it depends on.
+fn dependency(of: (u32, u32), class: u32, on: u32, column: u16, kind: char) -> Row {
+    vec![
+        oid(of.0),
+        oid(of.1),
+        oid(0),
+        oid(class),
+        oid(on),
+        Value::Int(column.into()),
+        letter(kind),
+    ]
+}
+
+fn default_dependencies(view: &View) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for shown in object::tables(view) {
+        for column in shown.columns() {
+            let Some(text) = &column.default else {
+                continue;
+            };
+            let default = class::default_oid(shown.oid(), column);
+            let on =
+                |table, column, kind| dependency((DEFAULT, default), CLASS, table, column, kind);
+            rows.push(on(shown.oid(), column.id.0, 'a'));
+            let named = definitions::relation_names(text).into_iter();
+            let named = named.filter_map(|range| {
+                let name = text[range].replace("''", "'");
+                names::relation_oid(&name, &view.context).ok().flatten()
+            });
+            rows.extend(named.map(|sequence| on(sequence, 0, 'n')));
+        }
+    }
+    rows
 }

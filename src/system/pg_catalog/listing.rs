@@ -6,7 +6,7 @@ use super::super::relation::Rows;
 use super::super::value::{oid, optional};
 use crate::catalog::schema::{Commented, Namespace};
 use crate::plan::function::{definitions, names};
-use crate::types::Value;
+use crate::types::{Row, Value};
 
 pub(crate) fn tables(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
@@ -56,10 +56,13 @@ pub(crate) fn descriptions(view: &View) -> Rows {
             Value::text(text.as_str()),
         ])
     };
-    Rows::new(
-        COLUMNS,
-        view.schema.comments.iter().filter_map(row).collect(),
-    )
+    let mut rows: Vec<Row> = view.schema.comments.iter().filter_map(row).collect();
+    if !view.schema.comments.contains_key(&Commented::Schema) {
+        let public = oid(names::namespace_oid(Namespace::Public));
+        let text = Value::text(names::PUBLIC_COMMENT);
+        rows.push(vec![public, oid(NAMESPACE), Value::Int(0), text]);
+    }
+    Rows::new(COLUMNS, rows)
 }
 
 /// What it said of the data cluster itself.

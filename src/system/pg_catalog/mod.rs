@@ -2,7 +2,7 @@
 //!
 //! Not here: relations that hold secrets (pg_authid, pg_shadow), statistics
 //! that nobody gathers (pg_stat_*), and those whose rows we could only invent
-//! (pg_amop, pg_timezone_names, …). Asking for them is 42P01, never an empty answer.
+//! (pg_timezone_names, …). Asking for them is 42P01, never an empty answer.
 
 mod class;
 mod cluster;
@@ -20,6 +20,8 @@ use crate::catalog::schema::Namespace;
 /// policies, publications, enumerations…
 const SOURCES: &[(&str, Source)] = &[
     ("pg_am", support::access_methods),
+    ("pg_amop", support::family_operators),
+    ("pg_amproc", support::family_functions),
     ("pg_attrdef", class::defaults),
     ("pg_attribute", class::attributes),
     ("pg_auth_members", cluster::memberships),
@@ -30,6 +32,7 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_database", cluster::databases),
     ("pg_depend", constraint::dependencies),
     ("pg_description", listing::descriptions),
+    ("pg_extension", support::extensions),
     ("pg_index", class::indexes),
     ("pg_indexes", listing::indexes),
     ("pg_language", support::languages),

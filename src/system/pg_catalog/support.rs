@@ -8,11 +8,13 @@ use super::super::value::{letter, oid, optional};
 use crate::catalog::schema::Namespace;
 use crate::plan::coerce::{self, Strength};
 use crate::plan::function::names;
-use crate::types::Value;
+use crate::types::{Row, Value};
+
+const BTREE: u32 = 403;
 
 /// Rows are kept as the replicas keep them; PostgreSQL's names for it.
 pub(crate) fn access_methods(_: &View) -> Rows {
-    let rows = [(2, "heap", 3, 't'), (403, "btree", 330, 'i')];
+    let rows = [(2, "heap", 3, 't'), (BTREE, "btree", 330, 'i')];
     let row = |(number, name, handler, kind): (u32, &str, u32, char)| {
         vec![oid(number), Value::text(name), oid(handler), letter(kind)]
     };
@@ -20,6 +22,51 @@ pub(crate) fn access_methods(_: &View) -> Rows {
         &["oid", "amname", "amhandler", "amtype"],
         rows.map(row).to_vec(),
     )
+}
+
+/// The operators of the B-tree families, a line each as in PostgreSQL:
+/// oid, family, left type, right type, strategy, operator.
+const FAMILY_OPERATORS: &str = include_str!("../columns/amop.txt");
+
+pub(crate) fn family_operators(_: &View) -> Rows {
+    const COLUMNS: &[&str] = &[
+        "oid",
+        "amopfamily",
+        "amoplefttype",
+        "amoprighttype",
+        "amopstrategy",
+        "amopopr",
+        "amoppurpose",
+        "amopmethod",
+    ];
+    let row = |line: &str| {
+        let row = numbers(line);
+        row.into_iter().chain([letter('s'), oid(BTREE)]).collect()
+    };
+    Rows::new(COLUMNS, FAMILY_OPERATORS.lines().map(row).collect())
+}
+
+/// The comparing function of each pair of types in them: oid, family, left
+/// type, right type, its number among those that a B-tree calls, function.
+const FAMILY_FUNCTIONS: &str = include_str!("../columns/amproc.txt");
+
+pub(crate) fn family_functions(_: &View) -> Rows {
+    const COLUMNS: &[&str] = &[
+        "oid",
+        "amprocfamily",
+        "amproclefttype",
+        "amprocrighttype",
+        "amprocnum",
+        "amproc",
+    ];
+    Rows::new(COLUMNS, FAMILY_FUNCTIONS.lines().map(numbers).collect())
+}
+
+fn numbers(line: &str) -> Row {
+    let numbers = line.split(' ').map(str::parse);
+    numbers
+        .map(|number| Value::Int(number.expect("the lists are constant")))
+        .collect()
 }
 
 /// Those that COLLATE takes: all order by bytes.
@@ -55,6 +102,22 @@ pub(crate) fn collations(_: &View) -> Rows {
         ]
     };
     Rows::new(COLUMNS, rows.map(row).to_vec())
+}
+
+/// The one that schema `pyql` comes with.
+pub(crate) const EXTENSION: u32 = 9000;
+
+/// Tools that copy a database leave out what belongs to a built-in extension.
+pub(crate) fn extensions(_: &View) -> Rows {
+    const COLUMNS: &[&str] = &["oid", "extname", "extowner", "extnamespace", "extversion"];
+    let row = vec![
+        oid(EXTENSION),
+        Value::text(names::namespace_name(Namespace::Pyql)),
+        oid(SYSTEM_ROLE),
+        oid(names::namespace_oid(Namespace::Pyql)),
+        Value::text(env!("CARGO_PKG_VERSION")),
+    ];
+    Rows::new(COLUMNS, vec![row])
 }
 
 /// Every function is built in.
