@@ -102,12 +102,10 @@ const BACKWARD: &[(&str, &[(&str, &str)])] = &[
         "not told apart yet",
         &[
             ("engine/sqlite/hash.rs", "engine/sqlite/apply/side.rs"),
-            ("frontend/http/request.rs", "frontend/http/system.rs"),
             ("frontend/http/rows.rs", "frontend/http/system.rs"),
             ("frontend/http/views/mod.rs", "frontend/http/rows.rs"),
             ("frontend/pg/connection.rs", "frontend/pg/portal.rs"),
             ("frontend/pg/connection.rs", "frontend/pg/prepared.rs"),
-            ("frontend/pg/encode.rs", "frontend/pg/error.rs"),
             ("frontend/pg/fetch.rs", "frontend/pg/portal.rs"),
             ("frontend/pg/prepared.rs", "frontend/pg/portal.rs"),
             ("frontend/pg/startup.rs", "frontend/pg/authenticate.rs"),

@@ -1,15 +1,13 @@
 //! Arrays: text form, subscripts and slices.
 
-use std::sync::Arc;
-
 use super::settings::Io;
-use super::{Array, Type, Value, text};
+use super::{Array, MAXIMUM_BYTES, Type, Value, row_bytes, text};
 use crate::error::{Error, Result, SqlState};
 
 /// Dimensions that an array may have.
 pub const MAXIMUM_DIMENSIONS: usize = 6;
 /// Elements that an array may have.
-pub const MAXIMUM_ELEMENTS: i64 = 134_217_727;
+pub const MAXIMUM_ELEMENTS: usize = 134_217_727;
 
 /// Reads `{…}`, with `[lower:upper]=` before it if given.
 pub fn parse(literal: &str, element: &Type, io: Io<'_>) -> Result<Array> {
@@ -38,6 +36,41 @@ pub fn parse(literal: &str, element: &Type, io: Io<'_>) -> Result<Array> {
         dimensions,
         values: parser.values,
     })
+}
+
+/// An array within PostgreSQL's limits: those of the dimensions, of their last
+/// subscripts, of the elements and of the bytes they take.
+pub fn checked(element: Type, dimensions: Vec<(i32, i32)>, values: Vec<Value>) -> Result<Array> {
+    check_dimensions(&dimensions)?;
+    check_size(values.len(), row_bytes(&values))?;
+    Ok(Array {
+        element,
+        dimensions,
+        values,
+    })
+}
+
+/// 54000 for too many dimensions, and where the last subscript of one is past an int4.
+pub fn check_dimensions(dimensions: &[(i32, i32)]) -> Result<()> {
+    if dimensions.len() > MAXIMUM_DIMENSIONS {
+        return Err(too_many_dimensions(dimensions.len()));
+    }
+    let past = |(length, lower): &&(i32, i32)| lower.checked_add(*length).is_none();
+    match dimensions.iter().find(past) {
+        Some((_, lower)) => Err(Error::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("array lower bound is too large: {lower}"),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// 54000 for more elements than an array may have, or for elements of so many bytes.
+pub fn check_size(count: usize, bytes: usize) -> Result<()> {
+    match count > MAXIMUM_ELEMENTS || bytes > MAXIMUM_BYTES {
+        true => Err(too_large()),
+        false => Ok(()),
+    }
 }
 
 /// Appends an array's text form.
@@ -97,34 +130,6 @@ pub fn slice(array: &Array, ranges: &[(Option<i64>, Option<i64>)]) -> Array {
         dimensions: taken.iter().map(|(_, count)| (*count as i32, 1)).collect(),
         values,
     }
-}
-
-/// Builds an array one dimension higher of arrays that must agree in shape;
-/// NULL or empty ones must all be so.
-pub fn stack(element: Type, parts: Vec<Arc<Array>>) -> Result<Array> {
-    let Some(first) = parts.first() else {
-        return Ok(Array::one_dimensional(element, Vec::new()));
-    };
-    if parts.iter().any(|part| part.dimensions != first.dimensions) {
-        return Err(Error::new(
-            SqlState::ARRAY_SUBSCRIPT_ERROR,
-            "multidimensional arrays must have array expressions with matching dimensions",
-        ));
-    }
-    if first.dimensions.is_empty() {
-        return Ok(Array::one_dimensional(element, Vec::new()));
-    }
-    let mut dimensions = vec![(parts.len() as i32, 1)];
-    dimensions.extend(&first.dimensions);
-    if dimensions.len() > MAXIMUM_DIMENSIONS {
-        return Err(too_many_dimensions(dimensions.len()));
-    }
-    let values = parts.iter().flat_map(|part| part.values.clone()).collect();
-    Ok(Array {
-        element,
-        dimensions,
-        values,
-    })
 }
 
 fn collect(array: &Array, taken: &[(usize, usize)], offset: usize, values: &mut Vec<Value>) {
@@ -227,9 +232,7 @@ impl Parser<'_> {
             }
             let length = i32::try_from(length).map_err(|_| too_large())?;
             bounds.push((length, lower));
-            if bounds.len() > MAXIMUM_DIMENSIONS {
-                return Err(too_many_dimensions(bounds.len()));
-            }
+            check_dimensions(&bounds)?;
             self.rest = after.trim_start_matches(is_blank);
         }
         if bounds.is_empty() {
@@ -269,7 +272,7 @@ impl Parser<'_> {
                 }
                 let value = self.value()?;
                 self.values.push(value);
-                if self.values.len() as i64 > MAXIMUM_ELEMENTS {
+                if self.values.len() > MAXIMUM_ELEMENTS {
                     return Err(too_large());
                 }
             }

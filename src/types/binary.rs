@@ -226,7 +226,7 @@ fn receive_array(input: &mut &[u8], element: &Type) -> Result<Array> {
     for _ in 0..count {
         let (length, lower) = (take_i32(input)?, take_i32(input)?);
         total *= i64::from(length);
-        if length < 0 || total > array::MAXIMUM_ELEMENTS {
+        if length < 0 || total > array::MAXIMUM_ELEMENTS as i64 {
             return Err(invalid("array size exceeds the maximum allowed"));
         }
         dimensions.push((length, lower));
@@ -234,6 +234,7 @@ fn receive_array(input: &mut &[u8], element: &Type) -> Result<Array> {
     if total == 0 {
         dimensions.clear();
     }
+    array::check_dimensions(&dimensions)?;
     // Every element has a length of four bytes at least.
     let mut values = Vec::with_capacity((total as usize).min(input.len() / 4));
     for _ in 0..total {

@@ -14,6 +14,8 @@ pub mod json;
 pub mod numeric;
 pub mod overlay;
 pub mod piece;
+#[cfg(test)]
+mod rubbish;
 pub mod settings;
 pub mod text;
 pub mod ty;
@@ -23,4 +25,4 @@ pub mod write;
 pub use interval::Interval;
 pub use numeric::Numeric;
 pub use ty::Type;
-pub use value::{Array, Row, Value};
+pub use value::{Array, MAXIMUM_BYTES, Row, Value, row_bytes};

@@ -8,6 +8,9 @@ use super::interval::Interval;
 use super::numeric::Numeric;
 use super::ty::Type;
 
+/// The longest value that a function may make, in bytes: PostgreSQL's limit.
+pub const MAXIMUM_BYTES: usize = 1 << 30;
+
 /// One value. Which [`Type`] it has is known from the column or expression;
 /// the variant alone tells its family (an `Int` may be an int2, int4, int8 or
 /// an oid).
@@ -62,6 +65,24 @@ impl Value {
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
+
+    /// About what the value takes in memory beside itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Json(text) | Value::Jsonb(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Numeric(number) => number.heap_bytes(),
+            Value::Array(array) => row_bytes(&array.values),
+            Value::Record(fields) => row_bytes(fields),
+            _ => 0,
+        }
+    }
+}
+
+/// About what values take in memory, themselves included.
+pub fn row_bytes(values: &[Value]) -> usize {
+    let behind = values.iter().map(Value::heap_bytes).sum::<usize>();
+    size_of_val(values) + behind
 }
 
 /// About how many bytes values take where they are kept or sent.

@@ -299,3 +299,6 @@ impl Gate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

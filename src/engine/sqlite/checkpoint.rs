@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::watch::Watch;
-use super::{StorageError, copy};
+use super::{StorageError, file};
 
 /// The log is moved into the file once this many pages have been written to
 /// it: enough that pages written again and again are copied once.
@@ -24,7 +24,7 @@ pub struct Checkpointer {
 impl Checkpointer {
     pub fn open(path: &Path, watch: &Arc<Watch>) -> Result<Checkpointer, StorageError> {
         Ok(Checkpointer {
-            connection: copy::open_source(path)?,
+            connection: file::open_reader(path)?,
             watch: Arc::clone(watch),
             moved_pages: 0,
         })

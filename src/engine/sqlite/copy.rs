@@ -25,15 +25,6 @@ const COPY_SHARE: f64 = 0.5;
 /// What the names of copies go on with after the file's own.
 const COPY_SUFFIX: &str = ".copy-";
 
-/// Opens a replica's file for a reader that is not one of the pool.
-pub(super) fn open_source(path: &Path) -> Result<Connection, StorageError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    file::prepare(&connection)?;
-    connection.execute_batch("PRAGMA query_only = ON")?;
-    Ok(connection)
-}
-
 /// Writes a copy of the file at its applied index to `target`, which must not
 /// exist. It takes its time, and tells how far it is: rows done, of how many.
 pub fn copy_out(
@@ -41,7 +32,7 @@ pub fn copy_out(
     target: &Path,
     tell: &dyn Fn(u64, u64),
 ) -> Result<(Standing, Arc<Schema>), StorageError> {
-    let source = open_source(path)?;
+    let source = file::open_reader(path)?;
     source.execute_batch("BEGIN")?;
     // The first read opens the snapshot that the backup then copies.
     let standing = position::load(&source)?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::{Connection, ToSql};
 
 use super::background::Pace;
-use super::{StorageError, copy, position, quote, stored_row, values};
+use super::{StorageError, file, position, quote, stored_row, values};
 use crate::catalog::schema::Table;
 use crate::types::difference::{Difference, Written};
 use crate::types::encode::{encode_key, encode_row};
@@ -42,7 +42,7 @@ pub fn find(
     written: &Written,
     noticed: i64,
 ) -> Result<Found, StorageError> {
-    let (own, agreed) = (copy::open_source(own)?, copy::open_source(agreed)?);
+    let (own, agreed) = (file::open_reader(own)?, file::open_reader(agreed)?);
     own.execute_batch("BEGIN")?;
     let (own_schema, schema) = (
         position::load_schema(&own)?,

@@ -1,7 +1,9 @@
 //! How a connection to a replica's file is set up, whoever opens it.
 
-use rusqlite::Connection;
+use std::path::Path;
+
 use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 
 use super::{StorageError, collations};
 
@@ -21,6 +23,15 @@ pub(super) fn prepare(connection: &Connection) -> Result<(), StorageError> {
     )?;
     collations::register(connection)?;
     Ok(())
+}
+
+/// Opens a replica's file for a reader that is not one of the pool.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection)?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
 }
 
 /// Sees to it that there is a write-ahead log: the change is made, and may

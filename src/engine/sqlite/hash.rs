@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Rows, Statement, ToSql};
 
 use super::apply::SideLookup;
-use super::{StorageError, copy, position, stored_row, values};
+use super::{StorageError, file, position, stored_row, values};
 use crate::catalog::schema::{IndexColumn, IndexKey, Schema, Table};
 use crate::types::encode::{encode_row, encoded_row_hash};
 use crate::types::id::{Index, TableId};
@@ -56,7 +56,7 @@ pub struct Pinned {
 
 impl Waiting {
     pub fn open(path: &Path) -> Result<Waiting, StorageError> {
-        Ok(Waiting(copy::open_source(path)?))
+        Ok(Waiting(file::open_reader(path)?))
     }
 
     /// Takes the snapshot; quick enough for the writer to wait for.

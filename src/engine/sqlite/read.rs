@@ -26,7 +26,7 @@ use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::types::id::SchemaVersion;
 use crate::types::overlay::Overlay;
-use crate::types::{Row, Value};
+use crate::types::{Row, Value, row_bytes};
 
 /// Ticks (of 1,000 steps) that a query may run on the calling thread.
 const INLINE_TICKS: usize = 3;
@@ -263,7 +263,7 @@ impl Reader {
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut take = |row: Row| {
-            bytes += size(&row);
+            bytes += row_bytes(&row);
             if ticks.is_some() && bytes > INLINE_BYTES {
                 return Err(Failure::Interrupted);
             }
@@ -430,7 +430,7 @@ impl Stream {
             }
         };
         let mut take = |row: Row| {
-            bytes += size(&row);
+            bytes += row_bytes(&row);
             batch.push(row);
             if batch.len() >= BATCH_ROWS || bytes >= BATCH_BYTES {
                 pass(std::mem::take(&mut batch), std::mem::take(&mut bytes))?;
@@ -542,20 +542,6 @@ fn tell(failure: Failure) -> ReadFailure {
         Failure::Interrupted => cancelled(),
         Failure::Database(message) => ReadFailure::Database(message),
     }
-}
-
-/// About how much memory a row takes.
-fn size(row: &Row) -> usize {
-    let long: usize = row
-        .iter()
-        .map(|value| match value {
-            Value::Text(text) | Value::Json(text) | Value::Jsonb(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Array(array) => array.values.len() * size_of::<Value>(),
-            _ => 0,
-        })
-        .sum();
-    long + row.len() * size_of::<Value>()
 }
 
 #[cfg(test)]

@@ -8,16 +8,19 @@
 //! The file serves one transaction and goes with it; it need not survive
 //! anything.
 
+mod layout;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rusqlite::types::{ToSql, ToSqlOutput, Value as SqlValue};
-use rusqlite::{Connection, Statement, params_from_iter};
+use rusqlite::types::{ToSqlOutput, Value as SqlValue};
+use rusqlite::{Connection, params_from_iter};
 
-use super::schema::storage_type;
-use super::{StorageError, collations, quote, stored_row, values};
+pub use layout::Layout;
+
+use super::{StorageError, collations, values};
 use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
@@ -69,18 +72,6 @@ pub struct Version {
 struct File {
     path: PathBuf,
     readers: Mutex<Vec<Connection>>,
-}
-
-/// How a table lies in the file.
-pub struct Layout {
-    number: i64,
-    table: Arc<Table>,
-    key: Vec<usize>,
-    insert: String,
-    replace: String,
-    supersede: String,
-    get: String,
-    holds: String,
 }
 
 impl Scratch {
@@ -436,196 +427,6 @@ impl Drop for File {
     }
 }
 
-impl Layout {
-    fn new(table: &Arc<Table>, number: i64) -> Layout {
-        let mut layout = Layout {
-            number,
-            table: table.clone(),
-            key: table.key_positions(),
-            insert: String::new(),
-            replace: String::new(),
-            supersede: String::new(),
-            get: String::new(),
-            holds: String::new(),
-        };
-        let (columns, latest, older) = (layout.columns(), layout.latest(), layout.older());
-        let width = table.columns.len();
-        let places: Vec<String> = (1..=width + 2).map(|place| format!("?{place}")).collect();
-        let places = places.join(", ");
-        let all = format!("{columns}, _pyql_live, _pyql_number");
-        layout.insert = format!("INSERT OR IGNORE INTO {latest} ({all}) VALUES ({places})");
-        layout.replace = format!("INSERT OR REPLACE INTO {latest} ({all}) VALUES ({places})");
-        let has_key = layout.has_key();
-        let next = layout.key.len() + 1;
-        layout.supersede = format!(
-            "INSERT INTO {older} ({all}, _pyql_over) SELECT {all}, ?{next} FROM {latest} WHERE {has_key}"
-        );
-        layout.get = format!("SELECT {all} FROM {latest} WHERE {has_key}");
-        layout.holds = format!(
-            "SELECT 1 FROM {latest} WHERE {has_key} AND _pyql_number <= ?{next} UNION ALL \
-             SELECT 1 FROM {older} WHERE {has_key} AND _pyql_number <= ?{next} AND _pyql_over > ?{next}"
-        );
-        layout
-    }
-
-    fn latest(&self) -> String {
-        format!("latest_{}", self.number)
-    }
-
-    fn older(&self) -> String {
-        format!("older_{}", self.number)
-    }
-
-    fn columns(&self) -> String {
-        self.names(0..self.table.columns.len())
-    }
-
-    fn names(&self, places: impl IntoIterator<Item = usize>) -> String {
-        let names = places.into_iter().map(|place| self.name(place));
-        names.collect::<Vec<_>>().join(", ")
-    }
-
-    fn name(&self, place: usize) -> String {
-        quote(&self.table.columns[place].name)
-    }
-
-    fn has_key(&self) -> String {
-        let parts = self.key.iter().zip(1..);
-        let parts = parts.map(|(place, number)| format!("{} = ?{number}", self.name(*place)));
-        parts.collect::<Vec<_>>().join(" AND ")
-    }
-
-    fn create(&self, searched: &[Vec<usize>]) -> String {
-        let columns: Vec<String> = (0..self.table.columns.len())
-            .map(|place| {
-                let ty = storage_type(&self.table.columns[place].ty);
-                format!("{} {ty}", self.name(place))
-            })
-            .collect();
-        let (columns, key) = (columns.join(", "), self.names(self.key.iter().copied()));
-        let (latest, older) = (self.latest(), self.older());
-        let both = format!("{columns}, _pyql_live INTEGER, _pyql_number INTEGER");
-        let mut sql = format!(
-            "CREATE TABLE {latest} ({both}, PRIMARY KEY ({key})) WITHOUT ROWID;
-             CREATE TABLE {older} ({both}, _pyql_over INTEGER,
-                 PRIMARY KEY ({key}, _pyql_over)) WITHOUT ROWID;"
-        );
-        for (number, places) in searched.iter().enumerate() {
-            let names = self.names(places.iter().copied());
-            sql.push_str(&format!(
-                "CREATE INDEX {latest}_{number} ON {latest} ({names});"
-            ));
-        }
-        sql
-    }
-
-    fn bind(&self, statement: &mut Statement<'_>, row: &Row, number: u64) -> Result<()> {
-        let bound = row.iter().map(values::encode).chain(marks(true, number));
-        bind(statement, bound)
-    }
-
-    fn bind_deleted(
-        &self,
-        statement: &mut Statement<'_>,
-        key: &[Value],
-        number: u64,
-    ) -> Result<()> {
-        let mut row = vec![Value::Null; self.table.columns.len()];
-        for (place, value) in self.key.iter().zip(key) {
-            row[*place] = value.clone();
-        }
-        let bound = row.iter().map(values::encode).chain(marks(false, number));
-        bind(statement, bound)
-    }
-
-    fn key_of(&self, stored: &rusqlite::Row<'_>) -> Result<Vec<Value>> {
-        let part = |place: &usize| {
-            let value = stored.get_ref(*place).map_err(broken)?;
-            values::decode(value, &self.table.columns[*place].ty)
-        };
-        self.key.iter().map(part).collect()
-    }
-
-    fn version(&self, stored: &rusqlite::Row<'_>) -> Result<Version> {
-        let width = self.table.columns.len();
-        let live: bool = stored.get(width).map_err(broken)?;
-        let number: i64 = stored.get(width + 1).map_err(broken)?;
-        Ok(Version {
-            row: match live {
-                true => Some(stored_row(stored, &self.table)?),
-                false => None,
-            },
-            number: number as u64,
-        })
-    }
-
-    /// Live rows after the change `number`, in the order of their keys.
-    fn select(
-        &self,
-        connection: &Connection,
-        equal: &[(usize, Value)],
-        after: Option<&Row>,
-        number: u64,
-        limit: Option<usize>,
-    ) -> Result<Vec<Row>> {
-        let columns = self.columns();
-        let key = self.names(self.key.iter().copied());
-        let mut bound: Vec<ToSqlOutput<'_>> = Vec::new();
-        let mut conditions = String::from("_pyql_live");
-        for (place, value) in equal {
-            bound.push(values::encode(value));
-            conditions.push_str(&format!(" AND {} = ?{}", self.name(*place), bound.len()));
-        }
-        if let Some(after) = after {
-            let first = bound.len() + 1;
-            bound.extend(self.key.iter().map(|place| values::encode(&after[*place])));
-            let places: Vec<String> = (first..=bound.len()).map(|n| format!("?{n}")).collect();
-            conditions.push_str(&format!(" AND ({key}) > ({})", places.join(", ")));
-        }
-        let (latest, older) = (self.latest(), self.older());
-        let mut sql = format!("SELECT {columns} FROM {latest} WHERE {conditions}");
-        if number != u64::MAX {
-            bound.push(ToSqlOutput::Owned(SqlValue::Integer(number as i64)));
-            let n = bound.len();
-            sql.push_str(&format!(
-                " AND _pyql_number <= ?{n} UNION ALL SELECT {columns} FROM {older} \
-                 WHERE {conditions} AND _pyql_number <= ?{n} AND _pyql_over > ?{n}"
-            ));
-        }
-        if let Some(limit) = limit {
-            let order: Vec<String> = self
-                .key
-                .iter()
-                .map(|place| (place + 1).to_string())
-                .collect();
-            sql.push_str(&format!(" ORDER BY {} LIMIT {limit}", order.join(", ")));
-        }
-        let mut statement = connection.prepare_cached(&sql).map_err(broken)?;
-        let mut stored = statement.query(params_from_iter(bound)).map_err(broken)?;
-        let mut rows = Vec::new();
-        while let Some(row) = stored.next().map_err(broken)? {
-            rows.push(stored_row(row, &self.table)?);
-        }
-        Ok(rows)
-    }
-}
-
-fn marks(live: bool, number: u64) -> [ToSqlOutput<'static>; 2] {
-    [i64::from(live), number as i64].map(|mark| ToSqlOutput::Owned(SqlValue::Integer(mark)))
-}
-
-fn bind<'a>(
-    statement: &mut Statement<'_>,
-    bound: impl Iterator<Item = ToSqlOutput<'a>>,
-) -> Result<()> {
-    for (value, place) in bound.zip(1..) {
-        statement
-            .raw_bind_parameter(place, &value as &dyn ToSql)
-            .map_err(broken)?;
-    }
-    Ok(())
-}
-
 fn connect(path: &Path, cache_kib: i64) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch(&format!(
@@ -654,135 +455,4 @@ fn failed(message: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::schema::{Column, Namespace, PrimaryKey};
-    use crate::types::Type;
-    use crate::types::id::{ColumnId, ObjectId};
-
-    const T: TableId = TableId(7);
-
-    /// t(k numeric, n int, primary key (k))
-    fn table() -> Arc<Table> {
-        let column = |id, name: &str, ty| Column {
-            id: ColumnId(id),
-            name: name.to_owned(),
-            ty,
-            not_null: false,
-            default: None,
-            identity: None,
-            hidden: false,
-        };
-        Arc::new(Table {
-            id: T,
-            namespace: Namespace::Public,
-            name: "t".to_owned(),
-            next_column: 3,
-            columns: vec![
-                column(1, "k", Type::Numeric(None)),
-                column(2, "n", Type::Int4),
-            ],
-            key: PrimaryKey::Declared {
-                id: ObjectId(9),
-                name: "t_pkey".to_owned(),
-                columns: vec![ColumnId(1)],
-                include: Vec::new(),
-            },
-            indexes: Vec::new(),
-            foreign_keys: Vec::new(),
-            checks: Vec::new(),
-        })
-    }
-
-    fn key(k: &str) -> Vec<Value> {
-        vec![Value::Numeric(k.parse().unwrap())]
-    }
-
-    fn row(k: &str, n: i64) -> Row {
-        vec![key(k)[0].clone(), Value::Int(n)]
-    }
-
-    fn seen(view: &Arc<dyn SpilledRows>) -> Vec<i64> {
-        let mut numbers = Vec::new();
-        let mut after: Option<Row> = None;
-        loop {
-            let rows = view.rows(T, &[], after.as_ref()).unwrap();
-            let Some(last) = rows.last() else {
-                return numbers;
-            };
-            after = Some(last.clone());
-            numbers.extend(rows.iter().map(|row| match row[1] {
-                Value::Int(n) => n,
-                _ => panic!("an integer"),
-            }));
-        }
-    }
-
-    #[test]
-    fn a_view_stays_and_a_return_takes_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut scratch = Scratch::create(directory.path(), "one").unwrap();
-        scratch.add_table(&table(), &[vec![1]]).unwrap();
-        assert!(scratch.add(T, &row("1", 10), 1).unwrap());
-        assert!(!scratch.add(T, &row("1.0", 11), 2).unwrap(), "1 is 1.0");
-        assert!(scratch.add(T, &row("2", 20), 2).unwrap());
-        let early = scratch.view(2).unwrap();
-        scratch
-            .put(T, &key("1"), Some(&row("1", 12)), 3, true)
-            .unwrap();
-        scratch.put(T, &key("2"), None, 4, true).unwrap();
-        scratch.put(T, &key("3"), None, 5, false).unwrap();
-        let late = scratch.view(5).unwrap();
-        assert_eq!(seen(&early), [10, 20]);
-        assert_eq!(seen(&late), [12]);
-        assert!(late.holds(T, &key("3.00")).unwrap());
-        assert!(!early.holds(T, &key("3")).unwrap());
-        assert!(early.holds(T, &key("2")).unwrap());
-        assert_eq!(late.rows(T, &[(1, Value::Int(12))], None).unwrap().len(), 1);
-        assert_eq!(late.rows(T, &[(1, Value::Int(10))], None).unwrap().len(), 0);
-        scratch.empty(T, 6).unwrap();
-        scratch.add(T, &row("4", 40), 7).unwrap();
-        assert_eq!(seen(&scratch.view(7).unwrap()), [40]);
-        assert_eq!(seen(&late), [12]);
-        scratch.return_to(6, 0, |_| true).unwrap();
-        assert_eq!(scratch.count_rows(T).unwrap(), 0);
-        scratch.return_to(3, 0, |_| true).unwrap();
-        assert_eq!(seen(&scratch.view(3).unwrap()), [12, 20]);
-        let again = scratch.get(T, &key("1")).unwrap();
-        assert_eq!(again.map(|version| version.number), Some(3));
-        scratch.return_to(0, 0, |_| true).unwrap();
-        assert_eq!(scratch.get(T, &key("1")).unwrap(), None);
-        drop((early, late));
-        drop(scratch);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_long_view_comes_in_the_order_of_its_keys() {
-        let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("old.scratch-wal"), "x").unwrap();
-        Scratch::clear(directory.path());
-        let mut scratch = Scratch::create(directory.path(), "one").unwrap();
-        scratch.add_table(&table(), &[]).unwrap();
-        for n in 0..1000_u64 {
-            let k = (n * 7 % 1000) as i64;
-            let added = scratch.add(T, &row(&k.to_string(), k), n + 1).unwrap();
-            assert!(added);
-        }
-        let view = scratch.view(1000).unwrap();
-        for n in 0..1000_u64 {
-            let k = n.to_string();
-            let number = 1001 + n;
-            scratch
-                .put(T, &key(&k), Some(&row(&k, 5000)), number, true)
-                .unwrap();
-            if n == 500 {
-                scratch.commit().unwrap();
-            }
-        }
-        assert_eq!(seen(&view), (0..1000).collect::<Vec<i64>>());
-        let after = scratch.view(1500).unwrap();
-        assert_eq!(seen(&after).iter().filter(|n| **n == 5000).count(), 500);
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3);
-    }
-}
+mod tests;

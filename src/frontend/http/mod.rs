@@ -10,6 +10,7 @@ mod clusters;
 mod encode;
 mod error;
 mod plans;
+mod quorum;
 mod request;
 mod rows;
 mod stall;

@@ -11,7 +11,8 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::error::Failure;
-use super::{Http, now, system};
+use super::quorum::quorum_json;
+use super::{Http, now};
 use crate::auth::header::{Credentials, HeaderError, credentials};
 use crate::auth::token::{Purpose, TokenError};
 use crate::auth::{password, rights, token};
@@ -61,7 +62,7 @@ impl FromRequestParts<Arc<Http>> for Caller {
         if !quorum.in_quorum {
             let body = json!({
                 "message": format!("node {} is not in quorum", quorum.node),
-                "quorum": system::quorum_json(&quorum),
+                "quorum": quorum_json(&quorum),
             });
             return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, body));
         }

@@ -11,13 +11,13 @@ use axum::routing::{get, post};
 use serde_json::{Map, Value as Json, json};
 
 use super::error::{Failure, ok};
+use super::quorum::quorum_json;
 use super::request::{Admin, Body, Caller, Home, Local, cluster_of};
 use super::views::View;
 use super::write::acknowledged;
 use super::{Http, rows};
 use crate::auth::rights;
 use crate::catalog::{Catalog, Cluster, Place, Replica, ReplicaState, SYSTEM_CLUSTER};
-use crate::dispatch::Quorum;
 use crate::plan::pyql;
 
 pub(super) fn routes() -> Router<Arc<Http>> {
@@ -40,12 +40,12 @@ pub(super) fn routes() -> Router<Arc<Http>> {
         .route("/internal/job", get(internal_job))
 }
 
-/// Checks quorum anew; no authentication, for probes.
 /// Prometheus' text format; holds no names of users or tables.
 async fn metrics(State(http): State<Arc<Http>>) -> String {
     http.dispatch.metrics().render()
 }
 
+/// Checks quorum anew; no authentication, for probes.
 async fn ready(State(http): State<Arc<Http>>) -> Result<Response, Failure> {
     let quorum = http.check_quorum().await;
     let body = quorum_json(&quorum);
@@ -55,31 +55,6 @@ async fn ready(State(http): State<Arc<Http>>) -> Result<Response, Failure> {
     let message = format!("node {} is not ready", quorum.node);
     let body = json!({"message": message, "quorum": body});
     Err(Failure::new(StatusCode::BAD_REQUEST, body))
-}
-
-/// The quorum object in the README's names, and in those of the source.
-pub(super) fn quorum_json(quorum: &Quorum) -> Json {
-    let health = match (quorum.in_quorum, quorum.ready) {
-        (true, true) => "healthy",
-        (true, false) => "healing",
-        (false, _) => "unhealthy",
-    };
-    let missing: Vec<Json> = quorum
-        .missing
-        .iter()
-        .map(|(node, since)| json!({"uuid": node, "time": since}))
-        .collect();
-    json!({
-        "health": health,
-        "inQuorum": quorum.in_quorum,
-        "in_quorum": quorum.in_quorum,
-        "lastUpdateTime": quorum.checked,
-        "last_update_time": quorum.checked,
-        "missing": {"nodes": missing},
-        "node": quorum.node,
-        "nodes": {"nodes": quorum.voters},
-        "ready": quorum.ready,
-    })
 }
 
 async fn node(State(http): State<Arc<Http>>) -> Response {

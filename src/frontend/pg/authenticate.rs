@@ -12,7 +12,6 @@ use super::Server;
 use super::error::Stop;
 use super::message::{Reader, text};
 use super::scram::{Exchange, Failure, PLAIN, PLUS, invent};
-use super::startup::put;
 use super::wire::{Frame, Wire, protocol_fatal};
 use crate::catalog::User;
 use crate::error::{Error, SqlState};
@@ -36,7 +35,7 @@ pub(super) async fn authenticate(
     if end_point.is_some() {
         mechanisms.insert(0, PLUS.to_owned());
     }
-    put(wire, &Authentication::SASL(mechanisms))?;
+    wire.put(&Authentication::SASL(mechanisms))?;
     wire.flush().await?;
 
     let frame = password_message(wire).await?;
@@ -68,12 +67,12 @@ pub(super) async fn authenticate(
     let (exchange, answer) =
         Exchange::start(text(first)?, verifier, bound, end_point.is_some(), &nonce())
             .map_err(refused)?;
-    put(wire, &Authentication::SASLContinue(Bytes::from(answer)))?;
+    wire.put(&Authentication::SASLContinue(Bytes::from(answer)))?;
     wire.flush().await?;
 
     let frame = password_message(wire).await?;
     let proof = exchange.finish(text(&frame.body)?).map_err(refused)?;
-    put(wire, &Authentication::SASLFinal(Bytes::from(proof)))?;
+    wire.put(&Authentication::SASLFinal(Bytes::from(proof)))?;
     user.ok_or_else(|| refused(Failure::Refused))
 }
 

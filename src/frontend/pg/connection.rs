@@ -13,8 +13,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::Server;
 use super::cancel::Registration;
-use super::encode::put_message;
 use super::error::{Stop, put_error, put_notice};
+use super::frame::put_message;
 use super::named::Named;
 use super::portal::Portal;
 use super::prepared::Prepared;
@@ -200,8 +200,8 @@ impl Connection {
     pub(super) fn put_reports(&mut self) {
         for (name, value) in self.session.take_reports() {
             put_message(&mut self.wire.out, b'S', |out| {
-                super::encode::put_string(out, &name);
-                super::encode::put_string(out, &value);
+                super::frame::put_string(out, &name);
+                super::frame::put_string(out, &value);
             });
         }
     }

@@ -1,6 +1,7 @@
 //! ParameterDescription and RowDescription: what a statement takes and gives.
 
-use super::encode::{Format, Formats, put_empty, put_message, put_string};
+use super::encode::{Format, Formats};
+use super::frame::{put_empty, put_message, put_string};
 use crate::plan::Plan;
 use crate::plan::query::OutputColumn;
 use crate::plan::statement::Statement;

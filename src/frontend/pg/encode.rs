@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::error::protocol_violation;
+use super::frame::{put_message, put_string};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::evaluate::cast;
@@ -101,27 +102,6 @@ impl Formats {
 pub(super) enum Counted {
     Parameters,
     Columns,
-}
-
-/// Appends a message: its type, its length, what `body` appends.
-pub(super) fn put_message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    out.push(tag);
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
-    body(out);
-    let length = (out.len() - start) as u32;
-    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
-}
-
-/// Appends a message without a body.
-pub(super) fn put_empty(out: &mut Vec<u8>, tag: u8) {
-    out.extend_from_slice(&[tag, 0, 0, 0, 4]);
-}
-
-/// Appends a string and its end.
-pub(super) fn put_string(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(text.as_bytes());
-    out.push(0);
 }
 
 /// Appends CommandComplete.

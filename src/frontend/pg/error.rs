@@ -82,7 +82,7 @@ pub(super) fn put_notice(out: &mut Vec<u8>, notice: &Notice) {
 }
 
 fn put_fields(out: &mut Vec<u8>, tag: u8, fields: impl FnOnce(&mut Vec<u8>)) {
-    super::encode::put_message(out, tag, |out| {
+    super::frame::put_message(out, tag, |out| {
         fields(out);
         out.push(0);
     });

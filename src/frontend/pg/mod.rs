@@ -17,6 +17,7 @@ mod describe;
 mod encode;
 mod error;
 mod fetch;
+mod frame;
 mod message;
 mod named;
 mod portal;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::connection::{Connection, attended};
 use super::describe::returns_rows;
-use super::encode::{Counted, Format, Formats, put_empty};
+use super::encode::{Counted, Format, Formats};
 use super::error::{Stop, protocol_violation};
 use super::fetch::taken;
+use super::frame::put_empty;
 use super::message::{Bind, Execute, text_value};
 use super::prepared::{refuse_if_failed, refuse_if_full};
 use super::rows::RowSource;

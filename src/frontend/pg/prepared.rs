@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::describe::{put_parameters, put_result};
-use super::encode::{Formats, put_empty};
+use super::encode::Formats;
 use super::error::Stop;
+use super::frame::put_empty;
 use super::message::{Parse, Target};
 use super::portal::no_portal;
 use crate::error::{Error, Result, SqlState};

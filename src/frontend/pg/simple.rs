@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::describe::put_columns;
-use super::encode::{Format, Formats, put_empty};
+use super::encode::{Format, Formats};
 use super::error::Stop;
+use super::frame::put_empty;
 use super::message::lone_string;
 use super::prepared::refuse_if_failed;
 use super::rows::RowSource;

@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use pgwire::messages::Message;
+use bytes::Bytes;
 use pgwire::messages::startup::{
     Authentication, BackendKeyData, NegotiateProtocolVersion, SecretKey,
 };
@@ -138,7 +137,7 @@ async fn establish(
         );
         Stop::Fatal(error.detail(format!("{} are connected", server.max_sessions)))
     })?;
-    put(wire, &Authentication::Ok)?;
+    wire.put(&Authentication::Ok)?;
     let session = Session::open(
         server.dispatch.clone(),
         user,
@@ -157,19 +156,9 @@ impl Connection {
             self.registration.process,
             SecretKey::Bytes(Bytes::copy_from_slice(&self.registration.secret)),
         );
-        put(&mut self.wire, &key)?;
+        self.wire.put(&key)?;
         self.ready().await
     }
-}
-
-/// Appends one of pgwire's messages.
-pub(super) fn put(wire: &mut Wire, message: &impl Message) -> Result<(), Stop> {
-    let mut bytes = BytesMut::new();
-    message
-        .encode(&mut bytes)
-        .map_err(|error| Error::internal(format!("a message of ours does not encode: {error}")))?;
-    wire.out.extend_from_slice(&bytes);
-    Ok(())
 }
 
 impl Parameters {
@@ -232,7 +221,7 @@ impl Parameters {
         };
         if spoken != self.version || !self.unknown.is_empty() {
             let unknown = self.unknown.clone();
-            put(wire, &NegotiateProtocolVersion::new(spoken as i32, unknown))?;
+            wire.put(&NegotiateProtocolVersion::new(spoken as i32, unknown))?;
         }
         Ok(spoken == VERSION_3_2)
     }

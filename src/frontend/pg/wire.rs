@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use pgwire::messages::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::error::Stop;
@@ -136,6 +137,16 @@ impl Wire {
             }
             self.fill().await?;
         }
+    }
+
+    /// Appends one of pgwire's messages.
+    pub(super) fn put(&mut self, message: &impl Message) -> Result<(), Stop> {
+        let mut bytes = BytesMut::new();
+        message.encode(&mut bytes).map_err(|error| {
+            Error::internal(format!("a message of ours does not encode: {error}"))
+        })?;
+        self.out.extend_from_slice(&bytes);
+        Ok(())
     }
 
     /// Waits for more bytes. Loses none when dropped before its end.

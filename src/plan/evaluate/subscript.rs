@@ -3,63 +3,37 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result, SqlState};
-use crate::types::{Array, Type, Value};
+use crate::types::{Type, Value, array};
 
 /// `array[index]…`: NULL outside the bounds or for the wrong number of indexes.
 pub(super) fn element(array: &Value, indexes: &[Value]) -> Result<Value> {
     let Value::Array(array) = array else {
         return Ok(Value::Null);
     };
-    if indexes.len() != array.dimensions.len() {
-        return Ok(Value::Null);
-    }
-    let mut place = 0_usize;
-    for (index, (length, lower)) in indexes.iter().zip(&array.dimensions) {
-        let Value::Int(index) = index else {
-            return Ok(Value::Null);
-        };
-        let offset = index - i64::from(*lower);
-        if offset < 0 || offset >= i64::from(*length) {
-            return Ok(Value::Null);
-        }
-        place = place * (*length as usize) + offset as usize;
-    }
-    Ok(array.values.get(place).cloned().unwrap_or(Value::Null))
+    let whole = |index: &Value| match index {
+        Value::Int(index) => Some(*index),
+        _ => None,
+    };
+    let indexes: Option<Vec<i64>> = indexes.iter().map(whole).collect();
+    let found = indexes.and_then(|indexes| array::element(array, &indexes).cloned());
+    Ok(found.unwrap_or(Value::Null))
 }
 
-/// `array[lower:upper]`, of one dimension; a bound left out is the array's own.
+/// `array[lower:upper]`, of the first dimension; a bound left out is the array's own.
 pub(super) fn slice(array: &Value, lower: Option<Value>, upper: Option<Value>) -> Result<Value> {
     let Value::Array(array) = array else {
         return Ok(Value::Null);
     };
-    let empty = || {
-        Ok(Value::Array(Arc::new(Array::one_dimensional(
-            array.element.clone(),
-            Vec::new(),
-        ))))
-    };
-    let (length, first) = match array.dimensions.as_slice() {
-        [] => return empty(),
-        [(length, first)] => (i64::from(*length), i64::from(*first)),
-        _ => return Err(Error::unsupported("a slice of a multidimensional array")),
-    };
-    let bound = |bound: Option<Value>, default: i64| match bound {
-        None => Some(default),
-        Some(Value::Int(bound)) => Some(bound),
+    let bound = |bound: Option<Value>| match bound {
+        None => Some(None),
+        Some(Value::Int(bound)) => Some(Some(bound)),
         Some(_) => None,
     };
-    let (Some(lower), Some(upper)) = (bound(lower, first), bound(upper, first + length - 1)) else {
+    let (Some(lower), Some(upper)) = (bound(lower), bound(upper)) else {
         return Ok(Value::Null);
     };
-    let (from, to) = (lower.max(first), upper.min(first + length - 1));
-    if from > to {
-        return empty();
-    }
-    let values = &array.values[(from - first) as usize..=(to - first) as usize];
-    Ok(Value::Array(Arc::new(Array::one_dimensional(
-        array.element.clone(),
-        values.to_vec(),
-    ))))
+    let taken = array::slice(array, &[(lower, upper)]);
+    Ok(Value::Array(Arc::new(taken)))
 }
 
 /// ARRAY[array, array…]: one dimension more than its elements have.
@@ -95,9 +69,6 @@ pub(super) fn stack(element: Type, arrays: Vec<Value>) -> Result<Value> {
         true => Vec::new(),
         false => std::iter::once((count, 1)).chain(inner).collect(),
     };
-    Ok(Value::Array(Arc::new(Array {
-        element,
-        dimensions,
-        values,
-    })))
+    let stacked = array::checked(element, dimensions, values)?;
+    Ok(Value::Array(Arc::new(stacked)))
 }

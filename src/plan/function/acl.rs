@@ -134,6 +134,12 @@ fn role_oid(call: &Call<'_>, shown: &str) -> Result<i64> {
 
 /// `name=value` apart; without a value where there is none.
 fn options(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Row>> {
+    if array(&arguments[0])?.values.iter().any(Value::is_null) {
+        return Err(Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "null array element not allowed in this context",
+        ));
+    }
     let items = array(&arguments[0])?.values.iter();
     let row = |item: &Value| {
         let item = text(item)?;

@@ -9,10 +9,12 @@ use num_bigint::BigInt;
 use super::arguments::{boolean, bytes, float, int, numeric, text};
 use super::definition::{Definition, aggregate};
 use super::integer::out_of_range;
+use super::string::check_length;
 use super::{Accumulator, Call};
 use crate::error::{Error, Result, SqlState};
+use crate::types::array::{check_size, checked};
 use crate::types::compare::compare;
-use crate::types::{Array, Numeric, Type, Value};
+use crate::types::{Array, Numeric, Type, Value, row_bytes};
 
 pub(super) const TABLES: &[&[Definition]] = &[COUNTS, SUMS, EXTREMES, TRUTHS_AND_BITS, LISTS];
 
@@ -377,6 +379,7 @@ impl Accumulator for TextList {
                     list.push_str(text(&arguments[1])?);
                 }
                 list.push_str(value);
+                check_length(list.len())?;
             }
         }
         Ok(())
@@ -403,6 +406,7 @@ impl Accumulator for BytesList {
                     list.extend_from_slice(bytes(&arguments[1])?);
                 }
                 list.extend_from_slice(value);
+                check_length(list.len())?;
             }
         }
         Ok(())
@@ -417,6 +421,8 @@ impl Accumulator for BytesList {
 struct ArrayList {
     element: Type,
     values: Vec<Value>,
+    /// What the values take in memory.
+    bytes: usize,
 }
 
 impl ArrayList {
@@ -424,14 +430,16 @@ impl ArrayList {
         Box::new(ArrayList {
             element: call.argument_type(0).without_modifier(),
             values: Vec::new(),
+            bytes: 0,
         })
     }
 }
 
 impl Accumulator for ArrayList {
     fn step(&mut self, arguments: &[Value]) -> Result<()> {
+        self.bytes += size_of::<Value>() + arguments[0].heap_bytes();
         self.values.push(arguments[0].clone());
-        Ok(())
+        check_size(self.values.len(), self.bytes)
     }
 
     fn finish(&mut self) -> Result<Value> {
@@ -446,7 +454,12 @@ impl Accumulator for ArrayList {
 
 /// Arrays of one shape, stacked to one of a dimension more.
 #[derive(Default)]
-struct ArrayStack(Vec<Arc<Array>>);
+struct ArrayStack {
+    arrays: Vec<Arc<Array>>,
+    /// The elements of all, and what they take in memory.
+    count: usize,
+    bytes: usize,
+}
 
 impl Accumulator for ArrayStack {
     fn step(&mut self, arguments: &[Value]) -> Result<()> {
@@ -460,25 +473,27 @@ impl Accumulator for ArrayStack {
         if array.dimensions.is_empty() {
             return Err(error("cannot accumulate empty arrays"));
         }
-        if matches!(self.0.first(), Some(first) if first.dimensions != array.dimensions) {
+        if matches!(self.arrays.first(), Some(first) if first.dimensions != array.dimensions) {
             return Err(error(
                 "cannot accumulate arrays of different dimensionality",
             ));
         }
-        self.0.push(array.clone());
-        Ok(())
+        self.count += array.values.len();
+        self.bytes += row_bytes(&array.values);
+        self.arrays.push(array.clone());
+        check_size(self.count, self.bytes)
     }
 
     fn finish(&mut self) -> Result<Value> {
-        let Some(first) = self.0.first() else {
+        let Some(first) = self.arrays.first() else {
             return Ok(Value::Null);
         };
-        let outer = std::iter::once((self.0.len() as i32, 1));
-        let array = Array {
-            element: first.element.clone(),
-            dimensions: outer.chain(first.dimensions.iter().copied()).collect(),
-            values: self.0.iter().flat_map(|a| a.values.clone()).collect(),
-        };
+        let outer = std::iter::once((self.arrays.len() as i32, 1));
+        let array = checked(
+            first.element.clone(),
+            outer.chain(first.dimensions.iter().copied()).collect(),
+            self.arrays.iter().flat_map(|a| a.values.clone()).collect(),
+        )?;
         Ok(Value::Array(Arc::new(array)))
     }
 }

@@ -6,6 +6,7 @@ use super::Call;
 use super::arguments::{array, int, int4, text};
 use super::definition::{Definition, scalar};
 use crate::error::{Error, Result, SqlState};
+use crate::types::array::{check_dimensions, check_size, checked};
 use crate::types::compare::{compare, same};
 use crate::types::{Array, Type, Value, text as text_io};
 
@@ -138,6 +139,10 @@ pub(super) fn one_dimensional(element: Type, values: Vec<Value>) -> Value {
     Value::Array(Arc::new(Array::one_dimensional(element, values)))
 }
 
+fn of_checked(element: Type, dimensions: Vec<(i32, i32)>, values: Vec<Value>) -> Result<Value> {
+    checked(element, dimensions, values).map(|array| Value::Array(Arc::new(array)))
+}
+
 /// The element type of the call's result, an array.
 fn result_element(call: &Call<'_>) -> Type {
     match call.result_type {
@@ -193,11 +198,8 @@ fn push(call: &Call<'_>, array: &Value, value: &Value, front: bool) -> Result<Va
     if !front {
         values.push(value.clone());
     }
-    Ok(Value::Array(Arc::new(Array {
-        element: result_element(call),
-        dimensions: vec![(values.len() as i32, lower)],
-        values,
-    })))
+    let dimensions = vec![(values.len() as i32, lower)];
+    of_checked(result_element(call), dimensions, values)
 }
 
 fn concatenate(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
@@ -225,11 +227,7 @@ fn concatenate(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         _ => return incompatible(),
     }
     let values = left.values.iter().chain(&right.values).cloned();
-    Ok(Value::Array(Arc::new(Array {
-        element: left.element.clone(),
-        dimensions,
-        values: values.collect(),
-    })))
+    of_checked(left.element.clone(), dimensions, values.collect())
 }
 
 fn dimension(arguments: &[Value], tell: fn(i32, i32) -> i64) -> Result<Value> {
@@ -248,12 +246,10 @@ fn dimensions(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         return Ok(Value::Null);
     }
     let shown = array.dimensions.iter();
-    let shown = shown.map(|(length, lower)| format!("[{lower}:{}]", lower + length - 1));
+    let upper = |(length, lower): &(i32, i32)| i64::from(*lower) + i64::from(*length) - 1;
+    let shown = shown.map(|dimension| format!("[{}:{}]", dimension.1, upper(dimension)));
     Ok(Value::text(shown.collect::<String>()))
 }
-
-/// The most elements an array may have.
-const MAXIMUM_ELEMENTS: i64 = 134_217_727;
 
 /// How many of the thresholds, which are in order, are not above the value.
 fn bucket(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
@@ -320,19 +316,17 @@ fn fill(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     if let Some(lower) = arguments.get(2) {
         bounds(lower, &mut dimensions)?;
     }
-    if count > MAXIMUM_ELEMENTS {
-        return Err(Error::new(
-            SqlState::PROGRAM_LIMIT_EXCEEDED,
-            format!("array size exceeds the maximum allowed ({MAXIMUM_ELEMENTS})"),
-        ));
-    }
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let each = size_of::<Value>() + arguments[0].heap_bytes();
+    check_size(count, count.saturating_mul(each))?;
+    check_dimensions(&dimensions)?;
     if count == 0 || dimensions.is_empty() {
         return Ok(one_dimensional(result_element(call), Vec::new()));
     }
     Ok(Value::Array(Arc::new(Array {
         element: result_element(call),
         dimensions,
-        values: vec![arguments[0].clone(); count as usize],
+        values: vec![arguments[0].clone(); count],
     })))
 }
 

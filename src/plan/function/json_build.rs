@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::arguments::{array, boolean};
 use super::definition::{Definition, aggregate, scalar};
+use super::string::check_length;
 use super::{Accumulator, Call};
 use crate::error::{Error, Result, SqlState};
 use crate::types::json::{self, build};
@@ -255,7 +256,7 @@ impl Accumulator for List {
             printing.io(),
             &mut self.out,
         );
-        Ok(())
+        check_length(self.out.len())
     }
 
     fn finish(&mut self) -> Result<Value> {
@@ -305,7 +306,7 @@ impl Accumulator for Pairs {
             printing.io(),
             &mut self.out,
         );
-        Ok(())
+        check_length(self.out.len())
     }
 
     fn finish(&mut self) -> Result<Value> {

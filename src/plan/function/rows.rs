@@ -6,7 +6,7 @@ use super::arguments::{array, boolean, int, numeric};
 use super::array::split;
 use super::definition::{Definition, rows, scalar};
 use crate::error::{Error, Result, SqlState};
-use crate::types::{Numeric, Value};
+use crate::types::{MAXIMUM_BYTES, Numeric, Value};
 
 /// The most rows one call yields, since they are kept in memory at once.
 pub(super) const MAXIMUM_ROWS: usize = 10_000_000;
@@ -145,8 +145,9 @@ fn integers(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
     if count > MAXIMUM_ROWS as i128 {
         return Err(too_many());
     }
-    let values = (0..count as i64).map(|at| Value::Int(from + at * step));
-    Ok(one_column(values.collect()))
+    // All are between the ends, though a multiple of the step need not be.
+    let values = (0..count as i64).map(|at| from.wrapping_add(at.wrapping_mul(step)));
+    Ok(one_column(values.map(Value::Int).collect()))
 }
 
 fn numerics(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
@@ -172,9 +173,16 @@ fn numerics(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
     if step.is_zero() {
         return Err(zero_step());
     }
+    let count = to.sub(&at)?.div_trunc(step)?;
+    if count
+        .compare(&Numeric::from_i64(MAXIMUM_ROWS as i64))
+        .is_ge()
+    {
+        return Err(too_many());
+    }
     // The scale shown is the wider of start's and step's, from the start.
     at = at.add(&step.sub(step)?)?;
-    let mut values = Vec::new();
+    let (mut values, mut bytes) = (Vec::new(), 0);
     loop {
         let order = at.compare(to);
         let past = if step.signum() > 0 {
@@ -185,7 +193,9 @@ fn numerics(_: &Call<'_>, arguments: &[Value]) -> Result<Vec<Vec<Value>>> {
         if past {
             return Ok(one_column(values));
         }
-        if values.len() >= MAXIMUM_ROWS {
+        // Each may have a hundred thousand digits.
+        bytes += at.heap_bytes();
+        if bytes > MAXIMUM_BYTES {
             return Err(too_many());
         }
         values.push(Value::Numeric(at.clone()));

@@ -10,12 +10,9 @@ use super::arguments::{bytes, int, text};
 use super::definition::{Definition, scalar};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::cast;
-use crate::types::{Type, Value, text as text_io};
+use crate::types::{MAXIMUM_BYTES, Type, Value, text as text_io};
 
 pub(super) const TABLES: &[&[Definition]] = &[CASE, LENGTHS, PARTS, EDITS, BYTES, JOINS];
-
-/// The longest text or bytea a function makes: PostgreSQL's limit of one value.
-const MAXIMUM_LENGTH: usize = 1 << 30;
 
 /// A function of one text that yields one.
 macro_rules! plain {
@@ -121,9 +118,9 @@ const BYTES: &[Definition] = &[
     scalar("get_byte", "bytea int4 -> int4", get_byte),
     scalar("set_byte", "bytea int4 int4 -> bytea", set_byte),
     scalar("byteacat", "bytea bytea -> bytea", |_, a| {
-        Ok(Value::Bytes(
-            [&**bytes(&a[0])?, &**bytes(&a[1])?].concat().into(),
-        ))
+        let (left, right) = (bytes(&a[0])?, bytes(&a[1])?);
+        check_length(left.len() + right.len())?;
+        Ok(Value::Bytes([&**left, &**right].concat().into()))
     })
     .operator("||"),
 ];
@@ -202,7 +199,16 @@ fn too_long() -> Error {
     )
 }
 
+/// Refuses a text or bytea of more bytes than a value may have.
+pub(super) fn check_length(bytes: usize) -> Result<()> {
+    match bytes > MAXIMUM_BYTES {
+        true => Err(too_long()),
+        false => Ok(()),
+    }
+}
+
 fn join(left: &str, right: &str) -> Result<Value> {
+    check_length(left.len() + right.len())?;
     let mut joined = String::with_capacity(left.len() + right.len());
     joined.push_str(left);
     joined.push_str(right);
@@ -226,6 +232,7 @@ fn concat(call: &Call<'_>, arguments: &[Value], from: usize, separator: &str) ->
             }
             (value, ty) => print(call, value, ty, &mut out),
         }
+        check_length(out.len())?;
     }
     Ok(Value::text(out))
 }
@@ -482,10 +489,9 @@ fn replace(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
         return Ok(arguments[0].clone());
     }
     let growth = to.len().saturating_sub(from.len());
-    if growth > 0
-        && source.matches(&**from).count().saturating_mul(growth) + source.len() > MAXIMUM_LENGTH
-    {
-        return Err(too_long());
+    if growth > 0 {
+        let grown = source.matches(&**from).count().saturating_mul(growth);
+        check_length(grown.saturating_add(source.len()))?;
     }
     Ok(Value::text(source.replace(&**from, to)))
 }
@@ -524,10 +530,8 @@ fn overlay(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
 
 fn repeat(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let (source, count) = (text(&arguments[0])?, int(&arguments[1])?.max(0) as usize);
-    match source.len().checked_mul(count) {
-        Some(length) if length <= MAXIMUM_LENGTH => Ok(Value::text(source.repeat(count))),
-        _ => Err(too_long()),
-    }
+    check_length(source.len().saturating_mul(count))?;
+    Ok(Value::text(source.repeat(count)))
 }
 
 fn pad(arguments: &[Value], before: bool) -> Result<Value> {
@@ -541,9 +545,7 @@ fn pad(arguments: &[Value], before: bool) -> Result<Value> {
     if present >= length || fill.is_empty() {
         return Ok(Value::text(slice(source, 0, length)));
     }
-    if length > MAXIMUM_LENGTH / 4 {
-        return Err(too_long());
-    }
+    check_length(length.saturating_mul(char::MAX_LEN_UTF8))?;
     let padding: String = fill.chars().cycle().take(length - present).collect();
     Ok(Value::text(match before {
         true => padding + source,

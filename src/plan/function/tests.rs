@@ -4,6 +4,8 @@
 //! `1.5`, `null::int4`); a failure is `!SQLSTATE message`. Rows and columns
 //! are joined by `|`. Also read: `select f(x) from (values …) t(x)`.
 
+mod edges;
+
 use std::sync::Arc;
 
 use parking_lot::Mutex;

@@ -405,8 +405,7 @@ impl Parser<'_> {
                     },
                 );
             } else if self.take_mark("[") {
-                operand = self.subscript(operand)?;
-                self.grow()?;
+                operand = self.subscripts(operand)?;
             } else if indirect && self.take_mark(".") {
                 let operand_before = boxed(operand);
                 let field = match self.take_operator("*") {
@@ -425,6 +424,24 @@ impl Parser<'_> {
             } else if self.is_mark(".") {
                 return self.unexpected();
             } else {
+                return Ok(operand);
+            }
+        }
+    }
+
+    /// `index]`, and the subscripts behind it. One slice alone: as one of
+    /// several it would be of another dimension.
+    fn subscripts(&mut self, operand: Expr) -> Result<Expr> {
+        let (mut operand, mut count, mut sliced) = (operand, 0, false);
+        loop {
+            operand = self.subscript(operand)?;
+            self.grow()?;
+            count += 1;
+            sliced |= matches!(operand.node, Node::Slice { .. });
+            if sliced && count > 1 {
+                return self.unsupported("a slice among several subscripts");
+            }
+            if !self.take_mark("[") {
                 return Ok(operand);
             }
         }

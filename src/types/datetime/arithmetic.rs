@@ -58,7 +58,8 @@ pub fn timestamptz_plus_interval(timestamp: i64, interval: &Interval, zone: &Zon
         result = zone.to_instant(local)?;
     }
     if interval.days != 0 {
-        let days = i64::from(interval.days) * MICROSECONDS_PER_DAY;
+        let days = i64::from(interval.days).checked_mul(MICROSECONDS_PER_DAY);
+        let days = days.ok_or_else(timestamp_out_of_range)?;
         let local = add_microseconds(zone.to_local(result)?, days)?;
         result = zone.to_instant(local)?;
     }

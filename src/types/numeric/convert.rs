@@ -6,11 +6,11 @@ use num_bigint::BigInt;
 use num_traits::{Signed, ToPrimitive};
 
 use super::arithmetic::rescale;
-use super::{Numeric, overflow, power_of_ten};
+use super::{MAXIMUM_INTEGER_DIGITS, MAXIMUM_SCALE, Numeric, overflow, power_of_ten};
 use crate::error::{Error, Result, SqlState};
 
 /// Exponents beyond this are out of range whatever the digits.
-const MAXIMUM_EXPONENT: i64 = i32::MAX as i64 / 2;
+const MAXIMUM_EXPONENT: u64 = i32::MAX as u64 / 2;
 /// Decimal digits that a u128 surely holds.
 const SMALL_DIGITS: usize = 38;
 /// Significant digits that a float8 and a float4 pass on to a numeric.
@@ -169,7 +169,7 @@ fn parse_exponent(text: &str) -> Option<Result<i64>> {
         return None;
     }
     Some(match text.parse::<i64>() {
-        Ok(exponent) if exponent.abs() < MAXIMUM_EXPONENT => Ok(exponent),
+        Ok(exponent) if exponent.unsigned_abs() < MAXIMUM_EXPONENT => Ok(exponent),
         _ => Err(overflow()),
     })
 }
@@ -184,7 +184,16 @@ fn assemble(negative: bool, integer: &str, fraction: &str, exponent: i64) -> Res
             .fold(0_u128, |sum, b| sum * 10 + u128::from(b - b'0'));
         BigInt::from(small)
     } else {
-        BigInt::from_str(&format!("{integer}{fraction}")).map_err(|_| overflow())?
+        let joined = format!("{integer}{fraction}");
+        let significant = joined.trim_start_matches('0');
+        // Reading costs the square of the length: first whether it fits.
+        if scale > MAXIMUM_SCALE || significant.len() as i64 - scale > MAXIMUM_INTEGER_DIGITS {
+            return Err(overflow());
+        }
+        match significant {
+            "" => BigInt::ZERO,
+            digits => BigInt::from_str(digits).map_err(|_| overflow())?,
+        }
     };
     Numeric::finite(if negative { -digits } else { digits }, scale)
 }

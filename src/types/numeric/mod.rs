@@ -99,6 +99,14 @@ impl Numeric {
         }
     }
 
+    /// What the digits take in memory beside the value itself.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Numeric::Finite { digits, .. } => (digits.bits() / 8) as usize,
+            _ => 0,
+        }
+    }
+
     /// The least scale that loses nothing (SQL's `min_scale`).
     pub fn minimum_scale(&self) -> Option<u16> {
         self.trimmed().scale()

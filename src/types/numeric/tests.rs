@@ -43,12 +43,25 @@ fn parses_and_prints() {
             format!("22P02 invalid input syntax for type numeric: \"{bad}\"")
         );
     }
-    for big in ["1e131072", "1e-16384", "1e999999999999"] {
+    let (long, fine) = (
+        "9".repeat(20_000_000),
+        format!("0.{}", "1".repeat(20_000_000)),
+    );
+    for big in [
+        "1e131072",
+        "1e-16384",
+        "1e999999999999",
+        "1e9223372036854775807",
+        "1e-9223372036854775808",
+        &long,
+        &fine,
+    ] {
         assert_eq!(
             shown(Numeric::parse(big)),
             "22003 value overflows numeric format"
         );
     }
+    assert_eq!(n(&format!("{}7", "0".repeat(200_000))).to_string(), "7");
     assert_eq!(n("1e131071").to_string().len(), 131_072);
     assert_eq!(n("1e-16383").scale(), Some(16_383));
 }

@@ -14,11 +14,10 @@ use std::sync::Arc;
 use pgwire::messages::copy::{CopyInResponse, CopyOutResponse};
 
 use super::connection::{Connection, attended};
-use super::encode::{put_empty, put_message};
 use super::error::{Stop, protocol_violation};
+use super::frame::{put_empty, put_message};
 use super::message::lone_string;
 use super::rows::RowSource;
-use super::startup::put;
 use super::wire::{FLUSH_SIZE, protocol_fatal};
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
@@ -43,7 +42,7 @@ impl Connection {
         let format = format_code(copy);
         let formats = vec![i16::from(format); columns.len()];
         let response = CopyInResponse::new(format, formats.len() as i16, formats);
-        put(&mut self.wire, &response)?;
+        self.wire.put(&response)?;
         self.wire.flush().await?;
         let mut input = Input::new(copy, columns);
         let failure = match self.receive(&mut input).await {
@@ -134,10 +133,8 @@ impl Connection {
         };
         let format = format_code(copy);
         let formats = vec![i16::from(format); query.columns.len()];
-        put(
-            &mut self.wire,
-            &CopyOutResponse::new(format, formats.len() as i16, formats),
-        )?;
+        self.wire
+            .put(&CopyOutResponse::new(format, formats.len() as i16, formats))?;
         let settings = Arc::clone(self.session.settings());
         let io = Io {
             settings: &settings,

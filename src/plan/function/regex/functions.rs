@@ -10,7 +10,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
 use crate::plan::function::arguments::{int, text};
 use crate::plan::function::definition::{Definition, rows, scalar};
-use crate::plan::function::string::padded;
+use crate::plan::function::string::{check_length, padded};
 use crate::types::{Array, Type, Value};
 
 pub(super) const OPERATORS: &[Definition] = &[
@@ -246,7 +246,7 @@ fn replace(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let limit = if flags.global { usize::MAX } else { 1 };
     let source = text(&arguments[0])?;
     let found = find_all(&expression, source, 0, limit)?;
-    Ok(Value::text(replaced(source, &found, text(&arguments[2])?)))
+    replaced(source, &found, text(&arguments[2])?)
 }
 
 /// With start, which match (0: all) and flags.
@@ -265,10 +265,10 @@ fn replace_from(_: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     if nth > 0 {
         found = found.drain(..).skip(nth - 1).collect();
     }
-    Ok(Value::text(replaced(source, &found, text(&arguments[2])?)))
+    replaced(source, &found, text(&arguments[2])?)
 }
 
-fn replaced(source: &str, found: &[Match], with: &str) -> String {
+fn replaced(source: &str, found: &[Match], with: &str) -> Result<Value> {
     let mut out = String::with_capacity(source.len());
     let mut done = 0;
     for found in found {
@@ -297,9 +297,10 @@ fn replaced(source: &str, found: &[Match], with: &str) -> String {
             }
         }
         done = end;
+        check_length(out.len())?;
     }
     out.push_str(&source[done..]);
-    out
+    Ok(Value::text(out))
 }
 
 fn not_negative(name: &str, value: i64) -> Result<usize> {

@@ -165,7 +165,7 @@ fn field_at(text: &str) -> Option<(Field, usize)> {
         let capital = matches!(
             kind,
             Kind::DayName | Kind::DayShort | Kind::MonthName | Kind::MonthShort
-        ) && here[..1] == name[..1]
+        ) && here.get(..1) == Some(&name[..1])
             && here[1..] == name[1..].to_lowercase();
         let case = if here == *name {
             Case::Upper

@@ -4,7 +4,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
 use crate::plan::function::arguments::{int, text};
 use crate::plan::function::definition::{Definition, scalar};
-use crate::plan::function::string::{print, quote_identifier, quote_literal};
+use crate::plan::function::string::{check_length, print, quote_identifier, quote_literal};
 use crate::types::Value;
 
 pub(super) const FUNCTIONS: &[Definition] = &[
@@ -57,6 +57,7 @@ fn format_text(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
             None => {
                 formatter.rest = after;
                 formatter.specifier(&mut out)?;
+                check_length(out.len())?;
             }
         }
     }
