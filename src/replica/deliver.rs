@@ -133,12 +133,15 @@ impl Replicas {
             });
             return true;
         }
+        let known = self.is_stalled();
         self.set_stalled(true);
         member.update(|status| status.must_copy = false);
         if replayable {
             return self.log_in_sync(member, position).await;
         }
-        tracing::error!(cluster = %self.cluster, replica = %member.id, "the last replica lacks entries that the log has forgotten");
+        if !known {
+            tracing::error!(cluster = %self.cluster, replica = %member.id, "the last replica lacks entries that the log has forgotten");
+        }
         member.update(|status| status.position = None);
         self.runtime.sleep(STALLED_WAIT).await;
         true
@@ -322,6 +325,7 @@ impl Replicas {
         request: &Apply,
     ) -> Result<Applied, Fault> {
         let began = self.runtime.now();
+        let mut heard = began;
         let apply = member.endpoint.apply(request.clone());
         tokio::pin!(apply);
         loop {
@@ -340,9 +344,11 @@ impl Replicas {
                 .runtime
                 .timeout(SILENT_MAX, member.endpoint.alive())
                 .await;
-            let waited = self.runtime.now().since(began);
-            if alive.is_err()
-                && (waited >= SILENT_TOGETHER_MAX || self.keeps_waiting(member, request.upto))
+            let now = self.runtime.now();
+            if alive.is_ok() {
+                heard = now;
+            } else if now.since(heard) >= SILENT_TOGETHER_MAX
+                || self.keeps_waiting(member, request.upto)
             {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }
@@ -369,17 +375,23 @@ impl Replicas {
         }
     }
 
-    /// Is it alone in not having come to an index, or one of few?
+    /// Has another come to an index long enough ago, or is there no other?
     fn keeps_waiting(&self, member: &Member, upto: Index) -> bool {
         let Some(definition) = self.definition() else {
             return true;
+        };
+        let now = self.runtime.now();
+        let waits = |other: &Member| {
+            let moved = other.status().moved;
+            let long = moved.is_none_or(|moved| now.since(moved) >= SILENT_MAX);
+            other.applied() >= upto && long
         };
         let mut others = definition
             .in_sync()
             .filter(|replica| replica.id != member.id)
             .filter_map(|replica| self.member(replica.id))
             .peekable();
-        others.peek().is_none() || others.any(|other| other.applied() >= upto)
+        others.peek().is_none() || others.any(|other| waits(&other))
     }
 
     /// Far slower than the fastest of the others with the same entries?

@@ -34,6 +34,24 @@ fn slow_and_silent_replicas_leave_and_come_back() {
     }
 }
 
+/// As when the disk that they share is busy.
+#[test]
+fn replicas_that_are_silent_together_stay() {
+    simulate(3, async |bench| {
+        let mute = Ills {
+            mute: true,
+            slow: Duration::from_secs(4),
+            ..Ills::default()
+        };
+        bench.fakes.iter().for_each(|fake| fake.ill(mute));
+        let (took, rows) = bench.write().await;
+        assert_eq!(rows, [1]);
+        assert!(took >= mute.slow && took < mute.slow * 2, "{took:?}");
+        assert_eq!(bench.states(), [ReplicaState::InSync; 3]);
+        assert!(!bench.replicas.is_stalled());
+    });
+}
+
 #[test]
 fn a_liar_is_outvoted_copied_and_barred_at_the_third_time() {
     simulate(3, async |bench| {
@@ -352,6 +370,18 @@ fn other_rows_are_found_at_rest() {
             assert_eq!(votes, lost);
         });
     }
+}
+
+/// Thousands of small tables are no load either.
+#[test]
+fn comparing_rests_after_every_table() {
+    simulate(3, async |bench| {
+        bench.make_table().await;
+        let began = bench.runtime.now();
+        bench.replicas.verify().await;
+        let took = bench.runtime.now().since(began);
+        assert!(took >= verify::REST_MIN * 2, "{took:?}");
+    });
 }
 
 #[test]

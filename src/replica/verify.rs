@@ -31,7 +31,7 @@ const PIECE_ROWS: u64 = 4096;
 
 /// After each piece it rests so many times as long as that took.
 const REST_FACTOR: f64 = 30.0;
-const REST_MIN: Duration = Duration::from_millis(2);
+pub(super) const REST_MIN: Duration = Duration::from_millis(2);
 const REST_MAX: Duration = Duration::from_secs(2);
 
 /// So many entries ahead a common place in the log is chosen: none while
@@ -113,8 +113,8 @@ impl Replicas {
             let compared = self.compare(subject, after.as_ref()).await;
             let rest = self.runtime.now().since(began).mul_f64(REST_FACTOR);
             match compared {
-                Compared::Alike(Some(last)) => after = Some(last),
-                Compared::Alike(None) | Compared::Unknown => return,
+                Compared::Alike(last) => after = last,
+                Compared::Unknown => after = None,
                 Compared::Unlike(first) => {
                     // Seen twice, at two places, before a replica is judged.
                     if let Compared::Unlike(second) = self.compare(subject, after.as_ref()).await {
@@ -124,7 +124,11 @@ impl Replicas {
                     return;
                 }
             }
+            // After a table's last piece too: there may be thousands of small ones.
             self.runtime.sleep(rest.clamp(REST_MIN, REST_MAX)).await;
+            if after.is_none() {
+                return;
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub(super) struct Ills {
     pub(super) fails: bool,
     /// It never answers.
     pub(super) silent: bool,
+    /// It gives no sign of life while it applies.
+    pub(super) mute: bool,
     /// It reports other rows than the others.
     pub(super) lies: bool,
     pub(super) wrong_chain: bool,
@@ -133,7 +135,8 @@ impl Fake {
 #[async_trait]
 impl Endpoint for Fake {
     async fn position(&self) -> Result<Position, Fault> {
-        if self.ills.lock().silent {
+        let ills = *self.ills.lock();
+        if ills.silent || ills.mute {
             std::future::pending::<()>().await;
         }
         Ok(self.position.lock().clone())
