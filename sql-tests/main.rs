@@ -17,6 +17,7 @@ mod dump;
 mod full;
 mod heal;
 mod isolation;
+mod operate;
 mod property;
 mod protocol;
 mod replicas;
@@ -178,4 +179,33 @@ async fn kills_leave_whole_migrations() {
 async fn large_transactions_stay_small() {
     let data = tempfile::tempdir().expect("a directory can be made");
     report(&bulk::large_transactions(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_log_is_told() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&operate::a_lost_log_is_told(data.path()).await);
+}
+
+#[test]
+fn a_start_that_fails_says_why() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&operate::a_start_that_fails_says_why(data.path()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dropped_clusters_leave_nothing() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&operate::dropped_clusters_leave_nothing(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_schema_stops_nobody() {
+    let data = tempfile::tempdir().expect("a directory can be made");
+    report(&operate::a_busy_schema_stops_nobody(data.path()).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_sort_stays_small() {
+    report(&operate::a_large_sort_stays_small().await);
 }

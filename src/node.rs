@@ -9,22 +9,31 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatch;
-use crate::dispatch::bulk::Space;
+use crate::dispatch::cluster::Space;
 use crate::endpoint::Endpoint;
-use crate::endpoint::embedded::{Embedded, EmbeddedConfig};
+use crate::endpoint::embedded::{Embedded, EmbeddedConfig, found};
 use crate::error::{Error, Result, SqlState};
 use crate::frontend::{http, pg};
 use crate::log::command::Command;
 use crate::log::{Log, LogConfig, no_transport};
 use crate::runtime::{Runtime, TaskSet};
 use crate::tls::{Identity, ServerTls};
-use crate::types::id::{ClusterId, NodeId};
+use crate::types::id::{ClusterId, Index, NodeId};
 
 /// How long front ends may take to let their clients go.
 const DRAIN_MAX: Duration = Duration::from_secs(12);
 
 /// Connections that each front end takes at once.
 const SESSIONS_MAX: usize = 2048;
+
+/// Files that a session may need open: its socket, and readers' files.
+const FILES_PER_SESSION: u64 = 2;
+
+/// Files that the node itself has open, with room for copies.
+const FILES_OF_NODE: u64 = 256;
+
+/// With fewer files than this nothing can be served.
+const FILES_MIN: u64 = FILES_OF_NODE + 16 * FILES_PER_SESSION;
 
 /// What a node needs to know to start.
 #[derive(Clone, Debug)]
@@ -58,11 +67,12 @@ impl Node {
             Error::new(SqlState::IO_ERROR, format!("{what}: {error}"))
         };
         std::fs::create_dir_all(config.data.join("replicas"))
-            .map_err(|error| refused("the data directory cannot be made", error))?;
+            .map_err(|error| refused(&format!("cannot make {}", config.data.display()), error))?;
         let lock = runtime
             .disk()
             .lock(&config.data)
-            .map_err(|error| refused("the data directory is in use", error))?;
+            .map_err(|error| refused(&format!("cannot use {}", config.data.display()), error))?;
+        let sessions = sessions(runtime)?;
         let pg_listener = TcpListener::bind(config.pg)
             .await
             .map_err(|error| refused(&format!("cannot listen on {}", config.pg), error))?;
@@ -78,11 +88,13 @@ impl Node {
         let tls = tls(config)?;
         let node = NodeId(1);
         let name = node_name(config, runtime).map_err(|error| refused("the node's name", error))?;
-        let log = Log::open(
-            log_config(config, node, http_address, name),
-            runtime.clone(),
-        )
-        .await?;
+        let replicas = config.data.join("replicas");
+        let at_least = runtime.blocking(move || found::applied_by_most(&replicas));
+        let log_config = LogConfig {
+            at_least: at_least.await,
+            ..log_config(config, node, http_address, name)
+        };
+        let log = Log::open(log_config, runtime.clone()).await?;
         let dispatch = Dispatch::start(
             runtime,
             log,
@@ -102,7 +114,7 @@ impl Node {
             pg_listener,
             dispatch.clone(),
             Some(tls),
-            SESSIONS_MAX,
+            sessions,
             shutdown.clone(),
         );
         tasks.spawn("pg", served);
@@ -134,12 +146,31 @@ impl Node {
     }
 }
 
+/// How many sessions the files that this process may open are enough for.
+fn sessions(runtime: &Runtime) -> Result<usize> {
+    let limit = runtime.disk().raise_file_limit();
+    let limit = limit.unwrap_or(FILES_MIN);
+    if limit < FILES_MIN {
+        let message = format!(
+            "this process may open {limit} files, and needs {FILES_MIN} at least (ulimit -n)"
+        );
+        return Err(Error::new(SqlState::IO_ERROR, message));
+    }
+    let enough = (limit - FILES_OF_NODE) / FILES_PER_SESSION;
+    let sessions = usize::try_from(enough).map_or(SESSIONS_MAX, |it| it.min(SESSIONS_MAX));
+    if sessions < SESSIONS_MAX {
+        tracing::warn!(limit, sessions, "few files may be open: fewer sessions");
+    }
+    Ok(sessions)
+}
+
 fn log_config(config: &NodeConfig, node: NodeId, http: SocketAddr, name: String) -> LogConfig {
     LogConfig {
         directory: config.data.join("log"),
         node,
         name,
         address: http.to_string(),
+        at_least: Index(0),
         single_voter_init: true,
         group: None,
         transport: no_transport(),
@@ -173,7 +204,7 @@ fn tls(config: &NodeConfig) -> Result<ServerTls> {
 fn open_embedded(directory: PathBuf, runtime: Runtime) -> crate::dispatch::OpenEndpoint {
     Box::new(move |cluster, replica| {
         let config = EmbeddedConfig {
-            path: directory.join(format!("{}-{}.db", cluster.id, replica.id)),
+            path: found::path(&directory, cluster.id, replica.id),
             cluster: cluster.id,
             born: cluster.born,
         };

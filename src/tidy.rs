@@ -1,4 +1,6 @@
-//! House rules as tests: layers, file heads, sizes.
+//! House rules as tests: layers, circles, file heads, sizes.
+
+mod circles;
 
 use std::path::{Path, PathBuf};
 

@@ -294,6 +294,17 @@ def error_fields():
             connection.execute("INSERT INTO py_parent VALUES (1, 1)")
         except errors.UniqueViolation as error:
             assert error.diag.message_detail == "Key (id)=(1) already exists.", error.diag.message_detail
+        # Of several indexes over expressions, the one that is violated is told.
+        connection.execute("CREATE TABLE py_keyed (a text, b text)")
+        connection.execute("CREATE UNIQUE INDEX py_keyed_a ON py_keyed (lower(a))")
+        connection.execute("CREATE UNIQUE INDEX py_keyed_b ON py_keyed (upper(b))")
+        connection.execute("INSERT INTO py_keyed VALUES ('x', 'y')")
+        try:
+            connection.execute("INSERT INTO py_keyed SELECT 'z', 'Y'")
+        except errors.UniqueViolation as error:
+            assert error.diag.message_detail == "Key (upper(b))=(Y) already exists.", error.diag.message_detail
+        else:
+            raise AssertionError("a duplicate was taken")
         try:
             connection.execute("SELECT nope FROM py_parent")
         except errors.UndefinedColumn as error:

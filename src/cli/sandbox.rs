@@ -1,12 +1,13 @@
 //! `pyql sandbox`.
 
 use std::io::Write;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::dispatch::bulk::TRANSACTION_BYTES;
+use crate::dispatch::cluster::TRANSACTION_BYTES;
 use crate::error::{Error, Result, SqlState};
 use crate::node::{Node, NodeConfig};
 use crate::runtime::Runtime;
@@ -120,7 +121,12 @@ fn address(text: &str) -> Result<std::net::SocketAddr> {
         .strip_prefix("http://")
         .unwrap_or(text)
         .trim_end_matches('/');
-    bare.parse().map_err(|_| {
+    // A name such as localhost is looked up.
+    let found = bare
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
+    found.ok_or_else(|| {
         let message = format!("\"{text}\" is no address such as 127.0.0.1:5433");
         Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
     })

@@ -8,14 +8,12 @@ use crate::catalog::{Place, UserKind};
 use crate::error::{Error, Result, SqlState};
 use crate::log::command::Command;
 use crate::types::datetime::format::write_date;
+use crate::types::datetime::{MICROSECONDS_PER_DAY, UNIX_EPOCH_DAYS};
 use crate::types::id::{ClusterId, UserId};
 use crate::types::settings::Settings;
 
 /// How long a new data cluster may take to be usable.
 const CLUSTER_READY_MAX: Duration = Duration::from_secs(10);
-
-/// Microseconds of a day.
-const DAY_MICROS: i64 = 86_400_000_000;
 
 impl Dispatch {
     /// Makes a user and its service account; 42710 when the name or email is taken.
@@ -78,7 +76,7 @@ impl Dispatch {
         let place = Place::Embedded(self.node);
         let replicas =
             (0..self.embedded_replicas).map(|_| (self.runtime.random_uuid(), place.clone()));
-        let days = self.runtime.unix_micros().div_euclid(DAY_MICROS);
+        let days = self.runtime.unix_micros().div_euclid(MICROSECONDS_PER_DAY);
         let catalog = self.catalog();
         let created_by = catalog.nodes.get(&self.node).map(|node| node.name.clone());
         let command = Command::CreateCluster {
@@ -90,7 +88,11 @@ impl Dispatch {
             replicas: replicas.collect(),
         };
         self.agree(command).await?;
-        self.open_clusters().await?;
+        if let Err(error) = self.open_clusters().await
+            && self.cluster(id).is_err()
+        {
+            return Err(error);
+        }
         let deadline = self.runtime.now() + CLUSTER_READY_MAX;
         while !self.is_served(id) {
             if self.runtime.now() >= deadline {
@@ -105,7 +107,9 @@ impl Dispatch {
 
     pub async fn drop_cluster(&self, id: ClusterId) -> Result<()> {
         self.agree(Command::DropCluster { id }).await?;
-        self.open_clusters().await
+        // That another one cannot be opened is told where it is.
+        let _ = self.open_clusters().await;
+        Ok(())
     }
 
     /// Sets with whom a data cluster is shared.
@@ -126,10 +130,7 @@ impl Dispatch {
 /// `YYYY-MM-DD` of days since 1970-01-01.
 fn iso_date(unix_days: i64) -> String {
     let mut text = String::new();
-    let days = i32::try_from(unix_days - UNIX_EPOCH_DAYS).unwrap_or(0);
+    let days = i32::try_from(unix_days + i64::from(UNIX_EPOCH_DAYS)).unwrap_or(0);
     write_date(days, Settings::default().date_style, &mut text);
     text
 }
-
-/// Days from 1970-01-01 to 2000-01-01.
-const UNIX_EPOCH_DAYS: i64 = 10_957;

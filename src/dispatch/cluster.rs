@@ -1,24 +1,36 @@
 //! One data cluster as its leader runs it: replicas, sequencer, claims, counters.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::bulk::Space;
 use super::claim::Claims;
+use super::refused::dropped;
 use super::rules::Rules;
 use super::sequence::Counters;
 use super::write::Sequencer;
 use crate::catalog::Cluster;
 use crate::catalog::schema::{Schema, Table};
-use crate::error::{Error, Result, SqlState};
+use crate::error::Result;
 use crate::log::Log;
 use crate::plan::context::Context;
 use crate::replica::Replicas;
 use crate::runtime::{Runtime, TaskSet};
 use crate::types::id::{Boot, ClusterId, NodeId, SchemaVersion, TableId, TransactionId};
+
+/// Bytes that an open transaction keeps in memory, roughly, unless the node
+/// was told otherwise.
+pub const TRANSACTION_BYTES: usize = 8 << 20;
+
+/// Where large transactions keep their rows, and from when on.
+#[derive(Clone, Debug)]
+pub struct Space {
+    pub directory: PathBuf,
+    pub transaction_bytes: usize,
+}
 
 /// Everything the leader keeps for one data cluster.
 pub struct DataCluster {
@@ -100,9 +112,7 @@ impl DataCluster {
 
     /// The cluster as the log has it; 57P04 once it is dropped.
     pub fn definition(&self) -> Result<Arc<Cluster>> {
-        self.replicas
-            .definition()
-            .ok_or_else(|| Error::new(SqlState::DATABASE_DROPPED, "the data cluster was dropped"))
+        self.replicas.definition().ok_or_else(dropped)
     }
 
     /// The version of a schema that only its transaction sees.

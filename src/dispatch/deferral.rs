@@ -1,13 +1,10 @@
 //! Foreign and unique keys that are looked at later: at the end of a statement, or of the
 //! transaction where SET CONSTRAINTS or their definition says so.
 
-mod check;
-
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::claim::ClaimKey;
-use super::rules::{Reference, Rules, Unique};
+use super::rules::{Reference, Rules, Unique, UniqueKey};
 use crate::catalog::schema::ForeignKey;
 use crate::types::id::ObjectId;
 use crate::types::{Value, encode};
@@ -24,17 +21,23 @@ pub enum Deferred {
 pub struct ForeignCheck {
     pub reference: Arc<Reference>,
     pub values: Vec<Value>,
-    pub of_child: bool,
+    pub end: End,
+}
+
+/// An end of a foreign key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// A row that refers to another.
+    Child,
+    /// A row that others may refer to.
+    Parent,
 }
 
 /// Values that a row got under a unique key.
 #[derive(Clone)]
 pub struct UniqueCheck {
     pub rules: Arc<Rules>,
-    /// The key's place among the rules.
-    pub place: usize,
-    pub claim: ClaimKey,
-    pub values: Vec<Value>,
+    pub key: UniqueKey,
 }
 
 impl Deferred {
@@ -42,17 +45,17 @@ impl Deferred {
     pub fn key(&self) -> ObjectId {
         match self {
             Deferred::Foreign(check) => check.reference.key.id,
-            Deferred::Unique(check) => check.rules.uniques[check.place].object,
+            Deferred::Unique(check) => check.rules.unique(&check.key).object,
         }
     }
 
     /// What tells it from other checks.
-    pub fn name(&self) -> (ObjectId, bool, Vec<u8>) {
-        let (values, of_child) = match self {
-            Deferred::Foreign(check) => (&check.values, check.of_child),
-            Deferred::Unique(check) => (&check.values, false),
+    pub fn name(&self) -> (ObjectId, End, Vec<u8>) {
+        let (values, end) = match self {
+            Deferred::Foreign(check) => (&check.values, check.end),
+            Deferred::Unique(check) => (&check.key.values, End::Parent),
         };
-        (self.key(), of_child, encode::encode_key(values))
+        (self.key(), end, encode::encode_key(values))
     }
 }
 
@@ -60,7 +63,7 @@ impl Deferred {
 #[derive(Default)]
 pub struct Pending {
     checks: Vec<Deferred>,
-    known: HashSet<(ObjectId, bool, Vec<u8>)>,
+    known: HashSet<(ObjectId, End, Vec<u8>)>,
     /// How many there were when they were last looked at.
     open: usize,
 }

@@ -1,18 +1,18 @@
-//! EXPLAIN with the route, and what the system's relations show of a data cluster.
+//! EXPLAIN: which way a plan goes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::cluster::DataCluster;
-use super::read::{self, Refused};
+use super::read;
+use super::refused::Refused;
+use super::run::{Call, Ran};
 use super::transaction::OpenTransaction;
-use super::{Call, Dispatch, Ran, point};
+use super::{Dispatch, point};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::plan::evaluation;
 use crate::plan::query::Query;
 use crate::plan::statement::{Compound, Statement};
-use crate::system::{ReplicaView, View};
 
 impl Dispatch {
     /// What would happen to a plan: which way it goes, which replica, and what
@@ -49,7 +49,7 @@ impl Dispatch {
         if analyze {
             let inner = Call {
                 plan,
-                ..call.again()
+                ..call.clone()
             };
             let began = self.runtime.now();
             let rows = match Box::pin(self.run(cluster, &inner, transaction)).await? {
@@ -155,60 +155,4 @@ impl Dispatch {
         }
         Ok(())
     }
-}
-
-/// What the system's relations show in a session on a data cluster.
-pub(super) fn view(
-    dispatch: &Dispatch,
-    cluster: &Arc<DataCluster>,
-    call: &Call<'_>,
-) -> Result<View> {
-    let definition = cluster.definition()?;
-    let applied = *dispatch.log.applied().borrow();
-    let replicas = definition.replicas.values().map(|replica| {
-        let member = cluster.replicas.member(replica.id);
-        let status = member
-            .as_ref()
-            .map(|member| member.status())
-            .unwrap_or_default();
-        let position = status.position;
-        let reached = position.as_ref().map_or(0, |position| position.applied.0);
-        let progress = status.progress.as_ref();
-        let pace = progress.map(|progress| progress.pace(dispatch.runtime.now()));
-        let pace = pace.unwrap_or_default();
-        ReplicaView {
-            id: replica.id,
-            endpoint: replica.endpoint,
-            engine: replica.engine.name(),
-            state: replica.state.name(),
-            applied: reached,
-            durable: position.as_ref().map_or(0, |position| position.durable.0),
-            behind: definition.last_write.0.saturating_sub(reached),
-            in_flight: member.map_or(0, |member| member.in_flight.load(Ordering::Relaxed) as u64),
-            phase: status.progress.map(|progress| progress.phase.name()),
-            rows_done: pace.rows,
-            rows_total: pace.of_rows,
-            rows_per_second: pace.rows_per_second,
-            seconds_left: pace.seconds_left,
-            reason: replica.reason.clone(),
-        }
-    });
-    let differences = cluster.replicas.members().into_iter().flat_map(|member| {
-        let kept = member.endpoint.kept().into_iter();
-        kept.map(move |row| (member.id, row))
-    });
-    Ok(View {
-        differences: differences.collect(),
-        catalog: dispatch.catalog(),
-        replicas: replicas.collect(),
-        cluster: definition,
-        schema: call.schema.clone(),
-        system: dispatch.system.schema().clone(),
-        user: call.user.clone(),
-        context: call.context.clone(),
-        sessions: dispatch.presences.views(),
-        settings: call.settings.clone(),
-        claims: cluster.claims.count().1,
-        applied,
-    })
 }

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use super::claim::{ClaimKey, Contended, Held, Mode};
 use super::cluster::DataCluster;
 use super::evaluate::{Done, Relations};
+use super::order::{Content, Order};
+use super::refused::Refused;
 use super::rules::Rules;
-use super::transaction::{self, Basis, OpenTransaction, Patience};
-use super::write::{Content, Order, Refusal};
+use super::submit::submit;
+use super::transaction::{Basis, OpenTransaction, Patience};
 use crate::catalog::schema::Schema;
 use crate::error::Result;
 use crate::plan::context::Context;
@@ -21,7 +23,7 @@ use crate::plan::evaluate::{evaluate, is_evaluable};
 use crate::plan::pin;
 use crate::plan::point::{self, Point};
 use crate::plan::statement::{Insert, InsertSource, Isolation, Statement, Update};
-use crate::types::id::{ObjectId, TableId};
+use crate::types::id::TableId;
 use crate::types::write::{Assigned, Assignment, Write};
 use crate::types::{Row, Value};
 
@@ -85,10 +87,7 @@ impl Caller<'_> {
                 }
                 let claims = vec![
                     (ClaimKey::table(rules.table.id), Mode::Intent),
-                    (
-                        ClaimKey::of(rules.table.id, ObjectId(0), &key),
-                        Mode::PointKey,
-                    ),
+                    (ClaimKey::primary(rules.table.id, &key), Mode::PointKey),
                 ];
                 let write = Write::Delete {
                     table: rules.table.id,
@@ -137,9 +136,9 @@ impl Caller<'_> {
             rules.check(&row, self.context)?;
             claims.extend(
                 rules
-                    .unique_claims(&row)?
+                    .unique_keys(&row)?
                     .into_iter()
-                    .map(|(_, key)| (key, Mode::PointKey)),
+                    .map(|key| (key.claim, Mode::PointKey)),
             );
             for reference in &rules.parents {
                 if let Some(values) = reference.child_values(&row)? {
@@ -219,7 +218,7 @@ impl Caller<'_> {
         }
         let claims = vec![
             (ClaimKey::table(rules.table.id), Mode::Intent),
-            (ClaimKey::of(rules.table.id, ObjectId(0), &key), Mode::Point),
+            (ClaimKey::primary(rules.table.id, &key), Mode::Point),
         ];
         let write = Write::Update {
             table: rules.table.id,
@@ -271,7 +270,7 @@ pub async fn run(
     point: PointWrite,
     drew: bool,
     patience: &Patience,
-) -> Result<Option<Done>, Refusal> {
+) -> Result<Option<Done>, Refused> {
     let held = if caller.cluster.claims.try_claim_point(&point.claims) {
         Held::Point(point.claims)
     } else if drew {
@@ -281,7 +280,7 @@ pub async fn run(
         let waiter = OpenTransaction::new(caller.cluster.clone(), Isolation::ReadCommitted, false);
         for (key, mode) in &point.claims {
             let claimed = waiter.claim(*key, *mode, Basis::Fresh, Contended::Wait, patience);
-            claimed.await.map_err(Refusal::Error)?;
+            claimed.await?;
         }
         Held::Of(waiter.keep_claims())
     };
@@ -292,7 +291,7 @@ pub async fn run(
         read: None,
         counters: Vec::new(),
     };
-    let decided = transaction::submit(caller.cluster, held, order).await?;
+    let decided = submit(caller.cluster, held, order).await?;
     let rows = decided
         .1
         .result

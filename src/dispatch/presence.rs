@@ -64,6 +64,8 @@ impl Presences {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.list.0.remove(&self.process);
+        // The number may be another session's by now.
+        let own = |_: &i32, other: &Arc<Presence>| Arc::ptr_eq(other, &self.presence);
+        self.list.0.remove_if(&self.process, own);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In-sync replicas come in the order of requests in flight. One that may not
 //! answer now (no lease, behind) is passed over for the next; when none may,
-//! all are asked again until the limit.
+//! all are asked again until the limit. One whose schema has moved on answers
+//! too, as long as the tables of the question are what they were.
 //!
 //! Not handled: moving a read that has already sent rows.
 
@@ -13,12 +14,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::DataCluster;
+use super::refused::{Refused, cancelled};
+use crate::catalog::schema::Schema;
 use crate::endpoint::{Level, Overlay, Read, ReadError, RowStream, Rows, SnapshotId};
+use crate::engine::sqlite::dialect::tables;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Context;
 use crate::plan::query::Query;
 use crate::replica::Member;
-use crate::types::id::{Index, SchemaVersion};
+use crate::runtime::Moment;
+use crate::types::id::{Index, SchemaVersion, TableId};
 use crate::types::{Row, Value};
 
 /// How long a read waits for a replica that may answer.
@@ -26,6 +31,9 @@ const READ_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long it rests between rounds over the replicas.
 const ROUND_WAIT: Duration = Duration::from_millis(5);
+
+/// A replica of which nothing has been heard yet.
+const UNKNOWN: ReadError = ReadError::NotNow("not known yet");
 
 /// A query with all that a replica needs to run it.
 #[derive(Clone)]
@@ -36,49 +44,33 @@ pub struct Question {
     pub schema: SchemaVersion,
     pub level: Level,
     pub overlay: Option<Arc<Overlay>>,
-    pub snapshot: Option<Held>,
+    pub snapshot: Option<HeldSnapshot>,
     pub cancel: CancellationToken,
+}
+
+impl Question {
+    /// Whether it means the same under a later schema: all of its tables are as
+    /// they were when it was planned.
+    fn holds_under(&self, now: &Schema) -> bool {
+        let then = &self.context.schema;
+        let same = |table: &TableId| then.table(*table) == now.table(*table);
+        // A transaction's own changes are in no replica's schema.
+        then.version == self.schema && tables(&self.query).iter().all(same)
+    }
 }
 
 /// A snapshot that a transaction holds open on a replica.
 #[derive(Clone)]
-pub struct Held {
+pub struct HeldSnapshot {
     pub member: Arc<Member>,
     pub id: SnapshotId,
     pub index: Index,
 }
 
-/// Why a read failed, as far as the caller can do something about it.
-#[derive(Debug)]
-pub enum Refused {
-    /// The schema moved: plan again.
-    Replan,
-    Error(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused::Error(error)
-    }
-}
-
-impl Refused {
-    /// For callers that cannot plan again.
-    pub fn into_error(self) -> Error {
-        match self {
-            Refused::Error(error) => error,
-            Refused::Replan => Error::new(
-                SqlState::SERIALIZATION_FAILURE,
-                "could not serialize access due to a concurrent schema change",
-            ),
-        }
-    }
-}
-
 /// Asks one replica after the other.
 pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Refused> {
     if let Some(held) = &question.snapshot {
-        return match ask(&held.member, question).await {
+        return match ask(&held.member, question, question.schema).await {
             Ok(rows) => Ok(rows),
             Err(ReadError::Statement(error)) => Err(Refused::Error(error)),
             Err(ReadError::Schema(_)) => Err(Refused::Replan),
@@ -88,33 +80,91 @@ pub async fn read(cluster: &DataCluster, question: &Question) -> Result<Rows, Re
             ))),
         };
     }
-    let deadline = cluster.runtime.now() + READ_WAIT_MAX;
-    loop {
-        let mut behind = false;
+    let mut search = Search::of(cluster, question.schema);
+    'rounds: loop {
         for member in candidates(cluster) {
-            match ask(&member, question).await {
+            match ask(&member, question, search.schema).await {
                 Ok(rows) => return Ok(rows),
-                Err(ReadError::Statement(error)) => return Err(Refused::Error(error)),
-                Err(ReadError::Schema(has)) if has > question.schema => {
-                    return Err(Refused::Replan);
+                Err(ReadError::Schema(has))
+                    if has > search.schema && search.moves_on(question)? =>
+                {
+                    if has == search.schema {
+                        continue 'rounds;
+                    }
                 }
-                Err(ReadError::Schema(_)) => behind = true,
-                Err(error) => tracing::debug!(replica = %member.id, %error, "read passed on"),
+                Err(error) => search.pass_over(&member, error)?,
             }
         }
         if question.cancel.is_cancelled() {
-            return Err(Refused::Error(cancelled()));
+            return Err(cancelled().into());
         }
-        let newer = cluster.definition()?.schema.version > question.schema;
+        search.rest("no replica may answer the read now").await?;
+    }
+}
+
+/// A search for a replica that answers, in rounds over those in sync.
+struct Search<'a> {
+    cluster: &'a DataCluster,
+    /// The one that was planned against, or a later one that serves as well.
+    schema: SchemaVersion,
+    deadline: Moment,
+    /// A replica of this round has an older schema, and may come to ours.
+    behind: bool,
+    /// Why the last replica that was asked did not answer.
+    reason: Option<String>,
+}
+
+impl<'a> Search<'a> {
+    fn of(cluster: &'a DataCluster, schema: SchemaVersion) -> Search<'a> {
+        Search {
+            cluster,
+            schema,
+            deadline: cluster.runtime.now() + READ_WAIT_MAX,
+            behind: false,
+            reason: None,
+        }
+    }
+
+    /// Goes on under the schema of now, if the question means the same there.
+    fn moves_on(&mut self, question: &Question) -> Result<bool> {
+        let now = self.cluster.definition()?.schema.clone();
+        let same = question.holds_under(&now);
+        if same {
+            self.schema = now.version;
+            self.behind = true;
+        }
+        Ok(same)
+    }
+
+    /// Notes why a replica did not answer; fails where no other would.
+    fn pass_over(&mut self, member: &Member, error: ReadError) -> Result<(), Refused> {
+        match error {
+            ReadError::Statement(error) => return Err(error.into()),
+            ReadError::Schema(has) if has > self.schema => return Err(Refused::Replan),
+            ReadError::Schema(_) => self.behind = true,
+            ReadError::NotNow(_) | ReadError::Failed(_) => {}
+        }
+        tracing::debug!(replica = %member.id, %error, "passed over");
+        self.reason = Some(format!("Replica {}: {error}.", member.id));
+        Ok(())
+    }
+
+    /// Waits for the next round; fails where there is no use in one.
+    async fn rest(&mut self, refused: &str) -> Result<(), Refused> {
+        let behind = std::mem::take(&mut self.behind);
+        let newer = self.cluster.definition()?.schema.version > self.schema;
         if newer && !behind {
             return Err(Refused::Replan);
         }
-        if cluster.runtime.now() >= deadline {
-            return Err(Refused::Error(Error::unavailable(
-                "no replica may answer the read now",
-            )));
+        if self.cluster.runtime.now() >= self.deadline {
+            let error = Error::unavailable(refused);
+            return Err(match self.reason.take() {
+                Some(reason) => error.detail(reason).into(),
+                None => error.into(),
+            });
         }
-        cluster.runtime.sleep(ROUND_WAIT).await;
+        self.cluster.runtime.sleep(ROUND_WAIT).await;
+        Ok(())
     }
 }
 
@@ -141,13 +191,6 @@ pub async fn collect(stream: RowStream) -> Result<Vec<Row>> {
     }
 }
 
-pub fn cancelled() -> Error {
-    Error::new(
-        SqlState::QUERY_CANCELED,
-        "canceling statement due to user request",
-    )
-}
-
 /// In-sync replicas, the least busy first.
 pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
     let Some(definition) = cluster.replicas.definition() else {
@@ -161,14 +204,16 @@ pub fn candidates(cluster: &DataCluster) -> Vec<Arc<Member>> {
     members
 }
 
-async fn ask(member: &Arc<Member>, question: &Question) -> Result<Rows, ReadError> {
-    let incarnation = member
-        .incarnation()
-        .ok_or(ReadError::NotNow("not known yet"))?;
+async fn ask(
+    member: &Arc<Member>,
+    question: &Question,
+    schema: SchemaVersion,
+) -> Result<Rows, ReadError> {
+    let incarnation = member.incarnation().ok_or(UNKNOWN)?;
     let request = Read {
         incarnation,
         level: question.level,
-        schema: question.schema,
+        schema,
         query: question.query.clone(),
         parameters: question.parameters.clone(),
         context: question.context.clone(),
@@ -201,30 +246,25 @@ pub async fn hold_snapshot(
     cluster: &DataCluster,
     level: Level,
     schema: SchemaVersion,
-) -> Result<Held, Refused> {
-    let deadline = cluster.runtime.now() + READ_WAIT_MAX;
+) -> Result<HeldSnapshot, Refused> {
+    let mut search = Search::of(cluster, schema);
     loop {
-        let mut behind = false;
         for member in candidates(cluster) {
-            let Some(incarnation) = member.incarnation() else {
-                continue;
-            };
-            let opened = member.endpoint.open_snapshot(level, incarnation, schema);
-            match opened.await {
-                Ok((id, index)) => return Ok(Held { member, id, index }),
-                Err(ReadError::Statement(error)) => return Err(error.into()),
-                Err(ReadError::Schema(has)) if has > schema => return Err(Refused::Replan),
-                Err(ReadError::Schema(_)) => behind = true,
-                Err(error) => tracing::debug!(replica = %member.id, %error, "snapshot passed on"),
+            match open(&member, level, schema).await {
+                Ok((id, index)) => return Ok(HeldSnapshot { member, id, index }),
+                Err(error) => search.pass_over(&member, error)?,
             }
         }
-        let newer = cluster.definition()?.schema.version > schema;
-        if newer && !behind {
-            return Err(Refused::Replan);
-        }
-        if cluster.runtime.now() >= deadline {
-            return Err(Error::unavailable("no replica may open a snapshot now").into());
-        }
-        cluster.runtime.sleep(ROUND_WAIT).await;
+        search.rest("no replica may open a snapshot now").await?;
     }
+}
+
+async fn open(
+    member: &Member,
+    level: Level,
+    schema: SchemaVersion,
+) -> Result<(SnapshotId, Index), ReadError> {
+    let incarnation = member.incarnation().ok_or(UNKNOWN)?;
+    let endpoint = &member.endpoint;
+    endpoint.open_snapshot(level, incarnation, schema).await
 }

@@ -4,8 +4,10 @@
 //! come to the same is checked by the hashes of the rows that follow.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::rules::Rules;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{PrimaryKey, Schema, Table};
 use crate::engine::sqlite::apply::Conversion;
@@ -20,6 +22,17 @@ pub struct Relaid {
     pub to: Arc<Table>,
     /// Where each new column comes from.
     sources: Vec<Source>,
+}
+
+/// What a change of the schema does to the written rows.
+#[derive(Default)]
+pub struct Shift {
+    /// A table made: nothing of it is on a replica.
+    pub created: Option<TableId>,
+    pub dropped: Option<TableId>,
+    pub relaid: Option<Arc<Relaid>>,
+    /// What the tables that it touches ask of their rows after it.
+    pub rules: BTreeMap<TableId, Arc<Rules>>,
 }
 
 enum Source {

@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use super::claim::ClaimKey;
+use super::claim::{ClaimKey, PRIMARY_KEY};
 use crate::catalog::schema::{ForeignKey, IndexKey, PrimaryKey, Schema, Table};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::bind::{self, Binding};
 use crate::plan::context::Context;
 use crate::plan::evaluate::{RowScope, evaluate};
-use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::evaluation::{from_table, of_select, plain, whole_row};
 use crate::plan::expression::{Expression, ExpressionKind};
 use crate::plan::function::resolve;
-use crate::plan::query::{From, Query, RelationId};
+use crate::plan::query::{Query, RelationId};
 use crate::types::id::ObjectId;
 use crate::types::{Row, Type, Value, text};
 
@@ -26,7 +26,7 @@ pub struct Rules {
     pub table: Arc<Table>,
     /// Places of the primary key.
     pub key: Vec<usize>,
-    /// The primary key first, as `ObjectId(0)`.
+    /// The primary key first, as [`PRIMARY_KEY`].
     pub uniques: Vec<Unique>,
     pub checks: Vec<CompiledCheck>,
     pub parents: Vec<Arc<Reference>>,
@@ -36,7 +36,7 @@ pub struct Rules {
 
 /// A unique key: a primary key, constraint or index.
 pub struct Unique {
-    /// What claims name it by: `ObjectId(0)` for the primary key.
+    /// What claims name it by: [`PRIMARY_KEY`] for that.
     pub id: ObjectId,
     /// The object itself, as ON CONFLICT names it.
     pub object: ObjectId,
@@ -52,9 +52,39 @@ pub struct Unique {
     pub lookup: Arc<Query>,
 }
 
+/// What a row has under one of its table's unique keys.
+#[derive(Clone)]
+pub struct UniqueKey {
+    /// The unique key's place among the rules; 0 is the primary one.
+    pub place: usize,
+    pub claim: ClaimKey,
+    pub values: Vec<Value>,
+}
+
+impl UniqueKey {
+    pub fn is_primary(&self) -> bool {
+        self.place == 0
+    }
+
+    fn is(&self, other: &UniqueKey) -> bool {
+        self.place == other.place && self.claim == other.claim
+    }
+
+    /// Whether it is one of these.
+    pub fn is_among(&self, others: &[UniqueKey]) -> bool {
+        others.iter().any(|other| self.is(other))
+    }
+}
+
+/// Are these the same keys, in the same order?
+pub fn same_keys(a: &[UniqueKey], b: &[UniqueKey]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.is(b))
+}
+
 pub enum KeyPart {
     Column(usize),
-    Expression(Expression, RelationId),
+    /// An expression over a relation, and its text.
+    Expression(Expression, RelationId, String),
 }
 
 pub struct CompiledCheck {
@@ -158,14 +188,8 @@ impl Rules {
     }
 
     fn failing(&self, row: &Row, context: &Context) -> String {
-        let shown = self.table.visible().map(|(place, column)| {
-            let mut out = String::new();
-            match &row[place] {
-                Value::Null => out.push_str("null"),
-                value => text::output(value, &column.ty, context.io(), &mut out),
-            }
-            out
-        });
+        let visible = self.table.visible();
+        let shown = visible.map(|(place, column)| shown(&row[place], &column.ty, context));
         format!(
             "Failing row contains ({}).",
             shown.collect::<Vec<_>>().join(", ")
@@ -185,7 +209,7 @@ impl Rules {
 
     /// The values of a row under a unique key; `None` when the key does not
     /// hold for it: a null in it, or outside a partial index.
-    pub fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {
+    fn unique_values(&self, unique: &Unique, row: &Row) -> Result<Option<Vec<Value>>> {
         if let Some((predicate, relation)) = &unique.predicate {
             let scope = RowScope {
                 relation: *relation,
@@ -200,7 +224,7 @@ impl Rules {
         for part in &unique.parts {
             let value = match part {
                 KeyPart::Column(place) => row[*place].clone(),
-                KeyPart::Expression(expression, relation) => {
+                KeyPart::Expression(expression, relation, _) => {
                     let scope = RowScope {
                         relation: *relation,
                         row,
@@ -217,15 +241,25 @@ impl Rules {
         Ok(Some(values))
     }
 
-    /// What a row claims under each unique key that holds for it.
-    pub fn unique_claims(&self, row: &Row) -> Result<Vec<(usize, ClaimKey)>> {
-        let mut claims = Vec::with_capacity(self.uniques.len());
+    /// What a row has under each unique key that holds for it.
+    pub fn unique_keys(&self, row: &Row) -> Result<Vec<UniqueKey>> {
+        let mut keys = Vec::with_capacity(self.uniques.len());
         for (place, unique) in self.uniques.iter().enumerate() {
             if let Some(values) = self.unique_values(unique, row)? {
-                claims.push((place, ClaimKey::of(self.table.id, unique.id, &values)));
+                let claim = ClaimKey::of(self.table.id, unique.id, &values);
+                keys.push(UniqueKey {
+                    place,
+                    claim,
+                    values,
+                });
             }
         }
-        Ok(claims)
+        Ok(keys)
+    }
+
+    /// The unique key that this is one of.
+    pub fn unique(&self, key: &UniqueKey) -> &Unique {
+        &self.uniques[key.place]
     }
 
     pub fn has_deferrable(&self) -> bool {
@@ -244,7 +278,8 @@ impl Rules {
     }
 
     /// The error of a row whose unique key another row has.
-    pub fn duplicate(&self, unique: &Unique, values: &[Value], context: &Context) -> Error {
+    pub fn duplicate(&self, key: &UniqueKey, context: &Context) -> Error {
+        let unique = self.unique(key);
         let message = format!(
             "duplicate key value violates unique constraint \"{}\"",
             unique.name
@@ -256,9 +291,10 @@ impl Rules {
             .collect();
         let types = unique.parts.iter().map(|part| match part {
             KeyPart::Column(place) => self.table.columns[*place].ty.clone(),
-            KeyPart::Expression(expression, _) => expression.ty.clone(),
+            KeyPart::Expression(expression, ..) => expression.ty.clone(),
         });
-        let shown = values
+        let shown = key
+            .values
             .iter()
             .zip(types)
             .map(|(value, ty)| shown(value, &ty, context));
@@ -275,21 +311,13 @@ impl Rules {
     fn part_name(&self, part: &KeyPart) -> String {
         match part {
             KeyPart::Column(place) => self.table.columns[*place].name.clone(),
-            KeyPart::Expression(..) => {
-                let index = self.table.indexes.iter().find_map(|index| {
-                    index.columns.iter().find_map(|column| match &column.key {
-                        IndexKey::Expression(text, _) => Some(text.clone()),
-                        IndexKey::Column(_) => None,
-                    })
-                });
-                index.unwrap_or_default()
-            }
+            KeyPart::Expression(_, _, text) => text.clone(),
         }
     }
 }
 
 /// A value as error details show it.
-fn shown(value: &Value, ty: &crate::types::Type, context: &Context) -> String {
+pub fn shown(value: &Value, ty: &Type, context: &Context) -> String {
     let mut out = String::new();
     match value {
         Value::Null => out.push_str("null"),
@@ -426,7 +454,7 @@ fn referenced(parent: &Table, places: &[usize]) -> Option<(ObjectId, Vec<usize>)
     };
     let key = parent.key_positions();
     if matches!(parent.key, PrimaryKey::Declared { .. }) && same(&key) {
-        return Some((ObjectId(0), key));
+        return Some((PRIMARY_KEY, key));
     }
     parent
         .indexes
@@ -455,7 +483,7 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
     };
     let mut uniques = Vec::with_capacity(1 + table.indexes.len());
     uniques.push(Unique {
-        id: ObjectId(0),
+        id: PRIMARY_KEY,
         object,
         name,
         lookup: lookup(table, &key)?,
@@ -484,7 +512,7 @@ fn uniques(table: &Arc<Table>, binding: &Binding<'_>) -> Result<Vec<Unique>> {
                 IndexKey::Expression(text, _) => {
                     let (expression, relation) = bind::table_expression(text, table, binding)?;
                     sides.push(over_lookup(&expression, relation)?);
-                    parts.push(KeyPart::Expression(expression, relation));
+                    parts.push(KeyPart::Expression(expression, relation, text.clone()));
                 }
             }
         }
@@ -547,11 +575,7 @@ pub fn lookup_any(table: &Arc<Table>, place: usize) -> Result<Arc<Query>> {
         },
         ty: Type::Bool,
     };
-    let from = From::Table {
-        relation: LOOKUP,
-        table: table.clone(),
-        alias: table.name.clone(),
-    };
+    let from = from_table(table, LOOKUP);
     let select = plain(whole_row(table, LOOKUP), vec![from], Some(filter));
     Ok(Arc::new(of_select(select)))
 }
@@ -584,19 +608,15 @@ fn lookup_by(
         };
         conditions.push(Expression {
             kind,
-            ty: crate::types::Type::Bool,
+            ty: Type::Bool,
         });
     }
     conditions.extend(condition);
     let filter = Expression {
         kind: ExpressionKind::And(conditions),
-        ty: crate::types::Type::Bool,
+        ty: Type::Bool,
     };
-    let from = From::Table {
-        relation: LOOKUP,
-        table: table.clone(),
-        alias: table.name.clone(),
-    };
+    let from = from_table(table, LOOKUP);
     Ok(Arc::new(of_select(plain(
         whole_row(table, LOOKUP),
         vec![from],

@@ -11,18 +11,17 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::Completed;
+use super::order::{Content, Order};
+use super::pieces::{self, ENTRY_BYTES_MAX, abandon, log_piece};
+use super::refused::{Refused, dropped};
 use super::sequence::Counters;
-use crate::catalog::Counter;
-use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
-use crate::log::command::{Batch, Command, PieceEntry, Pieced, SchemaEntry};
+use crate::log::command::{Batch, Command, Pieced, SchemaEntry};
 use crate::replica::{Decided, Replicas};
 use crate::runtime::{Moment, TaskSet};
-use crate::types::id::{ClusterId, Index, ObjectId, TableId, TransactionId};
-use crate::types::piece::Piece;
-use crate::types::write::{RowChange, Transaction, Write};
+use crate::types::id::{ClusterId, Index, TableId, TransactionId};
+use crate::types::write::{Transaction, Write};
 
 /// Transactions waiting for the sequencer; past this submitting waits.
 const QUEUE_MAX: usize = 4096;
@@ -30,67 +29,24 @@ const QUEUE_MAX: usize = 4096;
 /// Transactions of one entry.
 const BATCH_TRANSACTIONS_MAX: usize = 512;
 
-/// An entry's size, roughly; a larger transaction enters in pieces.
-const ENTRY_BYTES_MAX: usize = 1 << 20;
-
 /// Entries proposed and not yet applied by all in-sync replicas. Few, so that
 /// what waits gathers into larger entries.
 const UNAPPLIED_MAX: u64 = 1;
 
-/// So often the sequencer lets other tasks run before it forms an entry: those
-/// that are about to submit come along, and nobody waits when there are none.
+/// So often at most the sequencer lets other tasks run before it forms an entry:
+/// those that are about to submit come along.
 const GATHER_TURNS: usize = 8;
+
+/// Turns in succession that brought nobody, after which nobody is waited for:
+/// each wakes an idle thread of the runtime for nothing.
+const GATHER_IDLE_TURNS: usize = 2;
 
 /// A write on its way into the log.
 struct Submission {
     order: Order,
     /// Told when it did not enter the log.
-    refused: oneshot::Sender<Error>,
+    refused: oneshot::Sender<Refused>,
     submitted: Moment,
-}
-
-/// What the sequencer is asked to log.
-pub struct Order {
-    pub id: TransactionId,
-    pub content: Content,
-    /// The schema it was planned against.
-    pub schema: Arc<Schema>,
-    /// What a serializable transaction read, and on which snapshot.
-    pub read: Option<ReadSet>,
-    /// Sequences that start anew with it.
-    pub counters: Vec<(ObjectId, Counter)>,
-}
-
-pub enum Content {
-    Writes(Vec<Write>),
-    /// What remains of a transaction whose pieces are in the log.
-    Pieced(Completed),
-    Schema(Box<SchemaEntry>),
-}
-
-impl Content {
-    /// What its pieces have in common, if it has any.
-    fn pieces(&self) -> Option<TransactionId> {
-        match self {
-            Content::Writes(_) => None,
-            Content::Pieced(completed) => Some(completed.pieced.of),
-            Content::Schema(entry) => entry.pieces.as_ref().map(|pieced| pieced.of),
-        }
-    }
-}
-
-#[derive(Clone, Debug)]
-pub struct ReadSet {
-    pub snapshot: Index,
-    pub tables: Vec<TableId>,
-}
-
-/// What became of a submission that was refused before the log.
-#[derive(Debug)]
-pub enum Refusal {
-    /// The schema moved: plan again.
-    Replan,
-    Error(Error),
 }
 
 /// The way to a cluster's sequencer.
@@ -127,7 +83,7 @@ impl Sequencer {
     }
 
     /// Puts a write in order and waits until every in-sync replica has applied it.
-    pub async fn submit(&self, order: Order) -> Result<Decided, Refusal> {
+    pub async fn submit(&self, order: Order) -> Result<Decided, Refused> {
         let id = order.id;
         let decided = self.replicas.expect(id);
         let (refused, refusal) = oneshot::channel();
@@ -139,30 +95,35 @@ impl Sequencer {
         let submitted = submission.submitted;
         if self.queue.send(submission).await.is_err() {
             self.replicas.forget(id);
-            return Err(Refusal::Error(Error::unavailable(
-                "the node is shutting down",
-            )));
+            return Err(Error::unavailable("the node is shutting down").into());
         }
         tokio::select! {
             biased;
             decided = decided => {
                 let took = self.replicas.runtime.now().since(submitted);
                 self.replicas.metrics.answer.record(took);
-                decided.map_err(|_| Refusal::Error(outcome_unknown()))
+                decided.map_err(|_| outcome_unknown().into())
             }
-            Ok(error) = refusal => {
+            Ok(refused) = refusal => {
                 self.replicas.forget(id);
-                Err(match error.state() == REPLAN {
-                    true => Refusal::Replan,
-                    false => Refusal::Error(error),
-                })
+                Err(refused)
             }
         }
     }
 }
 
-/// Marks a refusal that only asks for a new plan; never leaves this module.
-const REPLAN: SqlState = SqlState(*b"PYQL0");
+/// Lets those that are about to submit come along.
+async fn gather(queue: &mpsc::Receiver<Submission>) {
+    let (mut came, mut idle) = (queue.len(), 0);
+    for _ in 0..GATHER_TURNS {
+        tokio::task::yield_now().await;
+        idle = if queue.len() == came { idle + 1 } else { 0 };
+        if idle == GATHER_IDLE_TURNS {
+            return;
+        }
+        came = queue.len();
+    }
+}
 
 fn outcome_unknown() -> Error {
     Error::new(
@@ -198,9 +159,7 @@ impl Worker {
                 count = queue.recv_many(&mut waiting, BATCH_TRANSACTIONS_MAX) => if count == 0 { return },
             }
             self.wait_for_replicas(&stop).await;
-            for _ in 0..GATHER_TURNS {
-                tokio::task::yield_now().await;
-            }
+            gather(&queue).await;
             while let Ok(next) = queue.try_recv() {
                 waiting.push(next);
                 if waiting.len() >= BATCH_TRANSACTIONS_MAX {
@@ -236,8 +195,8 @@ impl Worker {
                 .queue
                 .record(now.since(submission.submitted));
             let Submission { order, refused, .. } = submission;
-            if let Err(error) = self.admit(&order, &entry) {
-                let _ = refused.send(error);
+            if let Err(refusal) = self.admit(&order, &entry) {
+                let _ = refused.send(refusal);
                 if let Some(of) = order.content.pieces() {
                     abandon(&self.log, of).await;
                 }
@@ -251,6 +210,9 @@ impl Worker {
                     self.propose_schema(schema, refused).await;
                 }
                 Content::Pieced(completed) => {
+                    // What was admitted before comes before it.
+                    self.propose_batch(std::mem::take(&mut entry)).await;
+                    bytes = 0;
                     let transaction = Transaction {
                         id: order.id,
                         writes: completed.last,
@@ -263,7 +225,7 @@ impl Worker {
                         .await;
                 }
                 Content::Writes(writes) => {
-                    let size = size_of(&writes);
+                    let size = pieces::size_of(&writes);
                     if bytes + size > ENTRY_BYTES_MAX && !entry.is_empty() {
                         self.propose_batch(std::mem::take(&mut entry)).await;
                         bytes = 0;
@@ -289,29 +251,27 @@ impl Worker {
     }
 
     /// Checks what must hold at this place in the order.
-    fn admit(&self, order: &Order, before: &[Admitted]) -> Result<()> {
+    fn admit(&self, order: &Order, before: &[Admitted]) -> Result<(), Refused> {
         if self.replicas.is_stalled() {
             // A full disk may be why: that says more.
             self.log.check_room()?;
-            return Err(Error::unavailable(
-                "no replica of the data cluster can take writes",
-            ));
+            return Err(
+                Error::unavailable("no replica of the data cluster can take writes").into(),
+            );
         }
         let Some(definition) = self.replicas.definition() else {
-            return Err(Error::new(
-                SqlState::DATABASE_DROPPED,
-                "the data cluster was dropped",
-            ));
+            return Err(dropped().into());
         };
         if definition.schema.version != order.schema.version {
-            let is_same = |table| order.schema.table(table) == definition.schema.table(table);
+            let is_same =
+                |table: &TableId| order.schema.table(*table) == definition.schema.table(*table);
             let same = match &order.content {
                 Content::Schema(_) => false,
-                Content::Pieced(completed) => completed.tables.iter().copied().all(is_same),
-                Content::Writes(writes) => writes.iter().flat_map(tables_of).all(is_same),
+                Content::Pieced(completed) => completed.tables.iter().all(is_same),
+                Content::Writes(writes) => writes.iter().flat_map(Write::tables).all(is_same),
             };
             if !same {
-                return Err(Error::new(REPLAN, "the schema changed"));
+                return Err(Refused::Replan);
             }
         }
         let Some(read) = &order.read else {
@@ -324,8 +284,8 @@ impl Worker {
                 || before
                     .iter()
                     .flat_map(|a| &a.transaction.writes)
-                    .flat_map(tables_of)
-                    .any(|t| t == *table)
+                    .flat_map(Write::tables)
+                    .any(|t| t == table)
         };
         match read.tables.iter().any(changed) {
             false => Ok(()),
@@ -333,7 +293,8 @@ impl Worker {
                 SqlState::SERIALIZATION_FAILURE,
                 "could not serialize access due to read/write dependencies among transactions",
             )
-            .hint("The transaction might succeed if retried.")),
+            .hint("The transaction might succeed if retried.")
+            .into()),
         }
     }
 
@@ -356,14 +317,14 @@ impl Worker {
                 self.table_changes.extend(changed);
                 for (id, refused) in ids.into_iter().zip(refused) {
                     if self.dropped.contains(&id) {
-                        let _ = refused.send(too_old());
+                        let _ = refused.send(too_old().into());
                     }
                 }
             }
             Err(error) => {
                 self.counters.put_back(&counters);
                 for refused in refused {
-                    let _ = refused.send(error.clone());
+                    let _ = refused.send(error.clone().into());
                 }
             }
         }
@@ -387,14 +348,14 @@ impl Worker {
     async fn propose_in_pieces(&mut self, admitted: Admitted) {
         let Transaction { id, writes } = admitted.transaction;
         let mut pieces = Vec::new();
-        let tables: BTreeSet<TableId> = writes.iter().flat_map(tables_of).collect();
-        let mut rest = split(writes);
+        let tables: BTreeSet<TableId> = writes.iter().flat_map(Write::tables).copied().collect();
+        let mut rest = pieces::split(writes);
         let last = rest.pop().unwrap_or_default();
         for writes in rest {
-            match piece(&self.log, self.cluster, id, &writes).await {
+            match log_piece(&self.log, self.cluster, id, &writes).await {
                 Ok(piece) => pieces.push(piece),
                 Err(error) => {
-                    let _ = admitted.refused.send(error);
+                    let _ = admitted.refused.send(error.into());
                     abandon(&self.log, id).await;
                     return;
                 }
@@ -421,7 +382,7 @@ impl Worker {
         batch.pieces = Some(pieced);
         let counters = batch.counters.clone();
         match self.propose(Command::Batch(Arc::new(batch))).await {
-            Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old())),
+            Ok(_) if self.dropped.contains(&id) => drop(admitted.refused.send(too_old().into())),
             Ok(index) => {
                 self.table_changes
                     .extend(tables.into_iter().map(|table| (table, index)));
@@ -429,7 +390,7 @@ impl Worker {
             }
             Err(error) => {
                 self.counters.put_back(&counters);
-                let _ = admitted.refused.send(error);
+                let _ = admitted.refused.send(error.into());
             }
         }
         abandon(&self.log, of).await;
@@ -438,16 +399,20 @@ impl Worker {
     async fn propose_schema(
         &mut self,
         mut schema: Box<SchemaEntry>,
-        refused: oneshot::Sender<Error>,
+        refused: oneshot::Sender<Refused>,
     ) {
         schema.counters = self.counters.take_moved();
         schema.settled = self.replicas.settled();
         let counters = schema.counters.clone();
         let id = schema.id;
         let of = schema.pieces.as_ref().map(|pieced| pieced.of);
-        let tables: HashSet<TableId> = schema.all_writes().flat_map(tables_of).collect();
+        let tables: HashSet<TableId> = schema
+            .all_writes()
+            .flat_map(Write::tables)
+            .copied()
+            .collect();
         match self.propose(Command::Schema(Arc::from(schema))).await {
-            Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old())),
+            Ok(_) if self.dropped.contains(&id) => drop(refused.send(too_old().into())),
             Ok(index) => {
                 let changed = tables.into_iter().map(|table| (table, index));
                 self.table_changes.extend(changed);
@@ -458,7 +423,7 @@ impl Worker {
             }
             Err(error) => {
                 self.counters.put_back(&counters);
-                let _ = refused.send(error);
+                let _ = refused.send(error.into());
             }
         }
         if let Some(of) = of {
@@ -491,50 +456,9 @@ impl Worker {
     }
 }
 
-/// Logs writes of a large transaction that have no effect yet.
-pub async fn piece(
-    log: &Log,
-    cluster: ClusterId,
-    of: TransactionId,
-    writes: &[Write],
-) -> Result<Piece> {
-    let entry = PieceEntry {
-        cluster,
-        of,
-        bytes: crate::types::piece::pack(writes)?,
-    };
-    let proposed = log.propose(Command::Piece(Arc::new(entry))).await?;
-    proposed.answer.check()?;
-    Ok(Piece {
-        index: proposed.index,
-        changes: crate::types::piece::changes(writes),
-    })
-}
-
-/// Lets the log forget the pieces of a transaction that will not be completed.
-/// A leader that ends before it comes to that needs none: the next opening
-/// forgets them.
-pub async fn abandon(log: &Log, of: TransactionId) {
-    if let Err(error) = log.propose(Command::Abandon(of)).await {
-        tracing::debug!(%error, "pieces are not abandoned");
-    }
-}
-
 struct Admitted {
     transaction: Transaction,
-    refused: oneshot::Sender<Error>,
-}
-
-/// The tables that a write changes.
-pub fn tables_of(write: &Write) -> Vec<TableId> {
-    match write {
-        Write::Insert { table, .. }
-        | Write::Update { table, .. }
-        | Write::Delete { table, .. }
-        | Write::Rows { table, .. } => vec![*table],
-        Write::Truncate { tables } => tables.clone(),
-        Write::EndOfStatement => Vec::new(),
-    }
+    refused: oneshot::Sender<Refused>,
 }
 
 fn tables_written(batch: &Batch) -> Vec<TableId> {
@@ -542,104 +466,10 @@ fn tables_written(batch: &Batch) -> Vec<TableId> {
         .transactions
         .iter()
         .flat_map(|t| &t.writes)
-        .flat_map(tables_of)
+        .flat_map(Write::tables)
+        .copied()
         .collect();
     tables.sort_unstable();
     tables.dedup();
     tables
-}
-
-fn row_size(row: &[crate::types::Value]) -> usize {
-    use crate::types::Value;
-    let value = |value: &Value| match value {
-        Value::Text(text) | Value::Json(text) | Value::Jsonb(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        Value::Numeric(_) => 24,
-        _ => 9,
-    };
-    row.iter().map(value).sum::<usize>() + 4
-}
-
-/// About how many bytes a transaction takes in the log.
-fn size_of(writes: &[Write]) -> usize {
-    writes.iter().map(write_size).sum::<usize>() + 32
-}
-
-fn write_size(write: &Write) -> usize {
-    match write {
-        Write::Insert { rows, .. } => rows.iter().map(|row| row_size(row)).sum::<usize>() + 8,
-        Write::Update { key, set, .. } => row_size(key) + set.len() * 40,
-        Write::Delete { key, .. } => row_size(key),
-        Write::Rows { changes, .. } => changes
-            .iter()
-            .map(|change| {
-                row_size(&change.key) + 17 + change.after.as_ref().map_or(1, |row| row_size(row))
-            })
-            .sum(),
-        Write::Truncate { tables } => tables.len() * 5,
-        Write::EndOfStatement => 1,
-    }
-}
-
-/// Cuts writes into pieces of about an entry's size, keeping their order.
-fn split(writes: Vec<Write>) -> Vec<Vec<Write>> {
-    let mut pieces = vec![Vec::new()];
-    let mut bytes = 0;
-    for write in writes {
-        for write in split_write(write) {
-            let size = write_size(&write);
-            if bytes + size > ENTRY_BYTES_MAX && bytes > 0 {
-                pieces.push(Vec::new());
-                bytes = 0;
-            }
-            bytes += size;
-            if let Some(piece) = pieces.last_mut() {
-                piece.push(write);
-            }
-        }
-    }
-    pieces
-}
-
-/// Cuts a write of many rows. Changes in place stay together: rows that swap
-/// unique values need each other.
-fn split_write(write: Write) -> Vec<Write> {
-    match write {
-        Write::Insert { table, rows } => cut(rows, |row| row_size(row))
-            .into_iter()
-            .map(|rows| Write::Insert { table, rows })
-            .collect(),
-        Write::Rows { table, changes }
-            if changes
-                .iter()
-                .all(|change| change.before.is_none() || change.after.is_none()) =>
-        {
-            let size = |change: &RowChange| {
-                row_size(&change.key) + change.after.as_ref().map_or(1, |row| row_size(row))
-            };
-            cut(changes, size)
-                .into_iter()
-                .map(|changes| Write::Rows { table, changes })
-                .collect()
-        }
-        other => vec![other],
-    }
-}
-
-/// Pieces of half an entry's size.
-fn cut<T>(items: Vec<T>, size: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
-    let mut pieces = Vec::new();
-    let (mut piece, mut bytes) = (Vec::new(), 0);
-    for item in items {
-        bytes += size(&item);
-        piece.push(item);
-        if bytes > ENTRY_BYTES_MAX / 2 {
-            pieces.push(std::mem::take(&mut piece));
-            bytes = 0;
-        }
-    }
-    if !piece.is_empty() {
-        pieces.push(piece);
-    }
-    pieces
 }

@@ -8,6 +8,7 @@
 //! Not handled: two processes with one file open for writing. The data
 //! directory's lock keeps them apart.
 
+pub mod found;
 mod gate;
 mod keeper;
 mod kept;
@@ -48,6 +49,10 @@ const CHECK_PERIOD: Duration = Duration::from_secs(1);
 
 /// A writer that does not answer is looked at this often for signs of work.
 const WORK_LOOK: Duration = Duration::from_millis(20);
+
+/// A writer at work uses the processor so long; one that only looks again and
+/// again whether a lock is free uses less.
+const COMPUTES_MIN: Duration = Duration::from_millis(5);
 
 /// A copy must leave this much of the disk to others, above all to the log.
 const COPY_LEAVES: u64 = 48 << 20;
@@ -261,6 +266,7 @@ impl Endpoint for Embedded {
     /// The writer answers, or is seen at work.
     async fn alive(&self) -> Result<(), Fault> {
         let before = self.work_done();
+        let computed = self.writer.busy_time().unwrap_or_default() + COMPUTES_MIN;
         let position = self.position();
         tokio::pin!(position);
         loop {
@@ -269,7 +275,9 @@ impl Endpoint for Embedded {
                 answered = &mut position => return answered.map(drop),
                 () = self.runtime.sleep(WORK_LOOK) => {}
             }
-            if self.work_done() != before || self.gate.is_moving_log() {
+            // A sort for a new index counts no work for seconds.
+            let computes = self.writer.busy_time().is_some_and(|it| it >= computed);
+            if self.work_done() != before || self.gate.is_moving_log() || computes {
                 return Ok(());
             }
         }
@@ -417,6 +425,17 @@ impl Endpoint for Embedded {
 
     async fn check(&self) -> Result<(), Fault> {
         self.ask(Job::Check).await
+    }
+
+    async fn remove(&self) {
+        self.close().await;
+        for ending in ["", "-wal", "-shm", ".kept"] {
+            let mut name = self.path.clone().into_os_string();
+            name.push(ending);
+            if let Err(error) = self.runtime.disk().remove(Path::new(&name)) {
+                tracing::warn!(path = %name.display(), %error, "a dropped replica's file stays");
+            }
+        }
     }
 }
 

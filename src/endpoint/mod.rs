@@ -108,6 +108,9 @@ pub trait Endpoint: Send + Sync {
 
     /// Looks for edits behind our back since the last batch; also done before each batch.
     async fn check(&self) -> Result<(), Fault>;
+
+    /// The data cluster was dropped: an endpoint removes a database that it made.
+    async fn remove(&self) {}
 }
 
 /// Where a replica stands.

@@ -26,6 +26,7 @@ mod state_machine;
 mod store;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,12 +101,19 @@ impl Log {
     /// Opens a node's log and starts its part in the group. With
     /// `single_voter_init` it leads, and the catalog knows it, when this returns.
     pub async fn open(config: LogConfig, runtime: Runtime) -> Result<Arc<Log>> {
+        let at_least = config.at_least;
+        if at_least > Index(0) && !store::is_there(&runtime.disk(), &config.directory) {
+            return Err(lost(&config.directory, at_least, None));
+        }
         let fresh = runtime.random_uuid();
         let (node, group, init) = (config.node.0, config.group, config.single_voter_init);
         let identity = move |stored| identify(stored, node, group, init.then_some(fresh));
         let (store, identity) = Store::open(&runtime, &config.directory, identity)
             .await
             .map_err(fatal)?;
+        if at_least > Index(0) && store.end() <= at_least.0 {
+            return Err(lost(&config.directory, at_least, Some(store.end())));
+        }
         let machine = StateMachine::load(&runtime, &store).await.map_err(fatal)?;
         let network = Network {
             identity,
@@ -508,6 +516,22 @@ fn compacted(from: Index) -> Error {
         SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
         format!("the log no longer reaches back to entry {from}"),
     )
+}
+
+/// What an operator must know before anything else is written. `end` is behind
+/// the log's last entry; `None`: there is no log.
+fn lost(directory: &Path, at_least: Index, end: Option<u64>) -> Error {
+    let place = directory.display();
+    let what = match end {
+        None => format!("there is no log in {place}"),
+        Some(end) => format!("the log in {place} ends before entry {end}"),
+    };
+    let message = format!(
+        "{what}, but replicas beside it have applied entry {at_least}: entries that were \
+         acknowledged are lost. Put the log back, or move the replicas' files away to go on without \
+         them. Nothing was changed"
+    );
+    Error::new(SqlState::IO_ERROR, message)
 }
 
 /// The log cannot go on; the message says why.

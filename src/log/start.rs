@@ -13,7 +13,7 @@ use super::raft::Group;
 use super::store::Identity;
 use crate::error::{Error, Result};
 use crate::runtime::TaskSet;
-use crate::types::id::{NodeId, Term};
+use crate::types::id::{Index, NodeId, Term};
 
 /// The leader's beat; also the time limit of a message with entries.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -37,6 +37,9 @@ pub struct LogConfig {
     pub name: String,
     /// Host and port at which other nodes reach this one.
     pub address: String,
+    /// A replica has applied the log up to here: one that ends before has lost
+    /// entries, and is not gone on with.
+    pub at_least: Index,
     /// Makes a new group with this node as its only voter, unless there is one.
     pub single_voter_init: bool,
     /// The group to join; `None` when the directory knows it or a new one is made.

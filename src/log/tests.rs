@@ -15,6 +15,7 @@ fn alone(directory: &Path) -> LogConfig {
         node: NodeId(1),
         name: "one".to_owned(),
         address: "127.0.0.1:1".to_owned(),
+        at_least: Index(0),
         single_voter_init: true,
         group: None,
         transport: no_transport(),

@@ -142,6 +142,15 @@ pub fn whole_row(table: &Table, relation: RelationId) -> Vec<Expression> {
         .collect()
 }
 
+/// A table under its own name.
+pub fn from_table(table: &Arc<Table>, relation: RelationId) -> From {
+    From::Table {
+        relation,
+        table: table.clone(),
+        alias: table.name.clone(),
+    }
+}
+
 /// A SELECT of expressions without grouping.
 pub fn plain(projection: Vec<Expression>, from: Vec<From>, filter: Option<Expression>) -> Select {
     Select {

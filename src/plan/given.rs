@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::evaluation::{of_select, plain, whole_row};
+use super::evaluation::{from_table, of_select, plain, whole_row};
 use super::expression::{Expression, ExpressionKind};
-use super::query::{CommonTable, From, OutputColumn, Query, RelationId};
+use super::query::{CommonTable, OutputColumn, Query, RelationId};
 use super::visit;
 use crate::catalog::schema::{Column, Namespace, PrimaryKey, Table};
 use crate::types::Type;
@@ -57,19 +57,11 @@ pub fn table<'a>(id: TableId, types: impl Iterator<Item = &'a Type>) -> Arc<Tabl
     })
 }
 
-fn item(relation: RelationId, table: Arc<Table>) -> From {
-    From::Table {
-        relation,
-        alias: table.name.clone(),
-        table,
-    }
-}
-
 /// The query of a common table that yields the rows as they are.
 pub fn all_rows(id: TableId, relation: RelationId, columns: &[OutputColumn]) -> Query {
     let table = table(id, columns.iter().map(|column| &column.ty));
     let projection = whole_row(&table, relation);
-    let mut query = of_select(plain(projection, vec![item(relation, table)], None));
+    let mut query = of_select(plain(projection, vec![from_table(&table, relation)], None));
     query.columns = columns.to_vec();
     query
 }
@@ -87,7 +79,11 @@ pub fn beside(
     let own = row.columns.iter().map(|column| &column.ty);
     let types = own.chain(others.iter().map(|(column, _)| &column.ty));
     let table = table(id, types);
-    let select = plain(expressions.to_vec(), vec![item(relation, table)], None);
+    let select = plain(
+        expressions.to_vec(),
+        vec![from_table(&table, relation)],
+        None,
+    );
     let mut query = of_select(select);
     visit::each_expression_mut(&mut query, &mut |part| {
         if let ExpressionKind::Column {
@@ -117,7 +113,7 @@ pub fn over(
 ) -> Given {
     let items = relations.iter().map(|(id, relation, row)| {
         let types = row.columns.iter().map(|column| &column.ty);
-        item(*relation, table(*id, types))
+        from_table(&table(*id, types), *relation)
     });
     let mut query = of_select(plain(expressions, items.collect(), None));
     query.with = with.to_vec();

@@ -318,6 +318,27 @@ pub enum Isolation {
     Serializable,
 }
 
+impl Isolation {
+    /// As settings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read committed",
+            Isolation::RepeatableRead => "repeatable read",
+            Isolation::Serializable => "serializable",
+        }
+    }
+
+    /// What settings spell so, in small letters.
+    pub fn named(name: &str) -> Option<Isolation> {
+        Some(match name {
+            "read committed" | "read uncommitted" => Isolation::ReadCommitted,
+            "repeatable read" => Isolation::RepeatableRead,
+            "serializable" => Isolation::Serializable,
+            _ => return None,
+        })
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum SessionStatement {
     /// `None` is DEFAULT; a list is joined by commas.

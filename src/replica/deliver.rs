@@ -27,6 +27,10 @@ pub(super) const DELIVERY_BYTES_MAX: usize = 4 << 20;
 /// A replica at work must show a sign of life this often.
 const SILENT_MAX: Duration = Duration::from_millis(500);
 
+/// While all replicas are silent their disk is busy, and taking some of them
+/// out would only make it busier: that is waited for so long.
+const SILENT_TOGETHER_MAX: Duration = Duration::from_secs(10);
+
 /// A delivery may take so long, or [`SLOWER_MAX`] times as long as the fastest replica's.
 const SLOW_MIN: Duration = Duration::from_secs(2);
 const SLOWER_MAX: f64 = 3.0;
@@ -55,6 +59,7 @@ impl Replicas {
             let busy = self.step(&member).await;
             if self.replica(member.id).is_none() {
                 self.abandon();
+                member.endpoint.remove().await;
                 return;
             }
             if busy {
@@ -335,7 +340,10 @@ impl Replicas {
                 .runtime
                 .timeout(SILENT_MAX, member.endpoint.alive())
                 .await;
-            if alive.is_err() {
+            let waited = self.runtime.now().since(began);
+            if alive.is_err()
+                && (waited >= SILENT_TOGETHER_MAX || self.keeps_waiting(member, request.upto))
+            {
                 return Err(Fault::Failed(SILENT.to_owned()));
             }
             self.renew_lease(member).await;
@@ -359,6 +367,19 @@ impl Replicas {
         if let Ok(Ok(asks)) = renewed {
             member.update(|status| status.asks = Some(asks));
         }
+    }
+
+    /// Is it alone in not having come to an index, or one of few?
+    fn keeps_waiting(&self, member: &Member, upto: Index) -> bool {
+        let Some(definition) = self.definition() else {
+            return true;
+        };
+        let mut others = definition
+            .in_sync()
+            .filter(|replica| replica.id != member.id)
+            .filter_map(|replica| self.member(replica.id))
+            .peekable();
+        others.peek().is_none() || others.any(|other| other.applied() >= upto)
     }
 
     /// Far slower than the fastest of the others with the same entries?

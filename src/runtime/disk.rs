@@ -90,6 +90,25 @@ impl Disk {
         }
     }
 
+    /// Lets this process open as many files as it may at most; says how many.
+    pub fn raise_file_limit(&self) -> io::Result<u64> {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: `limit` is ours.
+        if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let before = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: `limit` is only read.
+        match unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } {
+            0 => Ok(limit.rlim_max),
+            _ => Ok(before),
+        }
+    }
+
     /// Makes the names in a file's directory durable.
     pub fn sync_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
@@ -109,7 +128,7 @@ impl Disk {
             Ok(()) => Ok(DirectoryLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(io::Error::new(
                 io::ErrorKind::WouldBlock,
-                "the data directory is in use by another process",
+                "the directory is in use by another process",
             )),
             Err(TryLockError::Error(error)) => Err(error),
         }

@@ -140,3 +140,32 @@ fn a_directory_has_one_owner() {
     disk.write(&file, b"two").expect("the disk works");
     assert_eq!(disk.read(&file).expect("it is there"), b"two");
 }
+
+#[test]
+fn a_worker_tells_whether_it_computes() {
+    let runtime = Runtime::real();
+    let spins = |until: Duration| {
+        let began = std::time::Instant::now();
+        while began.elapsed() < until {
+            std::hint::spin_loop();
+        }
+    };
+    let worker = runtime.worker("w", move |jobs: Vec<bool>| {
+        match jobs.as_slice() {
+            [true] => spins(Duration::from_millis(300)),
+            _ => std::thread::sleep(Duration::from_millis(300)),
+        }
+        Next::Job
+    });
+    let worker = worker.expect("workers start");
+    let used = |computes: bool| {
+        let before = worker.busy_time().expect("it has a thread");
+        worker.send(computes).expect("it lives");
+        std::thread::sleep(Duration::from_millis(250));
+        let used = worker.busy_time().expect("it has a thread") - before;
+        std::thread::sleep(Duration::from_millis(150));
+        used
+    };
+    assert!(used(true) > Duration::from_millis(5));
+    assert!(used(false) < Duration::from_millis(5));
+}

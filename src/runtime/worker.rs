@@ -1,6 +1,7 @@
 //! A thread that works off a queue in batches: everything that has gathered
 //! since the last call comes in one call. In a simulation, an inline task.
 
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -82,6 +83,15 @@ impl<J: Send + 'static> Worker<J> {
         }
     }
 
+    /// The processor's time that its thread has used; `None` when it has no
+    /// thread. It stands still while the thread waits, for a disk above all.
+    pub fn busy_time(&self) -> Option<Duration> {
+        match &*self.queue.lock() {
+            Queue::Thread(_, thread) => processor_time(thread),
+            Queue::Inline(..) | Queue::Closed => None,
+        }
+    }
+
     /// Takes no more jobs, and waits until those queued are done.
     pub async fn close(&self, runtime: &Runtime) {
         let queue = std::mem::replace(&mut *self.queue.lock(), Queue::Closed);
@@ -100,6 +110,28 @@ impl<J: Send + 'static> Worker<J> {
             Queue::Closed => {}
         }
     }
+}
+
+fn processor_time(thread: &JoinHandle<()>) -> Option<Duration> {
+    // One that has ended may have no clock any more.
+    if thread.is_finished() {
+        return None;
+    }
+    let mut clock: libc::clockid_t = 0;
+    // SAFETY: the thread has not been joined, so that its id is valid, and `clock` is ours.
+    if unsafe { libc::pthread_getcpuclockid(thread.as_pthread_t(), &raw mut clock) } != 0 {
+        return None;
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is ours; a clock that has gone is an error.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return None;
+    }
+    let seconds = u64::try_from(time.tv_sec).ok()?;
+    Some(Duration::new(seconds, u32::try_from(time.tv_nsec).ok()?))
 }
 
 fn work<J>(receiver: &mpsc::Receiver<J>, mut run: impl FnMut(Vec<J>) -> Next) {

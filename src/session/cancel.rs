@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::Session;
-use crate::dispatch::read::cancelled;
+use crate::dispatch::refused::cancelled;
 use crate::error::Result;
 
 /// Cancels what a session runs at the moment of the call, or is about to run:
@@ -34,31 +33,31 @@ impl Canceller {
     }
 }
 
-impl Session {
-    /// Cancels the running statement from another task.
-    pub fn canceller(&self) -> Canceller {
-        Canceller(self.cancel.clone())
+impl Cancel {
+    /// Hands out what cancels from another task.
+    pub(super) fn canceller(self: &Arc<Self>) -> Canceller {
+        Canceller(self.clone())
     }
 
     /// What was to be cancelled has ended, or there was nothing.
-    pub fn forget_cancel(&mut self) {
-        let mut token = self.cancel.token.lock();
+    pub(super) fn forget(&self) {
+        let mut token = self.token.lock();
         if token.is_cancelled() {
             *token = CancellationToken::new();
         }
     }
 
     pub(super) fn token(&self) -> CancellationToken {
-        self.cancel.token.lock().clone()
+        self.token.lock().clone()
     }
 
-    /// The front end waits for the client, or has heard from it.
-    pub fn set_idle(&mut self, idle: bool) {
+    /// The client has nothing running, or has sent something.
+    pub(super) fn set_idle(&self, idle: bool) {
         if !idle {
             // A cancel that came while we waited was for nothing.
-            self.forget_cancel();
+            self.forget();
         }
-        self.cancel.idle.store(idle, Ordering::Release);
+        self.idle.store(idle, Ordering::Release);
     }
 }
 

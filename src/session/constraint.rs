@@ -1,6 +1,7 @@
 //! SET CONSTRAINTS.
 
-use super::{Reply, Session, done};
+use super::Session;
+use super::reply::{Reply, done};
 use crate::catalog::schema::{PrimaryKey, Schema};
 use crate::dispatch::evaluate::Evaluator;
 use crate::error::{Error, Result, SqlState};

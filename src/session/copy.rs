@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Reply, Session};
-use crate::dispatch::copy::Copying;
+use super::Session;
+use super::reply::Reply;
 use crate::dispatch::deferral::Pending;
 use crate::dispatch::evaluate::Evaluator;
-use crate::dispatch::read::Refused;
+use crate::dispatch::evaluate::copy::Copying;
+use crate::dispatch::refused::Refused;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::statement::{Copy, CopyDirection, Statement};
 use crate::types::Row;
@@ -39,13 +40,8 @@ impl Session {
     }
 
     /// Takes rows of a COPY FROM STDIN: values of its columns in order.
-    pub async fn copy_rows(&mut self, _copy: &Arc<Copy>, rows: Vec<Row>) -> Result<()> {
-        let Some(mut copying) = self.copying.take() else {
-            return Err(Error::new(
-                SqlState::PROTOCOL_VIOLATION,
-                "no COPY is in progress",
-            ));
-        };
+    pub async fn copy_rows(&mut self, rows: Vec<Row>) -> Result<()> {
+        let mut copying = self.copying.take().ok_or_else(no_copy)?;
         let taken =
             self.with_evaluator(async |evaluator| evaluator.copy_rows(&mut copying, rows).await);
         let taken = taken.await;
@@ -58,13 +54,8 @@ impl Session {
 
     /// Ends a COPY FROM STDIN; `failed` is the client's CopyFail. Gives the row
     /// count. Outside a block the rows are committed by the next sync.
-    pub async fn copy_end(&mut self, _copy: &Arc<Copy>, failed: Option<String>) -> Result<u64> {
-        let Some(mut copying) = self.copying.take() else {
-            return Err(Error::new(
-                SqlState::PROTOCOL_VIOLATION,
-                "no COPY is in progress",
-            ));
-        };
+    pub async fn copy_end(&mut self, failed: Option<String>) -> Result<u64> {
+        let mut copying = self.copying.take().ok_or_else(no_copy)?;
         if let Some(reason) = failed {
             self.fail();
             let message = format!("COPY from stdin failed: {reason}");
@@ -94,22 +85,16 @@ impl Session {
         act: impl AsyncFnOnce(&mut Evaluator<'_>) -> Result<T, Refused>,
     ) -> Result<T> {
         let schema = self.schema()?;
-        let context = self.context(&schema, &Arc::default());
+        let context = self.context(&schema);
         let patience = self.patience();
         let Some(transaction) = self.block.open_transaction() else {
             return Err(Error::internal("no transaction is open"));
         };
-        let mut evaluator = Evaluator {
-            transaction,
-            schema,
-            context,
-            parameters: Arc::from([]),
-            patience,
-            reads: Vec::new(),
-            locking: false,
-            pending: Pending::default(),
-            moment: None,
-        };
+        let mut evaluator = Evaluator::new(transaction, schema, context, patience);
         act(&mut evaluator).await.map_err(Refused::into_error)
     }
+}
+
+fn no_copy() -> Error {
+    Error::new(SqlState::PROTOCOL_VIOLATION, "no COPY is in progress")
 }

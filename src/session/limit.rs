@@ -6,8 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Reply, Session};
-use crate::dispatch::read::cancelled;
+use super::Session;
+use super::reply::Reply;
+use crate::dispatch::refused::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::Plan;

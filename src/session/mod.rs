@@ -8,11 +8,15 @@ mod cancel;
 mod constraint;
 mod copy;
 mod cursor;
+mod definition;
 mod definitions;
+mod fetch;
 mod limit;
 mod own;
 mod planning;
+mod plans;
 mod reply;
+mod transaction;
 mod tuning;
 mod utility;
 pub mod variables;
@@ -23,13 +27,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::catalog::User;
 use crate::catalog::schema::Schema;
 use crate::dispatch::cluster::DataCluster;
-use crate::dispatch::copy::Copying;
+use crate::dispatch::evaluate::copy::Copying;
 use crate::dispatch::presence::{Presence, Present};
-use crate::dispatch::read::Refused;
+use crate::dispatch::refused::Refused;
 use crate::dispatch::sequence::{Drawn, OwnSequences, SessionSequences};
 use crate::dispatch::transaction::Patience;
 use crate::dispatch::{Call, Dispatch};
@@ -39,25 +44,21 @@ use crate::plan::Plan;
 use crate::plan::context::{Context, RandomState};
 use crate::plan::statement::Statement;
 use crate::runtime::Moment;
+use crate::types::datetime::UNIX_EPOCH;
 use crate::types::id::Index;
 use crate::types::settings::Settings;
 use crate::types::{Type, Value};
 use block::Block;
+use cancel::Cancel;
 pub use cancel::Canceller;
-use cancel::check_cancel;
 use cursor::{Budget, Cursor};
+use plans::Plans;
 pub use reply::{Notice, Reply, Tag, TransactionStatus};
 use reply::{done, reply_of};
 use variables::SessionVariables;
 
 /// How often a statement is planned again because the schema moved.
 const REPLANS_MAX: usize = 10;
-
-/// Plans that one session keeps by text.
-const PLANS_MAX: usize = 256;
-
-/// Microseconds from 1970-01-01 to 2000-01-01.
-const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 /// A client's session. One statement at a time.
 pub struct Session {
@@ -69,8 +70,10 @@ pub struct Session {
     shared_variables: Option<Arc<SessionVariables>>,
     settings: Arc<Settings>,
     drawn: Arc<Drawn>,
+    /// The statement that runs has moved a sequence, and no entry says so yet.
+    drew: Arc<AtomicBool>,
     block: Block,
-    plans: HashMap<PlanKey, Arc<Plan>>,
+    plans: Plans,
     prepared: HashMap<String, Prepared>,
     cursors: HashMap<String, Cursor>,
     cursor_budget: Budget,
@@ -80,14 +83,12 @@ pub struct Session {
     notices: Vec<Notice>,
     reported: HashMap<String, String>,
     reports_due: bool,
-    cancel: Arc<cancel::Cancel>,
+    cancel: Arc<Cancel>,
     /// The last entry that this session knows of, for `session` reads.
     seen: Index,
     /// Shows the session to others while it lives.
     present: Option<Present>,
 }
-
-type PlanKey = (String, Vec<Option<u32>>);
 
 /// A statement prepared by SQL's PREPARE.
 struct Prepared {
@@ -127,8 +128,9 @@ impl Session {
             shared_variables: None,
             settings,
             drawn: Arc::default(),
+            drew: Arc::default(),
             block: Block::default(),
-            plans: HashMap::new(),
+            plans: Plans::default(),
             prepared: HashMap::new(),
             cursors: HashMap::new(),
             cursor_budget: Budget::default(),
@@ -173,18 +175,17 @@ impl Session {
     }
 
     /// What expressions may know in a statement that begins now.
-    fn context(&mut self, schema: &Arc<Schema>, drew: &Arc<AtomicBool>) -> Arc<Context> {
+    fn context(&mut self, schema: &Arc<Schema>) -> Arc<Context> {
         let own = self.block.sequences();
-        self.context_with(schema, drew, own)
+        self.context_with(schema, own)
     }
 
     fn context_with(
         &mut self,
         schema: &Arc<Schema>,
-        drew: &Arc<AtomicBool>,
         own: Option<Arc<OwnSequences>>,
     ) -> Arc<Context> {
-        let statement_time = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
+        let statement_time = self.now();
         let variables = match &self.shared_variables {
             Some(shared) => shared.clone(),
             None => {
@@ -208,7 +209,7 @@ impl Session {
                 own,
                 drawn: self.drawn.clone(),
                 schema: schema.clone(),
-                moved: drew.clone(),
+                moved: self.drew.clone(),
             })),
             variables,
         })
@@ -251,17 +252,37 @@ impl Session {
             ));
         }
         self.show_activity(true);
+        // Rows of the last statement may still flow, and draw.
+        self.drew = Arc::default();
         let limit = self.variables.duration("statement_timeout");
         let parameters: Arc<[Value]> = parameters.into();
-        let reply = match limit {
+        let mut reply = match limit {
             None => Box::pin(self.execute_plan(plan, parameters)).await,
             Some(limit) => self.execute_within(limit, plan, parameters).await,
         };
+        if reply.is_ok()
+            && self.drew.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.keep_drawn().await
+        {
+            reply = Err(error);
+        }
         if reply.is_err() {
             self.fail();
         }
         self.show_activity(false);
         reply
+    }
+
+    /// What a statement drew and did not log is logged before the client sees
+    /// it, so that it does not come again.
+    async fn keep_drawn(&mut self) -> Result<()> {
+        match self.block.open_transaction() {
+            Some(transaction) => {
+                transaction.drew = true;
+                Ok(())
+            }
+            None => self.dispatch.keep_counters(&self.cluster).await,
+        }
     }
 
     async fn execute_plan(&mut self, plan: &Arc<Plan>, parameters: Arc<[Value]>) -> Result<Reply> {
@@ -284,8 +305,8 @@ impl Session {
             }
             Statement::Empty => Ok(Reply::Empty),
             Statement::Copy(copy) if copy.is_in() => self.begin_copy(copy),
-            Statement::Query(query) => match own::own_targets(query) {
-                Some(targets) => self.run_own(targets, &parameters).await,
+            Statement::Query(query) => match self.run_own(query, &parameters).await? {
+                Some(reply) => Ok(reply),
                 None => self.run(plan, parameters).await,
             },
             _ => self.run(plan, parameters).await,
@@ -320,7 +341,6 @@ impl Session {
         if plan.schema_version != schema.version && !plan.is_system_query() {
             return Err(Refused::Replan);
         }
-        let drew = Arc::new(AtomicBool::new(false));
         self.enter_transaction(&plan.statement, plan.locking)?;
         let restarts = matches!(
             plan.statement,
@@ -330,7 +350,7 @@ impl Session {
             None if restarts => Some(Arc::default()),
             own => own,
         };
-        let context = self.context_with(&schema, &drew, sequences.clone());
+        let context = self.context_with(&schema, sequences.clone());
         let call = Call {
             plan,
             parameters,
@@ -340,7 +360,7 @@ impl Session {
             isolation: self.block.isolation(&self.variables),
             read_only: self.block.is_read_only(&self.variables),
             patience: self.patience(),
-            drew,
+            drew: self.drew.clone(),
             sequences,
             user: self.user.clone(),
             settings: match plan.system {
@@ -373,6 +393,25 @@ impl Session {
             }
             _ => Level::Strong,
         })
+    }
+
+    /// Cancels the running statement from another task.
+    pub fn canceller(&self) -> Canceller {
+        self.cancel.canceller()
+    }
+
+    /// What was to be cancelled has ended, or there was nothing.
+    pub fn forget_cancel(&mut self) {
+        self.cancel.forget();
+    }
+
+    /// The front end waits for the client, or has heard from it.
+    pub fn set_idle(&mut self, idle: bool) {
+        self.cancel.set_idle(idle);
+    }
+
+    fn token(&self) -> CancellationToken {
+        self.cancel.token()
     }
 
     fn patience(&self) -> Patience {
@@ -445,8 +484,12 @@ impl Session {
 
     /// What `now` means in this transaction: microseconds since 2000-01-01 UTC.
     pub fn transaction_time(&self) -> i64 {
-        let now = || self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
-        self.block.time().unwrap_or_else(now)
+        self.block.time().unwrap_or_else(|| self.now())
+    }
+
+    /// Microseconds since 2000-01-01 UTC.
+    fn now(&self) -> i64 {
+        self.dispatch.runtime().unix_micros() + UNIX_EPOCH
     }
 
     pub fn user(&self) -> &Arc<User> {

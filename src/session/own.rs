@@ -3,11 +3,11 @@
 //!
 //! Not handled: such a call below another expression, or in a query with FROM.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{EPOCH_MICROS, Reply, Session, Tag};
-use crate::dispatch::read::cancelled;
+use super::Session;
+use super::reply::{Reply, Tag};
+use crate::dispatch::refused::cancelled;
 use crate::endpoint::RowStream;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{evaluate, is_evaluable};
@@ -28,7 +28,7 @@ enum Own {
 }
 
 /// The targets of a SELECT of one row, if the session does one of them itself.
-pub(super) fn own_targets(query: &Query) -> Option<&[Expression]> {
+fn own_targets(query: &Query) -> Option<&[Expression]> {
     let Body::Select(select) = &query.body else {
         return None;
     };
@@ -60,15 +60,19 @@ fn own_call(target: &Expression) -> Option<(Own, &[Expression])> {
 impl Session {
     /// Runs a SELECT of such calls, alone or beside other expressions: each
     /// target in its turn, so that what stands behind a call sees its effect.
+    /// `None`: it is no such SELECT.
     pub(super) async fn run_own(
         &mut self,
-        targets: &[Expression],
+        query: &Query,
         parameters: &[Value],
-    ) -> Result<Reply> {
+    ) -> Result<Option<Reply>> {
+        let Some(targets) = own_targets(query) else {
+            return Ok(None);
+        };
         let schema = self.schema()?;
         let mut row = Vec::with_capacity(targets.len());
         for target in targets {
-            let context = self.context(&schema, &Arc::default());
+            let context = self.context(&schema);
             let Some((own, arguments)) = own_call(target) else {
                 row.push(evaluate(target, parameters, &context)?);
                 continue;
@@ -82,15 +86,15 @@ impl Session {
                 Own::Sleep => self.sleep(&values).await?,
             });
         }
-        Ok(Reply::Rows {
+        Ok(Some(Reply::Rows {
             rows: RowStream::Ready(vec![row]),
             tag: Tag::Counted("SELECT"),
-        })
+        }))
     }
 
     /// pg_sleep() and its kin: so many seconds, a span, until a time.
     async fn sleep(&self, arguments: &[Value]) -> Result<Value> {
-        let now = self.dispatch.runtime().unix_micros() - EPOCH_MICROS;
+        let now = self.now();
         let seconds = match arguments.first() {
             Some(Value::Float(seconds)) => *seconds,
             Some(Value::Interval(span)) => {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PLANS_MAX, Session};
+use super::Session;
+use super::plans::Key;
 use crate::catalog::Cluster;
 use crate::catalog::schema::Schema;
 use crate::error::{Error, Result, SqlState};
@@ -27,12 +28,8 @@ impl Session {
     /// Plans one statement; `types` are the parameter types the client gave.
     pub fn plan(&mut self, sql: &str, types: &[Option<Type>]) -> Result<Arc<Plan>> {
         let schema = self.schema()?;
-        let key = (
-            sql.to_owned(),
-            types.iter().map(|ty| ty.as_ref().map(Type::oid)).collect(),
-        );
-        if let Some(plan) = self.plans.get(&key)
-            && plan.schema_version == schema.version
+        let key = Key::of(sql, types);
+        if let Some(plan) = self.plans.get(&key, schema.version)
             && !self.block.changes_schema()
         {
             return Ok(plan.clone());
@@ -41,7 +38,7 @@ impl Session {
         let plan = match (parsed.pop(), parsed.is_empty()) {
             (None, _) => Plan::empty(),
             (Some(one), true) => {
-                let context = self.context(&schema, &Arc::default());
+                let context = self.context(&schema);
                 let binding = Binding {
                     schema: &schema,
                     system: &context.system,
@@ -62,10 +59,7 @@ impl Session {
         let plan = Arc::new(plan);
         let keep = !self.block.changes_schema() && !matches!(plan.statement, Statement::Schema(_));
         if keep {
-            if self.plans.len() >= PLANS_MAX {
-                self.plans.clear();
-            }
-            self.plans.insert(key, plan.clone());
+            self.plans.keep(key, plan.clone());
         }
         Ok(plan)
     }
@@ -93,7 +87,7 @@ impl Session {
             return Ok(None);
         }
         let schema = self.schema()?;
-        Ok(Some(self.context(&schema, &Arc::default())))
+        Ok(Some(self.context(&schema)))
     }
 
     /// The schema has not moved since this plan was made; else plan again.

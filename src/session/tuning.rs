@@ -1,7 +1,7 @@
 //! Settings with which one tunes PostgreSQL's planner. They cannot change a
 //! result, so they are taken, shown, and without effect.
 
-use super::definitions::{Definition, Kind, definition};
+use super::definition::{Definition, Kind, definition};
 
 const fn tuning(name: &'static str, default: &'static str, kind: Kind) -> Definition {
     definition(name, default, kind, "Accepted, without effect.")

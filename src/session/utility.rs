@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::cursor::Declared;
-use super::{Prepared, Reply, Session, Tag, done};
+use super::fetch::Declared;
+use super::reply::{Reply, Tag, done};
+use super::{Prepared, Session};
 use crate::catalog::UserKind;
 use crate::dispatch::claim::{ClaimKey, Contended, Mode};
 use crate::dispatch::evaluate::Evaluator;
@@ -164,7 +165,7 @@ impl Session {
                 .detail(format!("Expected {expected} parameters but got {given}.")));
         }
         let schema = self.schema()?;
-        let context = self.context(&schema, &Arc::default());
+        let context = self.context(&schema);
         let binding = Binding {
             schema: &schema,
             system: &context.system,

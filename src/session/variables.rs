@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::definitions::{self, Definition, Kind, find, is_unbuilt};
+use super::definition::{Definition, Kind};
+use super::definitions::{self, find, is_unbuilt};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::context::Variables;
 use crate::plan::statement::Isolation;
@@ -117,11 +118,7 @@ impl SessionVariables {
     }
 
     pub fn isolation(&self, name: &'static str) -> Isolation {
-        match self.raw(name) {
-            "repeatable read" => Isolation::RepeatableRead,
-            "serializable" => Isolation::Serializable,
-            _ => Isolation::ReadCommitted,
-        }
+        Isolation::named(self.raw(name)).unwrap_or(Isolation::ReadCommitted)
     }
 
     pub fn consistency(&self) -> &str {
@@ -182,7 +179,7 @@ fn normalise(definition: &Definition, value: &str, settings: &Settings) -> Resul
     let lower = value.to_ascii_lowercase();
     Ok(match definition.kind {
         Kind::Text => value,
-        Kind::Bool => boolean(definition, &lower)?,
+        Kind::Bool => on_or_off(boolean(definition.name, &lower)?).to_owned(),
         Kind::Integer(min, max) => integer(definition, &value, min, max)?,
         Kind::Time => time(&lower)
             .ok_or_else(|| invalid(definition, &value))?
@@ -234,15 +231,24 @@ fn search_path(value: String) -> Result<String> {
     }
 }
 
-fn boolean(definition: &Definition, lower: &str) -> Result<String> {
-    match lower {
-        "on" | "true" | "yes" | "1" | "t" | "y" => Ok("on".to_owned()),
-        "off" | "false" | "no" | "0" | "f" | "n" => Ok("off".to_owned()),
-        _ => {
-            let message = format!("parameter \"{}\" requires a Boolean value", definition.name);
+/// A Boolean as PostgreSQL reads it: words may be cut short where that leaves
+/// no doubt.
+pub(super) fn boolean(name: &str, value: &str) -> Result<bool> {
+    let lower = value.to_ascii_lowercase();
+    let is = |word: &str, least: usize| lower.len() >= least && word.starts_with(&lower);
+    let on = is("true", 1) || is("yes", 1) || is("on", 2) || lower == "1";
+    let off = is("false", 1) || is("no", 1) || is("off", 2) || lower == "0";
+    match on || off {
+        true => Ok(on),
+        false => {
+            let message = format!("parameter \"{name}\" requires a Boolean value");
             Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message))
         }
     }
+}
+
+pub(super) fn on_or_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
 
 fn integer(definition: &Definition, value: &str, min: i64, max: i64) -> Result<String> {
@@ -413,6 +419,28 @@ mod tests {
         }
         variables.set("my.own", Some("x")).unwrap();
         assert_eq!(variables.get("my.own").unwrap(), "x");
+    }
+
+    #[test]
+    fn booleans_may_be_cut_short() {
+        for (text, expected) in [
+            ("t", Some(true)),
+            ("TRU", Some(true)),
+            ("y", Some(true)),
+            ("on", Some(true)),
+            ("1", Some(true)),
+            ("f", Some(false)),
+            ("n", Some(false)),
+            ("of", Some(false)),
+            ("off", Some(false)),
+            ("0", Some(false)),
+            ("o", None),
+            ("", None),
+            ("truer", None),
+            ("10", None),
+        ] {
+            assert_eq!(boolean("x", text).ok(), expected, "{text}");
+        }
     }
 
     #[test]

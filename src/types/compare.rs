@@ -55,6 +55,10 @@ pub fn compare_floats(a: f64, b: f64) -> Ordering {
 /// engine that stores them as text calls for every step through an index.
 /// Texts that are no numbers sort after all that are.
 pub fn compare_numeric_texts(a: &str, b: &str) -> Ordering {
+    // What is grouped by is mostly equal.
+    if a == b {
+        return Ordering::Equal;
+    }
     match (NumberText::of(a), NumberText::of(b)) {
         (Some(a), Some(b)) => a.compare(&b),
         (number_a, number_b) => {

@@ -64,6 +64,19 @@ impl Value {
     }
 }
 
+/// About how many bytes values take where they are kept or sent.
+pub fn about_bytes(values: &[Value]) -> usize {
+    let value = |value: &Value| match value {
+        Value::Text(text) | Value::Json(text) | Value::Jsonb(text) => text.len() + 5,
+        Value::Bytes(bytes) => bytes.len() + 5,
+        Value::Numeric(_) | Value::Uuid(_) => 24,
+        Value::Array(array) => 32 + about_bytes(&array.values),
+        Value::Record(values) => 32 + about_bytes(values),
+        _ => 9,
+    };
+    values.iter().map(value).sum()
+}
+
 impl Array {
     /// A one-dimensional array with lower bound 1 (none for no values).
     pub fn one_dimensional(element: Type, values: Vec<Value>) -> Array {

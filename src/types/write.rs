@@ -47,6 +47,20 @@ pub enum Write {
     EndOfStatement,
 }
 
+impl Write {
+    /// The tables that it changes.
+    pub fn tables(&self) -> &[TableId] {
+        match self {
+            Write::Insert { table, .. }
+            | Write::Update { table, .. }
+            | Write::Delete { table, .. }
+            | Write::Rows { table, .. } => std::slice::from_ref(table),
+            Write::Truncate { tables } => tables,
+            Write::EndOfStatement => &[],
+        }
+    }
+}
+
 /// A column of a point update: its place in the row and its new value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {

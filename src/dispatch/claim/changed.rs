@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use super::key::{ClaimKey, KeyHash};
 use super::mode::Mode;
-use super::{ClaimKey, KeyHash};
 use crate::types::id::Index;
 
 /// Keys remembered as changed for open snapshots; past this the oldest

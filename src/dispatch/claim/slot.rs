@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::key::{ClaimKey, Owner};
 use super::mode::{MODES, Mode, Modes};
-use super::{ClaimKey, Owner};
 
 /// A claimed key.
 ///

@@ -2,51 +2,19 @@
 
 use std::sync::Arc;
 
-use super::super::bulk::large::Seen;
-use super::super::rules::Rules;
-use super::super::transaction::Basis;
-use super::{Attempt, Done, Evaluator, Relations};
-use crate::catalog::schema::Table;
+use super::evaluator::{Attempt, Done, Evaluator};
+use super::found::Seen;
+use super::scope::Relations;
+use super::writing::Change;
+use crate::dispatch::rules::Rules;
+use crate::dispatch::transaction::Basis;
 use crate::error::Result;
 use crate::plan::evaluate::evaluate;
 use crate::plan::evaluation::Evaluation;
 use crate::plan::expression::Expression;
 use crate::plan::query::RelationId;
-use crate::plan::statement::{Delete, Returning, Update};
 use crate::types::id::Index;
 use crate::types::{Row, Value};
-
-/// An UPDATE or a DELETE.
-pub struct Change<'a> {
-    pub table: &'a Arc<Table>,
-    pub relation: RelationId,
-    /// What an UPDATE sets; `None` for DELETE.
-    pub set: Option<&'a [(usize, Expression)]>,
-    pub returning: Option<&'a Returning>,
-    pub evaluation: Arc<Evaluation>,
-}
-
-impl<'a> Change<'a> {
-    pub fn of_update(update: &'a Update, evaluation: Arc<Evaluation>) -> Change<'a> {
-        Change {
-            table: &update.table,
-            relation: update.relation,
-            set: Some(&update.set),
-            returning: update.returning.as_ref(),
-            evaluation,
-        }
-    }
-
-    pub fn of_delete(delete: &'a Delete, evaluation: Arc<Evaluation>) -> Change<'a> {
-        Change {
-            table: &delete.table,
-            relation: delete.relation,
-            set: None,
-            returning: delete.returning.as_ref(),
-            evaluation,
-        }
-    }
-}
 
 impl Evaluator<'_> {
     pub(super) async fn change(&mut self, change: &Change<'_>) -> Attempt<Done> {

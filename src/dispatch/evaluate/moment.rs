@@ -1,34 +1,24 @@
-//! The one view that all parts of a statement read, and statements of several
-//! steps.
+//! The one view that all parts of a statement read, and what it has done since.
 //!
-//! A statement whose WITH writes is several statements that must not see each
-//! other's work: all of them read the tables as they were when it began, and
-//! learn of each other by what RETURNING gave only. A row that was there
-//! changes once; who comes second passes it over, as on PostgreSQL. What
-//! foreign keys ask is done when all steps are.
-//!
-//! The same view answers subqueries over the written rows, in RETURNING and
-//! in ON CONFLICT DO UPDATE.
-//!
-//! Not handled: what steps give each other is kept in memory.
+//! It serves statements of several steps (`compound`), and subqueries over the
+//! written rows in RETURNING and in ON CONFLICT DO UPDATE.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::read::{self, Held, Question, Refused};
-use super::super::rules::Rules;
-use super::super::transaction::Closer;
-use super::{Attempt, Done, Evaluator, Writing};
+use crate::catalog::schema::Schema;
+use crate::dispatch::read::{self, HeldSnapshot};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::rules::Rules;
+use crate::dispatch::transaction::{Closer, OpenTransaction};
 use crate::endpoint::{Level, Overlay};
-use crate::error::{Error, Result, SqlState};
-use crate::plan::given::Given;
-use crate::plan::statement::{Compound, Returning};
+use crate::error::Result;
 use crate::types::id::TableId;
 use crate::types::{Row, encode};
 
 /// The view, and what the statement has done since.
 pub struct Moment {
-    held: Held,
+    held: HeldSnapshot,
     _closer: Option<Closer>,
     overlay: Arc<Overlay>,
     /// Keys that rows had which the statement changed or deleted.
@@ -47,13 +37,15 @@ fn hash_of(rules: &Rules, row: &Row) -> (TableId, u128) {
 
 impl Moment {
     /// The transaction's snapshot, or the replicas as they are now.
-    pub async fn take(evaluator: &mut Evaluator<'_>) -> Result<Moment, Refused> {
-        let schema = evaluator.schema.clone();
-        let transaction = &mut *evaluator.transaction;
-        let (held, closer) = match transaction.snapshot(&schema).await? {
+    pub(super) async fn take(
+        transaction: &mut OpenTransaction,
+        schema: &Arc<Schema>,
+        reads: &[TableId],
+    ) -> Result<Moment, Refused> {
+        let (held, closer) = match transaction.snapshot(schema).await? {
             Some(held) => (held, None),
             None => {
-                let version = transaction.read_version(&schema, &evaluator.reads)?;
+                let version = transaction.read_version(schema, reads)?;
                 let level = Level::Evaluate(transaction.cluster.replicas.stable());
                 let held = read::hold_snapshot(&transaction.cluster, level, version).await?;
                 let closer = Closer::new(&transaction.cluster, &held);
@@ -72,9 +64,14 @@ impl Moment {
     }
 
     /// What a question is asked on.
-    pub fn view(&self) -> (Level, Held, Arc<Overlay>) {
+    pub fn view(&self) -> (Level, HeldSnapshot, Arc<Overlay>) {
         let level = Level::Evaluate(self.held.index);
         (level, self.held.clone(), self.overlay.clone())
+    }
+
+    /// Has the statement itself changed this row?
+    pub fn has_changed(&self, rules: &Rules, row: &Row) -> bool {
+        self.changed.contains(&hash_of(rules, row))
     }
 
     /// Has the statement itself made this row?
@@ -104,97 +101,8 @@ impl Moment {
         std::mem::take(&mut self.postponed)
     }
 
-    fn give(&mut self, table: TableId, rows: Vec<Row>) {
+    pub(super) fn give(&mut self, table: TableId, rows: Vec<Row>) {
         let overlay = Arc::make_mut(&mut self.overlay);
         overlay.given.insert(table, Arc::new(rows));
     }
-}
-
-impl Evaluator<'_> {
-    /// The steps of a statement whose WITH writes; what the statement itself did.
-    pub(super) async fn compound(&mut self, compound: &Compound) -> Attempt<Done> {
-        let mut main = Done::default();
-        for (at, step) in compound.steps.iter().enumerate() {
-            let writing = Writing::of(&step.plan)?;
-            let mut done = Box::pin(self.work(&writing)).await?;
-            if let Some(table) = step.gives {
-                let rows = std::mem::take(&mut done.returning);
-                self.moment()?.give(table, rows);
-            }
-            if at == compound.main {
-                main = done;
-            }
-        }
-        Ok(main)
-    }
-
-    pub(super) fn moment(&mut self) -> Result<&mut Moment> {
-        let moment = self.moment.as_mut();
-        moment.ok_or_else(|| Error::internal("a statement of several steps without a view"))
-    }
-
-    /// Leaves out rows that another step of the statement has changed.
-    pub(super) fn drop_changed(&self, rules: &Rules, found: &mut Vec<(Row, Row)>) {
-        if let Some(moment) = &self.moment {
-            found.retain(|(row, _)| !moment.changed.contains(&hash_of(rules, row)));
-        }
-    }
-
-    /// Carries out what was put off until all steps were done.
-    pub(super) async fn act_on_postponed(&mut self) -> Attempt<()> {
-        let Some(moment) = &mut self.moment else {
-            return Ok(());
-        };
-        for (rules, old, new) in moment.take_postponed() {
-            self.act_on_children(&rules, &old, new.as_ref(), 0).await?;
-        }
-        Ok(())
-    }
-
-    /// The rows of a query over rows at hand, one list for each of its tables.
-    pub(in crate::dispatch) async fn over_given(
-        &mut self,
-        given: &Given,
-        rows: Vec<Vec<Row>>,
-    ) -> Result<Vec<Row>, Refused> {
-        let query = self.settled(given.query.clone()).await?;
-        let question = self.question(query).await?;
-        let mut overlay = question.overlay.clone().unwrap_or_default();
-        let with_rows = Arc::make_mut(&mut overlay);
-        for (table, rows) in given.tables.iter().zip(rows) {
-            with_rows.given.insert(*table, Arc::new(rows));
-        }
-        let question = Question {
-            overlay: Some(overlay),
-            ..question
-        };
-        Ok(read::read_all(&self.transaction.cluster, &question)
-            .await?
-            .1)
-    }
-
-    /// What RETURNING gives, where it takes a look at the tables.
-    pub(super) async fn finish_returning(
-        &mut self,
-        returning: Option<&Returning>,
-        done: &mut Done,
-    ) -> Attempt<()> {
-        if let Some(given) = returning.and_then(|returning| returning.query.as_ref()) {
-            let rows = std::mem::take(&mut done.returning);
-            let expected = rows.len();
-            done.returning = self.over_given(given, vec![rows]).await?;
-            if done.returning.len() != expected {
-                return Err(Error::internal("RETURNING gave another number of rows").into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A row that the statement has itself written is in the way of ON CONFLICT DO UPDATE.
-pub fn second_time() -> Error {
-    let message = "ON CONFLICT DO UPDATE command cannot affect row a second time";
-    Error::new(SqlState::CARDINALITY_VIOLATION, message).hint(
-        "Ensure that no rows proposed for insertion within the same command have duplicate constrained values.",
-    )
 }

@@ -75,7 +75,8 @@ impl ReadConnection {
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
+        // A large sort spills: one query must not take all memory.
+        connection.pragma_update(None, "temp_store", "FILE")?;
         query::prepare_connection(&connection)?;
         let bound = Arc::new(Bound {
             ticks: AtomicUsize::new(usize::MAX),

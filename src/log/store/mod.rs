@@ -27,13 +27,19 @@ use self::writer::{Done, Job, Removal};
 use super::codec;
 use super::raft::{Entry, LogId, SnapshotMeta, Vote};
 use super::room::Room;
-use crate::runtime::{DirectoryLock, Runtime, Worker};
+use crate::runtime::{DirectoryLock, Disk, Runtime, Worker};
 
 /// The database's name in the log's directory.
 const FILE: &str = "log.db";
 
 /// The committed mark on disk lags by at most so many entries, and one append.
 const COMMITTED_LAG: u64 = 64;
+
+/// Is there a log in a directory? One that was emptied is none; it is not opened
+/// to find out, for that would clear what lies beside it.
+pub(super) fn is_there(disk: &Disk, directory: &Path) -> bool {
+    disk.length(&directory.join(FILE)).is_ok_and(|it| it > 0)
+}
 
 /// Which log this is: the group it belongs to and the node that keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -65,6 +65,7 @@ impl Group {
             node: NodeId(node),
             name: node.to_string(),
             address: format!("n{node}:1"),
+            at_least: Index(0),
             single_voter_init: false,
             group: Some(uuid::Uuid::from_u128(7)),
             transport: self.transport(node),

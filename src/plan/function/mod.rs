@@ -25,6 +25,7 @@ mod json;
 mod json_build;
 mod like;
 mod md5;
+mod memo;
 pub mod names;
 mod notation;
 pub mod oids;

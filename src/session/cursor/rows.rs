@@ -3,15 +3,24 @@
 //! Positions are PostgreSQL's: 0 before the first row, n on the n-th, one past
 //! the last at the end.
 
-use super::*;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::endpoint::RowStream;
+use crate::error::{Error, Result, SqlState};
+use crate::session::cancel::check_cancel;
+use crate::types::{Row, Value};
 
 /// What the cursors of a session may hold of rows: enough for results that
 /// people scroll through, little enough for many sessions at once.
-pub(super) const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a cursor that was not declared SCROLL keeps to go back to.
-pub(super) const RECENT_BYTES_MAX: usize = 1024 * 1024;
+const RECENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes held by all cursors of a session.
 #[derive(Clone, Default)]
@@ -19,14 +28,14 @@ pub(in crate::session) struct Budget(Arc<AtomicUsize>);
 
 /// Which of the rows it has passed a cursor keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(in crate::session) enum Keep {
     Nothing,
     /// All, until they are [`RECENT_BYTES_MAX`]; then none any more.
     Recent,
     All,
 }
 
-pub(super) struct CursorRows {
+pub(in crate::session) struct CursorRows {
     /// Rows from number `dropped + 1` on.
     kept: VecDeque<Row>,
     dropped: u64,
@@ -41,7 +50,7 @@ pub(super) struct CursorRows {
 type Passed = (u64, Vec<Row>);
 
 impl CursorRows {
-    pub(super) fn new(rows: RowStream, keep: Keep, budget: Budget) -> CursorRows {
+    pub(in crate::session) fn new(rows: RowStream, keep: Keep, budget: Budget) -> CursorRows {
         CursorRows {
             kept: VecDeque::new(),
             dropped: 0,
@@ -54,7 +63,7 @@ impl CursorRows {
     }
 
     /// So many rows onward, or backward if negative; 0 is the current row again.
-    pub(super) async fn step(
+    pub(in crate::session) async fn step(
         &mut self,
         count: i64,
         take: bool,
@@ -68,7 +77,7 @@ impl CursorRows {
     }
 
     /// The row of this number, from the end if negative, 0 is before the first.
-    pub(super) async fn absolute(
+    pub(in crate::session) async fn absolute(
         &mut self,
         place: i64,
         take: bool,
@@ -94,7 +103,7 @@ impl CursorRows {
     }
 
     /// The row so many behind the current one.
-    pub(super) async fn relative(
+    pub(in crate::session) async fn relative(
         &mut self,
         by: i64,
         take: bool,
@@ -116,7 +125,7 @@ impl CursorRows {
 
     /// All that is left. Where nothing has to be kept of many rows, the first
     /// of them and the stream of the others.
-    pub(super) async fn take_all(
+    pub(in crate::session) async fn take_all(
         &mut self,
         token: &CancellationToken,
     ) -> Result<(Vec<Row>, Option<mpsc::Receiver<Result<Vec<Row>>>>)> {
@@ -143,7 +152,7 @@ impl CursorRows {
     }
 
     /// Reads to the end, so that nothing flows any more; stays where it is.
-    pub(super) async fn take_in(&mut self, token: &CancellationToken) -> Result<()> {
+    pub(in crate::session) async fn take_in(&mut self, token: &CancellationToken) -> Result<()> {
         if self.keep == Keep::Recent {
             self.keep = Keep::All;
         }
@@ -324,6 +333,7 @@ fn value_bytes(value: &Value) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::statement::FetchCount;
 
     fn cursor(count: i64, keep: Keep) -> CursorRows {
         let rows = (1..=count).map(|n| vec![Value::Int(n)]).collect();

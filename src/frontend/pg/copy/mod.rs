@@ -46,8 +46,8 @@ impl Connection {
         put(&mut self.wire, &response)?;
         self.wire.flush().await?;
         let mut input = Input::new(copy, columns);
-        let failure = match self.receive(copy, &mut input).await {
-            Ok(End::Done) => return Ok(self.copy_end(copy, None).await?),
+        let failure = match self.receive(&mut input).await {
+            Ok(End::Done) => return Ok(self.copy_end(None).await?),
             Ok(End::Failed(message)) => Error::new(
                 SqlState::QUERY_CANCELED,
                 format!("COPY from stdin failed: {message}"),
@@ -57,19 +57,17 @@ impl Connection {
             Err(stop) => return Err(stop),
         };
         // What the session says to that is no news: it is told why above.
-        let _ = self
-            .copy_end(copy, Some(failure.message().to_owned()))
-            .await;
+        let _ = self.copy_end(Some(failure.message().to_owned())).await;
         Err(failure.into())
     }
 
-    async fn copy_end(&mut self, copy: &Arc<Copy>, failed: Option<String>) -> Result<u64> {
+    async fn copy_end(&mut self, failed: Option<String>) -> Result<u64> {
         let canceller = self.session.canceller();
-        let end = self.session.copy_end(copy, failed);
+        let end = self.session.copy_end(failed);
         attended(&mut self.wire, &canceller, end).await
     }
 
-    async fn receive(&mut self, copy: &Arc<Copy>, input: &mut Input) -> Result<End, Stop> {
+    async fn receive(&mut self, input: &mut Input) -> Result<End, Stop> {
         let mut stopped = std::pin::pin!(self.session.copy_stopped());
         loop {
             let frame = tokio::select! {
@@ -99,7 +97,7 @@ impl Connection {
                     ));
                 }
             };
-            self.take_batches(copy, input, end.is_some()).await?;
+            self.take_batches(input, end.is_some()).await?;
             if let Some(end) = end {
                 return Ok(end);
             }
@@ -107,12 +105,7 @@ impl Connection {
     }
 
     /// Hands rows on once there are enough of them, at the end all of them.
-    async fn take_batches(
-        &mut self,
-        copy: &Arc<Copy>,
-        input: &mut Input,
-        all: bool,
-    ) -> Result<(), Stop> {
+    async fn take_batches(&mut self, input: &mut Input, all: bool) -> Result<(), Stop> {
         while input.is_due() || all {
             let settings = Arc::clone(self.session.settings());
             let io = Io {
@@ -124,7 +117,7 @@ impl Connection {
                 return Ok(());
             }
             let canceller = self.session.canceller();
-            let take = self.session.copy_rows(copy, rows);
+            let take = self.session.copy_rows(rows);
             attended(&mut self.wire, &canceller, take).await?;
         }
         Ok(())

@@ -10,8 +10,6 @@ mod functions;
 mod similar;
 mod translate;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use regex::{Captures, Regex};
@@ -21,18 +19,17 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
 
 use super::definition::Definition;
+use super::memo::Memo;
 use crate::error::{Error, Result};
 use translate::{Flags, invalid, translate};
 
 pub(super) const TABLES: &[&[Definition]] = &[functions::OPERATORS, functions::FUNCTIONS];
 
-/// Compiled expressions that a thread keeps.
-const CACHED_EXPRESSIONS: usize = 64;
 /// The largest program an expression may compile to, in bytes.
 const MAXIMUM_PROGRAM: usize = 4 << 20;
 
 thread_local! {
-    static CACHE: RefCell<HashMap<(String, Flags), Rc<Expression>>> = RefCell::default();
+    static EXPRESSIONS: Memo<(String, Flags), Expression> = Memo::new();
 }
 
 /// A compiled expression.
@@ -60,17 +57,7 @@ impl Expression {
     fn get(pattern: &str, mut flags: Flags) -> Result<Rc<Expression>> {
         flags.global = false;
         let key = (pattern.to_owned(), flags);
-        if let Some(found) = CACHE.with_borrow(|cache| cache.get(&key).cloned()) {
-            return Ok(found);
-        }
-        let compiled = Rc::new(Expression::compile(pattern, flags)?);
-        CACHE.with_borrow_mut(|cache| {
-            if cache.len() >= CACHED_EXPRESSIONS {
-                cache.clear();
-            }
-            cache.insert(key, compiled.clone());
-        });
-        Ok(compiled)
+        EXPRESSIONS.with(|known| known.get(&key, || Expression::compile(pattern, flags)))
     }
 
     fn compile(pattern: &str, mut flags: Flags) -> Result<Expression> {

@@ -1,6 +1,10 @@
 //! The fields of date and time templates.
 
+use std::rc::Rc;
+
 use super::Piece;
+use crate::error::Result;
+use crate::plan::function::memo::Memo;
 
 /// What a field tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,11 +195,28 @@ fn field_at(text: &str) -> Option<(Field, usize)> {
     Some((field, length))
 }
 
-/// A template and whether it demands exact blanks (FX).
-pub(super) fn parse(template: &str) -> (Vec<Piece<Field>>, bool) {
-    let exact = template.starts_with("FX") || template.starts_with("fx");
-    let rest = if exact { &template[2..] } else { template };
-    (super::split(rest, field_at), exact)
+/// A template taken apart.
+pub(super) struct Template {
+    pub(super) pieces: Vec<Piece<Field>>,
+    /// It demands exact blanks (FX).
+    pub(super) exact: bool,
+}
+
+thread_local! {
+    static TEMPLATES: Memo<String, Template> = Memo::new();
+}
+
+impl Template {
+    pub(super) fn of(text: &str) -> Result<Rc<Template>> {
+        TEMPLATES.with(|known| known.get(text, || Ok(Template::parse(text))))
+    }
+
+    fn parse(text: &str) -> Template {
+        let exact = text.starts_with("FX") || text.starts_with("fx");
+        let rest = if exact { &text[2..] } else { text };
+        let pieces = super::split(rest, field_at);
+        Template { pieces, exact }
+    }
 }
 
 pub(super) const MONTHS: [&str; 12] = [

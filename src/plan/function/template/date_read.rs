@@ -5,7 +5,7 @@
 //! fields count for nothing, unless the template starts with FX.
 
 use super::Piece;
-use super::date_fields::{DAYS, Field, Kind, MONTHS, ROMAN_MONTHS, parse};
+use super::date_fields::{DAYS, Field, Kind, MONTHS, ROMAN_MONTHS, Template};
 use super::date_write::iso_year_start;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
@@ -182,22 +182,22 @@ impl Source<'_> {
 
 impl Reading {
     fn run(source: &str, template: &str) -> Result<Reading> {
-        let (pieces, exact) = parse(template);
+        let template = Template::of(template)?;
         let mut read = Reading::default();
         let mut source = Source { rest: source };
         let mut extra = 0_i64;
-        for (place, piece) in pieces.iter().enumerate() {
+        for (place, piece) in template.pieces.iter().enumerate() {
             if source.rest.is_empty() {
                 break;
             }
             let is_field = matches!(piece, Piece::Field(_));
-            if !exact && (is_field || place == 0) {
+            if !template.exact && (is_field || place == 0) {
                 extra += source.blanks() as i64;
             }
             match piece {
                 Piece::Literal(c, quoted) => {
                     let loose = !quoted && (*c == ' ' || is_separator(*c));
-                    if exact {
+                    if template.exact {
                         source.skip();
                     } else if loose {
                         extra -= 1;
@@ -215,13 +215,13 @@ impl Reading {
                     }
                 }
                 Piece::Field(field) => {
-                    let open = field.fill || !digits_follow(field, pieces.get(place + 1));
+                    let open = field.fill || !digits_follow(field, template.pieces.get(place + 1));
                     read.field(field, &mut source, open)?;
                     if field.ordinal.is_some() {
                         source.skip();
                         source.skip();
                     }
-                    if !exact {
+                    if !template.exact {
                         extra = source.blanks() as i64;
                     }
                 }

@@ -1,6 +1,6 @@
 //! to_char of timestamps and intervals.
 
-use super::date_fields::{Case, DAYS, Field, Kind, MONTHS, ROMAN_MONTHS, parse};
+use super::date_fields::{Case, DAYS, Field, Kind, MONTHS, ROMAN_MONTHS, Template};
 use super::{Piece, ordinal};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
@@ -143,12 +143,12 @@ fn print(moment: Option<Moment>, template: &str) -> Result<Value> {
         return Ok(Value::Null);
     };
     let mut out = String::new();
-    for piece in parse(template).0 {
+    for piece in &Template::of(template)?.pieces {
         match piece {
-            Piece::Literal(c, _) => out.push(c),
+            Piece::Literal(c, _) => out.push(*c),
             Piece::Field(field) => {
                 let start = out.len();
-                write(&moment, &field, &mut out)?;
+                write(&moment, field, &mut out)?;
                 if let Some(upper) = field.ordinal
                     && field.kind.is_digits()
                 {

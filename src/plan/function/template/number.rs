@@ -1,10 +1,13 @@
 //! to_char of numbers.
 
+use std::rc::Rc;
+
 use super::{Piece, ordinal};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::function::Call;
 use crate::plan::function::arguments::{float, int, numeric, text};
 use crate::plan::function::definition::{Definition, scalar};
+use crate::plan::function::memo::Memo;
 use crate::types::{Numeric, Type, Value};
 
 pub(super) const FUNCTIONS: &[Definition] = &[
@@ -103,8 +106,16 @@ fn syntax(text: &str) -> Error {
     Error::new(SqlState::SYNTAX_ERROR, text)
 }
 
+thread_local! {
+    static TEMPLATES: Memo<String, Template> = Memo::new();
+}
+
 impl Template {
-    pub(super) fn parse(text: &str) -> Result<Template> {
+    pub(super) fn of(text: &str) -> Result<Rc<Template>> {
+        TEMPLATES.with(|known| known.get(text, || Template::parse(text)))
+    }
+
+    fn parse(text: &str) -> Result<Template> {
         let pieces = super::split(text, |rest| {
             let mut fields = FIELDS.iter();
             let exact = fields.find(|(name, _)| rest.starts_with(name));
@@ -188,7 +199,7 @@ impl Template {
 /// Floats show no more digits than they have.
 fn print_float(call: &Call<'_>, arguments: &[Value]) -> Result<Value> {
     let value = float(&arguments[0])?;
-    let mut template = Template::parse(text(&arguments[1])?)?;
+    let mut template = Rc::unwrap_or_clone(Template::of(text(&arguments[1])?)?);
     let (digits, exact) = match call.argument_type(0) {
         Type::Float4 => (6, Numeric::from_f32(value as f32)),
         _ => (15, Numeric::from_f64(value)),
@@ -221,7 +232,7 @@ fn digits_left(digits: usize, whole: usize) -> usize {
 }
 
 fn print(value: &Numeric, template: &str) -> Result<Value> {
-    print_with(value, Template::parse(template)?, false)
+    print_with(value, Rc::unwrap_or_clone(Template::of(template)?), false)
 }
 
 fn print_with(value: &Numeric, mut template: Template, negative: bool) -> Result<Value> {

@@ -17,7 +17,7 @@ fn read(source: &str, template: &str) -> Result<Value> {
     if template.is_empty() {
         return Ok(Value::Null);
     }
-    let template = Template::parse(template)?;
+    let template = Template::of(template)?;
     let mut rest = source;
     let mut negative = false;
     let mut digits = String::new();

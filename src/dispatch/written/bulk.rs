@@ -12,22 +12,18 @@
 //! the log as they are, and the rows of a table that it lays out anew are
 //! written anew in the scratch file, beside the old ones.
 
-mod changes;
-pub mod large;
-
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::claim::{ClaimKey, Mode};
-use super::cluster::DataCluster;
-use super::evaluate::{Attempt, Evaluator};
-use super::relaid::Relaid;
-use super::rules::Rules;
-use super::write;
-use super::written::Shift;
+use super::changes::Changes;
+use crate::dispatch::claim::ClaimKey;
+use crate::dispatch::cluster::DataCluster;
+use crate::dispatch::order::Completed;
+use crate::dispatch::pieces::{abandon, log_piece};
+use crate::dispatch::relaid::{Relaid, Shift};
+use crate::dispatch::rules::Rules;
 use crate::endpoint::Overlay;
 use crate::engine::sqlite::scratch::Scratch;
 use crate::error::{Error, Result, SqlState};
@@ -35,56 +31,14 @@ use crate::log::command::Pieced;
 use crate::types::id::{Index, TableId, TransactionId};
 use crate::types::overlay::Spilled;
 use crate::types::piece::{self, Piece};
-use crate::types::write::{RowHash, Write};
+use crate::types::write::RowHash;
 use crate::types::{Row, Value, encode};
-use changes::Changes;
-pub(super) use changes::size;
-
-/// Bytes that an open transaction keeps in memory, roughly, unless the node
-/// was told otherwise.
-pub const TRANSACTION_BYTES: usize = 8 << 20;
 
 /// A piece's size, roughly.
 const PIECE_BYTES: usize = 512 << 10;
 
 /// Bytes of all pieces of one open transaction.
 const PIECES_BYTES_MAX: u64 = 64 << 30;
-
-/// Keys that a large transaction claims one by one; past it, it claims the
-/// tables that its rows refer to.
-const CLAIMS_MAX: usize = 1 << 16;
-
-/// Foreign keys remembered until the statement ends; past it, and whenever
-/// they have doubled, those that hold are dropped.
-const PENDING_MIN: usize = 8192;
-
-/// Foreign keys that a transaction may put off until its end.
-const DEFERRED_MAX: usize = 1 << 20;
-
-/// Where large transactions keep their rows, and from when on.
-#[derive(Clone, Debug)]
-pub struct Space {
-    pub directory: PathBuf,
-    pub transaction_bytes: usize,
-}
-
-/// The tables that a transaction has claimed as a whole, so that it claims no
-/// key of them.
-#[derive(Clone, Debug, Default)]
-pub struct Whole {
-    /// It may write any row.
-    pub written: BTreeSet<TableId>,
-    /// Nobody else may.
-    pub shared: BTreeSet<TableId>,
-}
-
-impl Whole {
-    /// Does the claim of a table stand for one of its keys?
-    pub fn covers(&self, table: TableId, mode: Mode) -> bool {
-        let shared = mode == Mode::KeyShare && self.shared.contains(&table);
-        shared || self.written.contains(&table)
-    }
-}
 
 /// What a large transaction has written.
 pub struct Bulk {
@@ -140,16 +94,6 @@ struct Sent {
 struct Flight {
     place: usize,
     landed: oneshot::Receiver<Result<Piece>>,
-}
-
-/// What the last entry of a large transaction says.
-pub struct Completed {
-    pub pieced: Pieced,
-    pub last: Vec<Write>,
-    pub tables: BTreeSet<TableId>,
-    /// After how many schema changes its rows begin or go on, and how many of
-    /// the pieces come before that.
-    pub steps: Vec<(usize, usize)>,
 }
 
 impl Bulk {
@@ -241,9 +185,9 @@ impl Bulk {
             let row = self.scratch.get(table, &key)?.and_then(|it| it.row);
             if let Some(row) = row
                 && rules
-                    .unique_claims(&row)?
+                    .unique_keys(&row)?
                     .iter()
-                    .any(|(_, own)| *own == claim)
+                    .any(|own| own.claim == claim)
             {
                 found.push(row);
             }
@@ -434,9 +378,9 @@ impl Bulk {
         let Some(row) = row.filter(|_| rules.uniques.len() > 1) else {
             return Ok(());
         };
-        for (_, claim) in rules.unique_claims(row)?.into_iter().filter(|it| it.0 != 0) {
+        for unique in rules.unique_keys(row)?.iter().filter(|it| !it.is_primary()) {
             self.scratch
-                .note_unique(claim.bits(), rules.table.id, key)?;
+                .note_unique(unique.claim.bits(), rules.table.id, key)?;
         }
         Ok(())
     }
@@ -513,7 +457,7 @@ impl Bulk {
             self.open = true;
             let (log, cluster, of) = (self.cluster.log.clone(), self.cluster.id, self.of);
             self.cluster.tasks.spawn("piece", async move {
-                let _ = tell.send(write::piece(&log, cluster, of, &writes).await);
+                let _ = tell.send(log_piece(&log, cluster, of, &writes).await);
             });
         }
         Ok(())
@@ -587,100 +531,7 @@ impl Drop for Bulk {
                 // It must be there before it can be forgotten.
                 let _ = flight.landed.await;
             }
-            write::abandon(&log, of).await;
+            abandon(&log, of).await;
         });
-    }
-}
-
-impl Evaluator<'_> {
-    /// Called between rows: moves a transaction that has grown large out of
-    /// memory, and sends on what has gathered.
-    pub(super) async fn make_room(&mut self) -> Attempt<()> {
-        if self.pending.is_due(PENDING_MIN) {
-            self.drop_what_holds().await?;
-        }
-        let transaction = &mut *self.transaction;
-        if transaction.deferred.len() > DEFERRED_MAX {
-            return Err(Error::new(
-                SqlState::PROGRAM_LIMIT_EXCEEDED,
-                "the transaction has put off more keys than may be kept for it",
-            )
-            .into());
-        }
-        let limit = transaction.cluster.space.transaction_bytes;
-        let large = transaction.written.bytes() > limit;
-        if large && transaction.written.bulk().is_none() {
-            self.claim_written().await?;
-            let transaction = &mut *self.transaction;
-            let bulk = Bulk::new(&transaction.cluster, transaction.changes.len())?;
-            transaction.written.spill(bulk)?;
-        }
-        let bulk = self.transaction.written.bulk();
-        if !bulk.is_some_and(|bulk| bulk.is_due()) {
-            return Ok(());
-        }
-        self.claim_written().await?;
-        match self.transaction.written.bulk() {
-            Some(bulk) => Ok(bulk.send().await?),
-            None => Ok(()),
-        }
-    }
-
-    /// Claims the tables written so far as a whole, and those that the rows
-    /// refer to once too many of their keys are claimed.
-    async fn claim_written(&mut self) -> Result<()> {
-        for table in self.transaction.written.tables() {
-            self.claim_whole(table).await?;
-        }
-        let transaction = &*self.transaction;
-        if transaction.cluster.claims.mark(transaction.owner) <= CLAIMS_MAX {
-            return Ok(());
-        }
-        for parent in self.transaction.written.parents() {
-            self.claim_shared(parent).await?;
-        }
-        Ok(())
-    }
-
-    /// Claims a table for writing any of its rows.
-    pub(super) async fn claim_whole(&mut self, table: TableId) -> Result<()> {
-        if !self.transaction.whole.written.contains(&table) {
-            self.claim_table(table, Mode::Update).await?;
-            self.transaction.whole.written.insert(table);
-        }
-        Ok(())
-    }
-
-    /// Claims that nobody else writes to a table.
-    pub(super) async fn claim_shared(&mut self, table: TableId) -> Result<()> {
-        let whole = &self.transaction.whole;
-        if !whole.shared.contains(&table) && !whole.written.contains(&table) {
-            self.claim_table(table, Mode::Share).await?;
-            self.transaction.whole.shared.insert(table);
-        }
-        Ok(())
-    }
-
-    /// Rows of a table claimed as a whole lose their keys: nobody may refer
-    /// to one meanwhile.
-    pub(super) async fn guard_children(&mut self, rules: &Rules) -> Result<()> {
-        if self.transaction.whole.written.contains(&rules.table.id) {
-            for reference in &rules.children {
-                self.claim_shared(reference.child.id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks at the keys remembered so far. One that holds now holds
-    /// at the end: whatever breaks it is remembered by itself.
-    async fn drop_what_holds(&mut self) -> Attempt<()> {
-        for check in self.pending.take() {
-            if !self.holds(&check).await? {
-                self.pending.push(check);
-            }
-        }
-        self.pending.looked_at();
-        Ok(())
     }
 }

@@ -17,22 +17,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::slice;
 use std::sync::Arc;
 
-use super::bulk::large::Found;
-use super::copy::settled;
-use super::deferral::{Deferred, ForeignCheck};
-use super::evaluate::Evaluator;
-use super::read::{self, Question, Refused};
-use super::relaid::{Relaid, sort_by_key};
-use super::rules::Rules;
-use super::schema::{CHILD, table_item};
-use super::written::Shift;
+use super::evaluator::{Evaluator, Interrupted};
+use super::found::Found;
+use super::queries::CHILD;
 use crate::catalog::Counter;
 use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::{Schema, Table};
+use crate::dispatch::deferral::{Deferred, ForeignCheck};
+use crate::dispatch::read::{self, Question};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::relaid::{Relaid, Shift, sort_by_key};
+use crate::dispatch::rules::Rules;
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::{NoScope, evaluate};
-use crate::plan::evaluation::{of_select, plain, whole_row};
+use crate::plan::evaluation::{from_table, of_select, plain, whole_row};
 use crate::plan::statement::ColumnFill;
 use crate::types::id::{ColumnId, TableId};
 use crate::types::{Row, Value};
@@ -154,7 +153,10 @@ impl Evaluator<'_> {
     }
 
     /// Takes in those of these tables that changes have laid out anew.
-    pub(super) async fn bring_in(&mut self, tables: &[TableId]) -> Result<(), Refused> {
+    pub(in crate::dispatch) async fn bring_in(
+        &mut self,
+        tables: &[TableId],
+    ) -> Result<(), Refused> {
         if self.transaction.relaid.is_empty() {
             return Ok(());
         }
@@ -171,7 +173,7 @@ impl Evaluator<'_> {
 
     /// Makes all rows of a table rows of the transaction.
     async fn take_in(&mut self, id: TableId) -> Result<(), Refused> {
-        let base = self.transaction.base.as_ref().unwrap_or(&self.schema);
+        let base = self.transaction.stored_schema(&self.schema);
         let (Some(old), Some(table)) = (base.table(id).cloned(), self.schema.table(id).cloned())
         else {
             return Err(Error::internal("a table to take in is not there").into());
@@ -207,12 +209,16 @@ impl Evaluator<'_> {
             }
             for row in laid_out(rows, &relaid)? {
                 self.transaction.written.take_in(&rules, row)?;
-                Box::pin(self.make_room()).await.map_err(settled)?;
+                Box::pin(self.make_room())
+                    .await
+                    .map_err(Interrupted::into_refused)?;
             }
         }
         for row in laid_out(all, &relaid)? {
             self.transaction.written.take_in(&rules, row)?;
-            Box::pin(self.make_room()).await.map_err(settled)?;
+            Box::pin(self.make_room())
+                .await
+                .map_err(Interrupted::into_refused)?;
         }
         self.transaction.written.is_all_of(id);
         Ok(())
@@ -226,7 +232,7 @@ impl Evaluator<'_> {
             Some(held) => Level::Evaluate(held.index),
             None => Level::Evaluate(cluster.replicas.stable()),
         };
-        let from = vec![table_item(table, CHILD)];
+        let from = vec![from_table(table, CHILD)];
         let question = Question {
             query: Arc::new(of_select(plain(whole_row(table, CHILD), from, None))),
             parameters: Arc::from([]),
@@ -265,7 +271,7 @@ impl Evaluator<'_> {
                 rules.check(&filled, &context)?;
                 let (key, written) = (rules.key_of(&row), &mut self.transaction.written);
                 written.put(&rules, key, Some(&row), Some(filled))?;
-                self.make_room().await.map_err(settled)?;
+                self.make_room().await.map_err(Interrupted::into_refused)?;
             }
             if at_once {
                 return Ok(());

@@ -8,20 +8,24 @@
 //! far as they lie after it. Those are there to be read; the log gets, behind
 //! the change, what is written from then on.
 
+pub mod bulk;
+mod changes;
+
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::bulk::{Bulk, size};
 use super::claim::ClaimKey;
-use super::relaid::{Relaid, sort_by_key};
-use super::rules::Rules;
+use super::relaid::{Relaid, Shift, sort_by_key};
+use super::rules::{Rules, UniqueKey};
 use crate::catalog::schema::Table;
 use crate::endpoint::{Overlay, OverlayRow, OverlayTable};
 use crate::error::{Error, Result, SqlState};
 use crate::types::id::TableId;
+use crate::types::value::about_bytes;
 use crate::types::write::{RowChange, RowHash, Write};
 use crate::types::{Row, Value, compare, encode};
+use bulk::Bulk;
 
 /// What one open transaction may keep in memory, roughly, where its rows
 /// cannot move out of it.
@@ -49,17 +53,6 @@ pub struct Written {
 
 /// The keys of the live rows that have a unique key.
 type Uniques = HashMap<ClaimKey, Vec<Vec<u8>>>;
-
-/// What a change of the schema does to the written rows.
-#[derive(Default)]
-pub struct Shift {
-    /// A table made: nothing of it is on a replica.
-    pub created: Option<TableId>,
-    pub dropped: Option<TableId>,
-    pub relaid: Option<Arc<Relaid>>,
-    /// What the tables that it touches ask of their rows after it.
-    pub rules: BTreeMap<TableId, Arc<Rules>>,
-}
 
 enum Undo {
     Row {
@@ -191,27 +184,31 @@ impl Written {
     }
 
     /// Adds a row none of whose unique keys is on a replica. If a written row
-    /// has one of them, nothing is done and the row given back with the place
-    /// of that key among the rules.
-    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<(usize, Row)>> {
+    /// has one of them, nothing is done and that key given back.
+    pub fn add(&mut self, rules: &Arc<Rules>, row: Row) -> Result<Option<UniqueKey>> {
         // The scratch file itself finds primary keys.
         if self.bulk.is_none() || rules.uniques.len() > 1 {
-            for (place, claim) in rules.unique_claims(&row)? {
-                let key = (place == 0).then(|| rules.key_of(&row));
-                let looked_up = key.is_none() || self.bulk.is_none();
+            for key in rules.unique_keys(&row)? {
+                let primary = key.is_primary().then_some(&*key.values);
+                let looked_up = primary.is_none() || self.bulk.is_none();
                 let table = rules.table.id;
-                if looked_up && self.row_with(table, claim, key.as_deref())?.is_some() {
-                    return Ok(Some((place, row)));
+                if looked_up && self.row_with(table, key.claim, primary)?.is_some() {
+                    return Ok(Some(key));
                 }
             }
         }
-        match &mut self.bulk {
-            Some(bulk) => Ok(bulk.add(rules, row)?.map(|row| (0, row))),
-            None => {
-                self.put(rules, rules.key_of(&row), None, Some(row))?;
-                Ok(None)
-            }
-        }
+        let Some(bulk) = &mut self.bulk else {
+            self.put(rules, rules.key_of(&row), None, Some(row))?;
+            return Ok(None);
+        };
+        let Some(row) = bulk.add(rules, row)? else {
+            return Ok(None);
+        };
+        let mut keys = rules.unique_keys(&row)?.into_iter();
+        let taken = keys.find(UniqueKey::is_primary);
+        taken
+            .map(Some)
+            .ok_or_else(|| Error::internal("a row without a primary key is a duplicate"))
     }
 
     /// Writes a row (`None`: deletes it). `committed` is the row of this key as
@@ -242,7 +239,7 @@ impl Written {
                 true
             }
         };
-        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, size);
+        self.bytes += ROW_OVERHEAD + bytes.len() + row.as_ref().map_or(0, |row| about_bytes(row));
         if self.bytes > TRANSACTION_BYTES_MAX {
             return Err(Error::new(
                 SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -273,15 +270,15 @@ impl Written {
         };
         let uniques = Arc::make_mut(self.uniques.entry(table).or_default());
         if let Some(row) = previous.as_ref().and_then(|previous| previous.row.as_ref()) {
-            for unique in rules.unique_claims(row)? {
-                if let Some(keys) = uniques.get_mut(&unique.1) {
+            for unique in rules.unique_keys(row)? {
+                if let Some(keys) = uniques.get_mut(&unique.claim) {
                     keys.retain(|other| *other != key);
                 }
             }
         }
         if let Some(row) = new.as_ref().and_then(|new| new.row.as_ref()) {
-            for unique in rules.unique_claims(row)? {
-                uniques.entry(unique.1).or_default().push(key.clone());
+            for unique in rules.unique_keys(row)? {
+                uniques.entry(unique.claim).or_default().push(key.clone());
             }
         }
         if let Some(new) = new {
@@ -342,8 +339,8 @@ impl Written {
             let mut uniques = Uniques::new();
             for (key, written) in rows {
                 let Some(row) = &written.row else { continue };
-                for (_, claim) in rules.unique_claims(row)? {
-                    uniques.entry(claim).or_default().push(key.clone());
+                for unique in rules.unique_keys(row)? {
+                    uniques.entry(unique.claim).or_default().push(key.clone());
                 }
             }
             next.uniques.insert(*table, Arc::new(uniques));
@@ -365,7 +362,7 @@ impl Written {
         if known.is_some_and(|known| known.rows.contains_key(&bytes)) {
             return Ok(());
         }
-        self.bytes += ROW_OVERHEAD + bytes.len() + size(&row);
+        self.bytes += ROW_OVERHEAD + bytes.len() + about_bytes(&row);
         let row = Some(row);
         self.replace(table, bytes, Some(OverlayRow { key, row }))?;
         Ok(())

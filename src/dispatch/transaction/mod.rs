@@ -3,29 +3,29 @@
 //! No engine holds a transaction open for a client. Statements evaluate
 //! (`evaluate`), rows gather in [`Written`], and COMMIT logs them at once.
 
+mod commit;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::bulk::{Completed, Whole};
 use super::claim::{ClaimKey, Claimed, Contended, Held, Mode, Owner, Watch};
 use super::cluster::DataCluster;
 use super::deferral::{Deferral, Deferred};
-use super::read::{self, Refused};
-use super::relaid::Relaid;
+use super::read;
+use super::refused::{Refused, cancelled};
+use super::relaid::{Relaid, Shift};
 use super::sequence::OwnSequences;
-use super::write::{Content, Order, ReadSet, Refusal};
-use super::written::{Shift, Written};
-use crate::catalog::change::{SchemaChange, SchemaStep};
+
+use super::written::Written;
+use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::Schema;
 use crate::endpoint::Level;
 use crate::error::{Error, Result, SqlState};
-use crate::log::command::{Pieced, SchemaEntry};
 use crate::plan::statement::Isolation;
 use crate::types::id::{Index, SchemaVersion, TableId};
-use crate::types::write::{Outcome, Write};
 
 /// A transaction between its first statement and its end.
 pub struct OpenTransaction {
@@ -64,7 +64,7 @@ pub struct OpenTransaction {
 }
 
 struct Snapshot {
-    held: read::Held,
+    held: read::HeldSnapshot,
     /// What its tables were then.
     schema: Arc<Schema>,
     /// Keeps changed keys remembered.
@@ -75,11 +75,11 @@ struct Snapshot {
 /// Closes a snapshot on its replica when the transaction is gone.
 pub struct Closer {
     cluster: Arc<DataCluster>,
-    held: read::Held,
+    held: read::HeldSnapshot,
 }
 
 impl Closer {
-    pub fn new(cluster: &Arc<DataCluster>, held: &read::Held) -> Closer {
+    pub fn new(cluster: &Arc<DataCluster>, held: &read::HeldSnapshot) -> Closer {
         Closer {
             cluster: cluster.clone(),
             held: held.clone(),
@@ -120,6 +120,24 @@ pub struct Place {
     relaid: usize,
     sequences: usize,
     schema: Option<Arc<Schema>>,
+}
+
+/// The tables that a transaction has claimed as a whole, so that it claims no
+/// key of them.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    /// It may write any row.
+    pub written: BTreeSet<TableId>,
+    /// Nobody else may.
+    pub shared: BTreeSet<TableId>,
+}
+
+impl Whole {
+    /// Does the claim of a table stand for one of its keys?
+    pub fn covers(&self, table: TableId, mode: Mode) -> bool {
+        let shared = mode == Mode::KeyShare && self.shared.contains(&table);
+        shared || self.written.contains(&table)
+    }
 }
 
 /// How a claim may wait.
@@ -163,7 +181,10 @@ impl OpenTransaction {
 
     /// The snapshot that all its statements read, opened by the first with the
     /// schema that this was planned against; `None` under READ COMMITTED.
-    pub async fn snapshot(&mut self, planned: &Arc<Schema>) -> Result<Option<read::Held>, Refused> {
+    pub async fn snapshot(
+        &mut self,
+        planned: &Arc<Schema>,
+    ) -> Result<Option<read::HeldSnapshot>, Refused> {
         if self.isolation == Isolation::ReadCommitted {
             return Ok(None);
         }
@@ -172,7 +193,7 @@ impl OpenTransaction {
                 .cluster
                 .claims
                 .watch_from(self.cluster.replicas.stable());
-            let schema = self.base.as_ref().unwrap_or(planned).clone();
+            let schema = self.stored_schema(planned).clone();
             let held = read::hold_snapshot(&self.cluster, Level::Strong, schema.version).await?;
             let closer = Closer::new(&self.cluster, &held);
             self.snapshot = Some(Snapshot {
@@ -185,10 +206,16 @@ impl OpenTransaction {
         Ok(self.snapshot.as_ref().map(|snapshot| snapshot.held.clone()))
     }
 
+    /// The schema as the replicas have it: they know nothing yet of what this
+    /// transaction made of it.
+    pub fn stored_schema<'a>(&'a self, now: &'a Arc<Schema>) -> &'a Arc<Schema> {
+        self.base.as_ref().unwrap_or(now)
+    }
+
     /// The schema version under which these tables are read: the snapshot's
     /// own, if it has them as they are now; else 40001.
     pub fn read_version(&self, now: &Arc<Schema>, tables: &[TableId]) -> Result<SchemaVersion> {
-        let now = self.base.as_ref().unwrap_or(now);
+        let now = self.stored_schema(now);
         let Some(snapshot) = &self.snapshot else {
             return Ok(now.version);
         };
@@ -222,7 +249,7 @@ impl OpenTransaction {
         let claimed = tokio::select! {
             biased;
             claimed = claim => claimed?,
-            () = patience.cancel.cancelled() => return Err(read::cancelled()),
+            () = patience.cancel.cancelled() => return Err(cancelled()),
             () = lock_timeout(&self.cluster, patience.lock_timeout) => {
                 let message = "canceling statement due to lock timeout";
                 return Err(Error::new(SqlState::LOCK_NOT_AVAILABLE, message));
@@ -377,121 +404,6 @@ impl OpenTransaction {
         self.submitted = true;
         self.owner
     }
-
-    /// Logs what was written and waits until every in-sync replica has it.
-    /// Deferred constraints have been checked by the caller.
-    pub async fn commit(mut self) -> Result<Option<Index>> {
-        let read = self.read_set();
-        let mut written = std::mem::take(&mut self.written);
-        let bulk = match written.take_bulk() {
-            Some(bulk) => Some(bulk.complete().await?),
-            None => None,
-        };
-        let writes = written.into_writes();
-        let logged = !writes.is_empty() || !self.changes.is_empty() || bulk.is_some();
-        if !logged && !self.drew && self.sequences.is_empty() {
-            self.rollback();
-            return Ok(None);
-        }
-        let schema = match self.base.take().or(self.schema.take()) {
-            Some(schema) => schema,
-            None => self.cluster.definition()?.schema.clone(),
-        };
-        let id = self.cluster.ids.next();
-        let content = match (self.changes.is_empty(), bulk) {
-            (true, None) => Content::Writes(writes),
-            (true, Some(completed)) => Content::Pieced(completed),
-            (false, bulk) => {
-                let (mut steps, pieces) = self.take_steps(writes, bulk);
-                let then = steps.split_off(1);
-                let first = steps.pop().unwrap_or_default();
-                Content::Schema(Box::new(SchemaEntry {
-                    cluster: self.cluster.id,
-                    id,
-                    before: schema.version,
-                    changes: first.changes,
-                    writes: first.writes,
-                    then,
-                    pieces,
-                    counters: Vec::new(),
-                    settled: None,
-                }))
-            }
-        };
-        self.submitted = true;
-        let order = Order {
-            id,
-            content,
-            schema,
-            read,
-            counters: self.sequences.moved(),
-        };
-        let decided = submit(&self.cluster, Held::Of(self.owner), order).await;
-        self.snapshot = None;
-        match decided {
-            Ok((index, _)) => Ok(Some(index)),
-            Err(Refusal::Error(error)) => Err(error),
-            Err(Refusal::Replan) => Err(Refused::Replan.into_error()),
-        }
-    }
-
-    /// Changes and rows in the order in which they were made; at least one step.
-    fn take_steps(
-        &mut self,
-        writes: Vec<Write>,
-        bulk: Option<Completed>,
-    ) -> (Vec<SchemaStep>, Option<Pieced>) {
-        // The rows behind so many changes, and how many pieces come before them.
-        let mut rows = Vec::new();
-        for earlier in std::mem::take(&mut self.earlier) {
-            rows.push((earlier.changes, 0, earlier.written.into_writes()));
-        }
-        let all = self.changes.len();
-        let mut pieces = None;
-        match bulk {
-            None => rows.push((all, 0, writes)),
-            Some(completed) => {
-                let all = completed.pieced.pieces.len();
-                let ends = completed.steps.iter().skip(1).map(|(_, before)| *before);
-                for ((changes, from), to) in completed.steps.iter().zip(ends.chain([all])) {
-                    rows.push((*changes, to - from, Vec::new()));
-                }
-                if let Some((_, _, last)) = rows.last_mut() {
-                    *last = completed.last;
-                }
-                pieces = Some(completed.pieced);
-            }
-        }
-        let mut changes = std::mem::take(&mut self.changes).into_iter();
-        let mut steps: Vec<SchemaStep> = Vec::new();
-        let mut taken = 0;
-        for (until, pieces, writes) in rows {
-            let next: Vec<SchemaChange> = changes.by_ref().take(until - taken).collect();
-            taken += next.len();
-            match steps.last_mut() {
-                // Nothing was written in between.
-                Some(last) if last.pieces == 0 && last.writes.is_empty() => {
-                    last.changes.extend(next);
-                    (last.pieces, last.writes) = (pieces, writes);
-                }
-                _ => steps.push(SchemaStep {
-                    changes: next,
-                    pieces,
-                    writes,
-                }),
-            }
-        }
-        (steps, pieces)
-    }
-
-    fn read_set(&self) -> Option<ReadSet> {
-        let snapshot = self.snapshot_index()?;
-        let serializable = self.isolation == Isolation::Serializable && !self.written.is_empty();
-        serializable.then(|| ReadSet {
-            snapshot,
-            tables: self.tables_read.iter().copied().collect(),
-        })
-    }
 }
 
 impl Drop for OpenTransaction {
@@ -534,75 +446,4 @@ async fn lock_timeout(cluster: &DataCluster, limit: Option<Duration>) {
         Some(limit) => cluster.runtime.sleep(limit).await,
         None => std::future::pending().await,
     }
-}
-
-/// Submits writes whose claims are `held`, and lets go of them afterwards, even if the caller does not wait for the end.
-pub async fn submit(
-    cluster: &Arc<DataCluster>,
-    held: Held,
-    order: Order,
-) -> Result<(Index, Outcome), Refusal> {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    let mut waiting = Waiting {
-        cluster,
-        pending: None,
-    };
-    let submitted = {
-        let cluster = cluster.clone();
-        let future = async move {
-            let decided = cluster.sequencer.submit(order).await;
-            let written = decided.as_ref().ok().map(|(index, _)| *index);
-            cluster.claims.release(&held, written);
-            let _ = sender.send(decided);
-        };
-        waiting.pending = Some(Box::pin(future));
-        waiting.drive().await;
-        receiver.await
-    };
-    let decided = submitted.map_err(|_| Refusal::Error(Error::internal("submission lost")))??;
-    match &decided.1.result {
-        Ok(_) => Ok(decided),
-        Err(failure) => Err(Refusal::Error(error_of(failure))),
-    }
-}
-
-/// A submission under way; dropped early, it goes on in a task of the cluster.
-struct Waiting<'a> {
-    cluster: &'a Arc<DataCluster>,
-    pending: Option<std::pin::Pin<Box<dyn Future<Output = ()> + Send>>>,
-}
-
-impl Waiting<'_> {
-    async fn drive(&mut self) {
-        if let Some(pending) = self.pending.as_mut() {
-            pending.await;
-        }
-        self.pending = None;
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(pending) = self.pending.take() {
-            self.cluster.tasks.spawn("submission", pending);
-        }
-    }
-}
-
-/// A replica's refusal as the client sees it.
-pub fn error_of(failure: &crate::types::write::Failure) -> Error {
-    let mut error = Error::new(failure.sql_state(), failure.message.clone());
-    if let Some(detail) = &failure.detail {
-        error = error.detail(detail.clone());
-    }
-    if let Some(table) = &failure.table {
-        error = error.table(table.clone());
-    }
-    if let Some(column) = &failure.column {
-        error = error.column(column.clone());
-    }
-    if let Some(constraint) = &failure.constraint {
-        error = error.constraint(constraint.clone());
-    }
-    error
 }

@@ -8,17 +8,17 @@
 
 use std::sync::Arc;
 
-use super::claim::{ClaimKey, Contended, Mode};
-use super::evaluate::{ATTEMPTS_MAX, Evaluator};
-use super::read::Refused;
-use super::transaction::{Basis, Claim};
+use super::evaluator::{ATTEMPTS_MAX, Evaluator};
+use crate::dispatch::claim::{ClaimKey, Contended, Mode};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::transaction::{Basis, Claim};
 use crate::error::{Error, Result, SqlState};
 use crate::plan::evaluate::evaluate;
 use crate::plan::evaluation::{self, LockedKey, of_select, plain};
 use crate::plan::expression::Expression;
 use crate::plan::query::{Body, LockStrength, LockWait, OutputColumn, Query, RowLock};
 use crate::plan::visit;
-use crate::types::id::{Index, ObjectId};
+use crate::types::id::Index;
 use crate::types::{Row, Type, Value};
 
 /// How many rows more a locking query reads at first when others hold some.
@@ -29,7 +29,10 @@ const SETTLED_VALUES_MAX: usize = 10_000;
 
 impl Evaluator<'_> {
     /// The rows of a query that may lock some, at the top or below.
-    pub(super) async fn rows_locked(&mut self, query: Arc<Query>) -> Result<Vec<Row>, Refused> {
+    pub(in crate::dispatch) async fn rows_locked(
+        &mut self,
+        query: Arc<Query>,
+    ) -> Result<Vec<Row>, Refused> {
         if !query.locks.is_empty() {
             return self.lock_rows(&query).await;
         }
@@ -104,7 +107,7 @@ impl Evaluator<'_> {
     }
 
     /// Runs FOR UPDATE and its like: claims the rows it yields.
-    pub async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
+    async fn lock_rows(&mut self, query: &Query) -> Result<Vec<Row>, Refused> {
         let query = &*self.settled(Arc::new(query.clone())).await?;
         let (asked, keys) = evaluation::of_locks(query)?;
         self.transaction.snapshot(&self.schema).await?;
@@ -159,7 +162,7 @@ impl Evaluator<'_> {
                     continue;
                 }
                 let (mode, contended) = lock_of(&query.locks[key.lock]);
-                let claim = ClaimKey::of(key.table.id, ObjectId(0), &values);
+                let claim = ClaimKey::primary(key.table.id, &values);
                 let basis = Basis::Read(index);
                 let held = self
                     .transaction

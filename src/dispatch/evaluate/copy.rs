@@ -5,19 +5,18 @@
 
 use std::sync::Arc;
 
-use super::claim::Mode;
-use super::deferral::Pending;
-use super::evaluate::{Attempt, Evaluator, Interrupted};
-use super::read::{self, Refused};
-use super::rules::{Rules, lookup_any};
-use super::transaction::Basis;
+use super::evaluator::{Attempt, Evaluator, Interrupted};
+use super::queries::CHILD;
 use crate::catalog::schema::Table;
-use crate::endpoint::Level;
-use crate::error::{Error, Result};
+use crate::dispatch::claim::Mode;
+use crate::dispatch::deferral::Pending;
+use crate::dispatch::refused::{Refused, cancelled};
+use crate::dispatch::rules::{Rules, lookup_any};
+use crate::dispatch::transaction::Basis;
+use crate::error::Result;
 use crate::plan::evaluate::evaluate;
-use crate::plan::evaluation::{of_select, plain};
+use crate::plan::evaluation::{from_table, plain};
 use crate::plan::expression::Expression;
-use crate::plan::query::{From, RelationId};
 use crate::types::{Array, Row, Type, Value};
 
 /// A COPY under way.
@@ -54,7 +53,11 @@ impl Evaluator<'_> {
         let complete = rows.into_iter().map(|row| self.complete(copying, row));
         let rows: Vec<Row> = complete.collect::<Result<_>>()?;
         let empty = copying.empty == Some(true) && !rules.has_deferrable();
-        let new = empty || self.are_new(&rules, &rows).await.map_err(settled)?;
+        let new = empty
+            || self
+                .are_new(&rules, &rows)
+                .await
+                .map_err(Interrupted::into_refused)?;
         for row in rows {
             copying.rows += 1;
             let line = copying.rows;
@@ -62,15 +65,15 @@ impl Evaluator<'_> {
                 true => self.add_row(&rules, row).await,
                 false => self.insert_row(&rules, row).await.map(|_| ()),
             };
-            inserted.map_err(settled)?;
+            inserted.map_err(Interrupted::into_refused)?;
             if line.is_multiple_of(4096) && self.patience.cancel.is_cancelled() {
-                return Err(read::cancelled().into());
+                return Err(cancelled().into());
             }
         }
         self.transaction
             .schema
             .get_or_insert_with(|| self.schema.clone());
-        self.make_room().await.map_err(settled)
+        self.make_room().await.map_err(Interrupted::into_refused)
     }
 
     /// Claims the unique keys of rows and looks them all up at once: `true` if
@@ -81,9 +84,9 @@ impl Evaluator<'_> {
             return Ok(false);
         };
         for row in rows {
-            for (_, claim) in rules.unique_claims(row)? {
+            for key in rules.unique_keys(row)? {
                 let table = rules.table.id;
-                self.claim_key(table, claim, Mode::Update, Basis::Fresh)
+                self.claim_key(table, key.claim, Mode::Update, Basis::Fresh)
                     .await?;
             }
         }
@@ -104,7 +107,9 @@ impl Evaluator<'_> {
     /// Looks at the foreign keys of all rows.
     pub async fn copy_end(&mut self, copying: &mut Copying) -> Result<(), Refused> {
         self.pending = std::mem::take(&mut copying.pending);
-        self.check_references().await.map_err(settled)
+        self.check_references()
+            .await
+            .map_err(Interrupted::into_refused)
     }
 
     fn complete(&self, copying: &Copying, values: Row) -> Result<Row> {
@@ -133,34 +138,9 @@ impl Evaluator<'_> {
         if self.transaction.written.is_truncated(table.id) {
             return Ok(self.transaction.written.count_rows(table.id)? == 0);
         }
-        let relation = RelationId(0);
-        let from = From::Table {
-            relation,
-            table: table.clone(),
-            alias: table.name.clone(),
-        };
         let one = Expression::constant(Value::Int(1), Type::Int4);
-        let mut query = of_select(plain(vec![one.clone()], vec![from], None));
-        query.limit = Some(Expression::constant(Value::Int(1), Type::Int8));
-        let mut question = self.question(Arc::new(query)).await?;
+        let select = plain(vec![one], vec![from_table(table, CHILD)], None);
         // What came after the transaction's snapshot counts too.
-        question.level = Level::Evaluate(self.transaction.cluster.replicas.stable());
-        question.snapshot = None;
-        question.schema = self
-            .transaction
-            .base
-            .as_ref()
-            .unwrap_or(&self.schema)
-            .version;
-        let (_, rows) = read::read_all(&self.transaction.cluster, &question).await?;
-        Ok(rows.is_empty())
-    }
-}
-
-/// Nothing that a COPY looks at can change under it: it is all claimed.
-pub(super) fn settled(interrupted: Interrupted) -> Refused {
-    match interrupted {
-        Interrupted::Refused(refused) => refused,
-        Interrupted::Stale => Error::internal("a claimed key changed").into(),
+        Ok(self.first_now(select).await?.is_none())
     }
 }

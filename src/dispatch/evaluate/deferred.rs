@@ -3,28 +3,23 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::claim::{ClaimKey, Mode};
-use super::super::evaluate::{Attempt, Evaluator, Interrupted};
-use super::super::read;
-use super::super::rules::{Reference, Rules};
-use super::super::transaction::{Basis, concurrent_update};
-use super::{Deferred, ForeignCheck, UniqueCheck};
+use super::evaluator::{Attempt, Evaluator, Interrupted};
+use crate::dispatch::claim::Mode;
+use crate::dispatch::deferral::{Deferred, End, ForeignCheck, UniqueCheck};
+use crate::dispatch::refused::Refused;
+use crate::dispatch::rules::{Reference, Rules, UniqueKey};
+use crate::dispatch::transaction::{Basis, concurrent_update};
 use crate::error::{Error, Result};
 use crate::types::Value;
 use crate::types::id::ObjectId;
 
 impl Evaluator<'_> {
-    pub(in crate::dispatch) fn remember(
-        &mut self,
-        reference: Arc<Reference>,
-        values: Vec<Value>,
-        of_child: bool,
-    ) {
+    pub(super) fn remember(&mut self, reference: Arc<Reference>, values: Vec<Value>, end: End) {
         let deferred = self.transaction.deferral.is_deferred(&reference.key);
         let check = Deferred::Foreign(ForeignCheck {
             reference,
             values,
-            of_child,
+            end,
         });
         match deferred {
             true => self.transaction.deferred.push(check),
@@ -34,19 +29,13 @@ impl Evaluator<'_> {
 
     /// Remembers a unique key that may have two rows for a while. Unless it
     /// may until the transaction ends, nobody else gets it meanwhile.
-    pub(in crate::dispatch) async fn put_off(
-        &mut self,
-        rules: &Arc<Rules>,
-        (place, claim): (usize, ClaimKey),
-        values: Vec<Value>,
-    ) -> Attempt<()> {
+    pub(super) async fn put_off(&mut self, rules: &Arc<Rules>, key: UniqueKey) -> Attempt<()> {
         let deferral = &self.transaction.deferral;
-        let deferred = deferral.is_unique_deferred(&rules.uniques[place]);
+        let deferred = deferral.is_unique_deferred(rules.unique(&key));
+        let claim = key.claim;
         let check = UniqueCheck {
             rules: rules.clone(),
-            place,
-            claim,
-            values,
+            key,
         };
         if deferred {
             return self.put_off_to_end(check).await;
@@ -60,7 +49,7 @@ impl Evaluator<'_> {
     /// As on PostgreSQL the first to come to a free key has it; only whoever
     /// finds it taken looks again when the transaction ends, and waits then.
     async fn put_off_to_end(&mut self, check: UniqueCheck) -> Attempt<()> {
-        let (table, claim) = (check.rules.table.id, check.claim);
+        let (table, claim) = (check.rules.table.id, check.key.claim);
         let (claims, owner) = (&self.transaction.cluster.claims, self.transaction.owner);
         if !claims.is_contended(owner, claim, Mode::Update) && self.rows_of_key(&check).await? == 0
         {
@@ -77,20 +66,27 @@ impl Evaluator<'_> {
     /// How many rows have a unique key, as things are.
     async fn rows_of_key(&mut self, check: &UniqueCheck) -> Attempt<usize> {
         let table = &check.rules.table;
-        let own = self.transaction.written.count_with(table.id, check.claim)?;
-        let lookup = &check.rules.uniques[check.place].lookup;
-        let others = self.committed(table, lookup, &check.values).await?.1.len();
+        let own = self
+            .transaction
+            .written
+            .count_with(table.id, check.key.claim)?;
+        let lookup = &check.rules.unique(&check.key).lookup;
+        let others = self
+            .committed(table, lookup, &check.key.values)
+            .await?
+            .1
+            .len();
         Ok(own + others)
     }
 
     /// Looks at the keys that this statement touched.
-    pub(in crate::dispatch) async fn check_references(&mut self) -> Attempt<()> {
+    pub(super) async fn check_references(&mut self) -> Attempt<()> {
         let pending = self.pending.take();
         self.check_all(pending).await
     }
 
     /// Looks at the keys that were put off until the end, or at some of them.
-    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), read::Refused> {
+    pub async fn check_deferred(&mut self, keys: Option<&[ObjectId]>) -> Result<(), Refused> {
         // They stay: what made one hold may yet be taken back by ROLLBACK TO.
         let mut deferred = self.transaction.deferred.clone();
         deferred.retain(|it| keys.is_none_or(|keys| keys.contains(&it.key())));
@@ -98,11 +94,8 @@ impl Evaluator<'_> {
             .into_iter()
             .filter_map(|check| self.as_it_is_now(check).transpose())
             .collect::<Result<_>>()?;
-        match self.check_all(deferred).await {
-            Ok(()) => Ok(()),
-            Err(Interrupted::Refused(refused)) => Err(refused),
-            Err(Interrupted::Stale) => Err(Error::internal("a claimed key changed").into()),
-        }
+        let checked = self.check_all(deferred).await;
+        checked.map_err(Interrupted::into_refused)
     }
 
     /// A foreign key may lie otherwise than when it was put off, or be gone.
@@ -135,7 +128,7 @@ impl Evaluator<'_> {
             }
             // What was put off has not claimed its key yet.
             match &check {
-                Deferred::Foreign(check) if check.of_child => {
+                Deferred::Foreign(check) if check.end == End::Child => {
                     let table = check.reference.parent.id;
                     let claim = check.reference.parent_claim(&check.values);
                     self.claim_key(table, claim, Mode::KeyShare, Basis::Fresh)
@@ -144,7 +137,7 @@ impl Evaluator<'_> {
                 Deferred::Foreign(_) => {}
                 Deferred::Unique(check) => {
                     let table = check.rules.table.id;
-                    self.claim_key(table, check.claim, Mode::Update, Basis::Fresh)
+                    self.claim_key(table, check.key.claim, Mode::Update, Basis::Fresh)
                         .await?;
                 }
             }
@@ -156,7 +149,7 @@ impl Evaluator<'_> {
     }
 
     /// Does a key hold as things are?
-    pub(in crate::dispatch) async fn holds(&mut self, check: &Deferred) -> Attempt<bool> {
+    pub(super) async fn holds(&mut self, check: &Deferred) -> Attempt<bool> {
         match check {
             Deferred::Foreign(ForeignCheck {
                 reference, values, ..
@@ -168,17 +161,16 @@ impl Evaluator<'_> {
 
     fn broken(&self, check: &Deferred) -> Error {
         match check {
-            Deferred::Unique(check) => {
-                let unique = &check.rules.uniques[check.place];
-                check.rules.duplicate(unique, &check.values, &self.context)
-            }
+            Deferred::Unique(check) => check.rules.duplicate(&check.key, &self.context),
             Deferred::Foreign(check) => {
                 let (reference, values) = (&check.reference, &check.values);
                 let claim = reference.parent_claim(values);
-                match check.of_child {
-                    true if self.transaction.changed_since_snapshot(claim) => concurrent_update(),
-                    true => reference.no_parent(values, &self.context),
-                    false => reference.still_referenced(values, &self.context),
+                match check.end {
+                    End::Child if self.transaction.changed_since_snapshot(claim) => {
+                        concurrent_update()
+                    }
+                    End::Child => reference.no_parent(values, &self.context),
+                    End::Parent => reference.still_referenced(values, &self.context),
                 }
             }
         }

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use crate::types::id::TableId;
+use crate::types::value::about_bytes;
 use crate::types::write::{RowChange, RowHash, Write};
 use crate::types::{Row, Value, encode};
 
@@ -68,15 +69,15 @@ impl Changes {
             match write {
                 Write::Insert { table, rows } => {
                     for row in rows {
-                        let size = CHANGE_OVERHEAD + size(&row);
+                        let size = CHANGE_OVERHEAD + about_bytes(&row);
                         let rows = vec![row];
                         put(Write::Insert { table, rows }, size);
                     }
                 }
                 Write::Rows { table, changes } => {
                     let sized = |change: &RowChange| {
-                        let after = change.after.as_ref().map_or(0, size);
-                        CHANGE_OVERHEAD + size(&change.key) + after
+                        let after = change.after.as_ref().map_or(0, |row| about_bytes(row));
+                        CHANGE_OVERHEAD + about_bytes(&change.key) + after
                     };
                     for changes in runs(changes, limit, sized) {
                         let size = changes.iter().map(sized).sum();
@@ -103,7 +104,8 @@ impl Changes {
             (_, after) => after,
         };
         self.count += 1;
-        self.bytes += CHANGE_OVERHEAD + size(&key) + after.as_ref().map_or(0, size);
+        self.bytes +=
+            CHANGE_OVERHEAD + about_bytes(&key) + after.as_ref().map_or(0, |row| about_bytes(row));
         match before {
             None => self.nothing(),
             before => self.change(table, RowChange { key, before, after }),
@@ -113,7 +115,7 @@ impl Changes {
     /// A row comes.
     pub(super) fn add(&mut self, table: TableId, row: Row) {
         self.count += 1;
-        self.bytes += CHANGE_OVERHEAD + size(&row);
+        self.bytes += CHANGE_OVERHEAD + about_bytes(&row);
         self.insert(table, row);
     }
 
@@ -221,18 +223,6 @@ fn runs(
         }
     }
     runs
-}
-
-/// About how many bytes values take.
-pub(in crate::dispatch) fn size(row: &Row) -> usize {
-    let value = |value: &Value| match value {
-        Value::Text(text) | Value::Json(text) | Value::Jsonb(text) => text.len() + 5,
-        Value::Bytes(bytes) => bytes.len() + 5,
-        Value::Numeric(_) | Value::Uuid(_) => 24,
-        Value::Array(array) => 32 + 16 * array.values.len(),
-        _ => 9,
-    };
-    row.iter().map(value).sum()
 }
 
 #[cfg(test)]
