@@ -154,6 +154,7 @@ pub fn in_catalog(from: &Type, to: &Type) -> Option<Strength> {
             Int2 | Int4 | Int8,
             Oid | Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole,
         ) => Implicit,
+        (Regproc, Regprocedure) | (Regprocedure, Regproc) => Implicit,
         (Oid, Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole) => Implicit,
         (Regclass | Regtype | Regproc | Regnamespace | Regprocedure | Regrole, Oid) => Implicit,
         (

@@ -635,4 +635,6 @@ pub enum DropKind {
     Table,
     Index,
     Sequence,
+    /// What can never be made: a view, a type…
+    Lacking(&'static str),
 }

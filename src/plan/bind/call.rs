@@ -172,6 +172,10 @@ impl Binder<'_> {
     ) -> Result<(Aggregate, Type)> {
         let arguments = self.expressions(&call.arguments)?;
         if arguments.is_empty() && !call.star {
+            // Only count() is known without arguments.
+            if name != "count" {
+                self.resolve(name, call, &[], place)?;
+            }
             return Err(self.error(
                 SqlState::WRONG_OBJECT_TYPE,
                 place,

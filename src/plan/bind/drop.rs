@@ -1,4 +1,4 @@
-//! DROP TABLE, INDEX and SEQUENCE, and what depends on them.
+//! DROP TABLE, INDEX and SEQUENCE, and what depends on them; DROP of what cannot be made.
 
 use super::constraint::is_unique;
 use super::define::Definer;
@@ -7,6 +7,7 @@ use crate::catalog::change::SchemaChange;
 use crate::catalog::schema::PrimaryKey;
 use crate::error::{Error, Result, SqlState};
 use crate::plan::deparse::identifier;
+use crate::plan::function::names;
 use crate::plan::syntax::{Drop, DropKind, Path};
 use crate::types::id::{ObjectId, TableId};
 
@@ -29,8 +30,41 @@ impl Definer<'_> {
                 }
                 "DROP SEQUENCE"
             }
+            DropKind::Lacking(what) => {
+                for path in &drop.paths {
+                    self.drop_lacking(what, path, drop)?;
+                }
+                dropped(what)
+            }
         };
         Ok(tag)
+    }
+
+    /// Views and types of users do not exist; what PostgreSQL brings along stays.
+    fn drop_lacking(&mut self, what: &str, path: &Path, drop: &Drop) -> Result<()> {
+        let name = super::dotted(path);
+        let brought = match what {
+            "view" | "materialized view" => {
+                if self.table(path)?.is_some() {
+                    return Err(self.wrong_kind(path, what, "table"));
+                }
+                if self.find_sequence(path).is_some() {
+                    return Err(self.wrong_kind(path, what, "sequence"));
+                }
+                if self.find_index(path).is_some() {
+                    return Err(self.wrong_kind(path, what, "index"));
+                }
+                false
+            }
+            "schema" => names::namespace_named(&name).is_some(),
+            "extension" => matches!(name.as_str(), "plpgsql" | "pyql" | "uuid-ossp"),
+            _ => names::type_named(&name).is_some(),
+        };
+        match brought {
+            true => Err(Error::unsupported(dropped(what))),
+            false if what == "domain" => self.nothing_there("type", path, drop),
+            false => self.nothing_there(what, path, drop),
+        }
     }
 
     /// Nothing of this name: a notice with IF EXISTS, else an error.
@@ -42,7 +76,8 @@ impl Definer<'_> {
             return Ok(());
         }
         let state = match what {
-            "index" => SqlState::UNDEFINED_OBJECT,
+            "index" | "type" | "extension" => SqlState::UNDEFINED_OBJECT,
+            "schema" => SqlState::INVALID_SCHEMA_NAME,
             _ => SqlState::UNDEFINED_TABLE,
         };
         Err(Error::new(
@@ -290,5 +325,17 @@ impl Definer<'_> {
             })?;
         }
         self.change(SchemaChange::DropSequence(sequence.id))
+    }
+}
+
+/// The command's tag.
+fn dropped(what: &str) -> &'static str {
+    match what {
+        "view" => "DROP VIEW",
+        "materialized view" => "DROP MATERIALIZED VIEW",
+        "type" => "DROP TYPE",
+        "domain" => "DROP DOMAIN",
+        "schema" => "DROP SCHEMA",
+        _ => "DROP EXTENSION",
     }
 }

@@ -26,6 +26,8 @@ pub(super) const TABLES: &[&[Definition]] = &[&[
     scalar("convert_to", "text name -> bytea", convert_to).stable(),
     scalar("convert_from", "bytea name -> text", convert_from).stable(),
     scalar("gen_random_uuid", "-> uuid", random_uuid).volatile(),
+    // The function of extension uuid-ossp that TypeORM and others call.
+    scalar("uuid_generate_v4", "-> uuid", random_uuid).volatile(),
 ]];
 
 fn hash<D: Digest>(arguments: &[Value]) -> Result<Value> {

@@ -423,11 +423,13 @@ pub fn type_named(text: &str) -> Option<Type> {
     let (base, _) = text
         .split_once('(')
         .map_or((text.as_str(), ""), |(base, rest)| (base.trim_end(), rest));
-    let base = match text.split_once(')') {
+    let named = match text.split_once(')') {
         Some((_, tail)) => format!("{base}{tail}"),
         None => base.to_owned(),
     };
-    let base = base.strip_prefix("pg_catalog.").unwrap_or(&base);
+    let behind = |schema| named.strip_prefix(schema);
+    let base = behind("pg_catalog.").or_else(|| behind("\"pg_catalog\"."));
+    let base = base.unwrap_or(&named);
     let synonym = match base {
         "int" => "integer",
         "decimal" | "dec" => "numeric",

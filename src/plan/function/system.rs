@@ -236,6 +236,8 @@ const UNKNOWN: &[Definition] = &[
     scalar("pg_table_size", "regclass -> int8", null).volatile(),
     scalar("pg_indexes_size", "regclass -> int8", null).volatile(),
     scalar("pg_total_relation_size", "regclass -> int8", null).volatile(),
+    scalar("pg_tablespace_size", "oid -> int8", null).volatile(),
+    scalar("pg_tablespace_size", "name -> int8", null).volatile(),
     scalar("pg_database_size", "oid -> int8", null).volatile(),
     scalar("pg_database_size", "name -> int8", null).volatile(),
     scalar("inet_server_addr", "-> text", null).stable(),

@@ -329,11 +329,12 @@ impl Lexer<'_> {
                 match decoded.filter(|_| self.at - from == wanted) {
                     Some(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
                     None => {
-                        return Err(failure(
-                            self.text,
-                            from - 2,
-                            "invalid Unicode escape".to_owned(),
-                        ));
+                        let error =
+                            Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid Unicode escape");
+                        let place = Place((from - 2) as u32);
+                        return Err(error
+                            .hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.")
+                            .at(Some(position(self.text, place))));
                     }
                 }
             }
@@ -363,7 +364,10 @@ impl Lexer<'_> {
 
     /// Undoes `\XXXX` and `\+XXXXXX` of a `U&` literal.
     fn unicode(&self, text: &str, start: usize) -> Result<String> {
-        let invalid = || failure(self.text, start, "invalid Unicode escape".to_owned());
+        let invalid = || {
+            failure(self.text, start, "invalid Unicode escape".to_owned())
+                .hint("Unicode escapes must be \\XXXX or \\+XXXXXX.")
+        };
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         let mut high: Option<u32> = None;

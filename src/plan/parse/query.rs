@@ -310,7 +310,8 @@ impl Parser<'_> {
             Vec::new()
         };
         let filter = self.where_clause()?;
-        let group_by = if self.take_keywords(&["group", "by"]) {
+        let group_by = if self.take_keyword("group") {
+            self.expect_keyword("by")?;
             self.group_by()?
         } else {
             GroupBy::default()
@@ -482,7 +483,8 @@ impl Parser<'_> {
 
     /// ORDER BY, LIMIT, OFFSET, FETCH and FOR, in the orders PostgreSQL takes.
     fn query_tail(&mut self, query: &mut Query) -> Result<()> {
-        if self.take_keywords(&["order", "by"]) {
+        if self.take_keyword("order") {
+            self.expect_keyword("by")?;
             query.order_by = self.list(Self::sort_item)?;
         }
         let mut limited = false;

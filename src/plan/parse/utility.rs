@@ -190,17 +190,24 @@ impl Parser<'_> {
                 self.create_user()
             }
             Some("extension") => self.create_extension(),
+            Some("schema") if self.are_keywords(&["schema", "if", "not", "exists", "public"]) => {
+                self.at += 5;
+                Ok(Statement::Nothing {
+                    tag: "CREATE SCHEMA",
+                })
+            }
             Some(_) => self.refused_object("CREATE"),
             None => self.unexpected(),
         }
     }
 
-    /// plpgsql is there in PostgreSQL and asked for by dumps; others are not.
+    /// plpgsql is there in PostgreSQL and asked for by dumps; of uuid-ossp the
+    /// function that is called, uuid_generate_v4, is built in. Others are not.
     fn create_extension(&mut self) -> Result<Statement> {
         self.advance();
         let quiet = self.if_not_exists();
         let name = self.name()?.text;
-        if name != "plpgsql" || !quiet {
+        if name != "uuid-ossp" && (name != "plpgsql" || !quiet) {
             return self.unsupported("CREATE EXTENSION");
         }
         while !self.at_end() {
@@ -396,6 +403,15 @@ impl Parser<'_> {
                     if_exists,
                 }));
             }
+            Some("view") => DropKind::Lacking("view"),
+            Some("materialized") if self.word(1) == Some("view") => {
+                self.advance();
+                DropKind::Lacking("materialized view")
+            }
+            Some("type") => DropKind::Lacking("type"),
+            Some("domain") => DropKind::Lacking("domain"),
+            Some("schema") => DropKind::Lacking("schema"),
+            Some("extension") => DropKind::Lacking("extension"),
             Some(_) => return self.refused_object("DROP"),
             None => return self.unexpected(),
         };

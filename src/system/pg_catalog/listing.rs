@@ -93,6 +93,54 @@ pub(crate) fn indexes(view: &View) -> Rows {
     Rows::new(&["schemaname", "tablename", "indexname", "indexdef"], rows)
 }
 
+/// For the pg_stat views: which tables there are, and no count of anything.
+pub(crate) fn all_tables(view: &View) -> Rows {
+    counted(object::relations(view).filter(|shown| shown.kind == 'r'))
+}
+
+pub(crate) fn user_tables(view: &View) -> Rows {
+    counted(object::tables(view))
+}
+
+fn counted<'a>(tables: impl Iterator<Item = object::Shown<'a>>) -> Rows {
+    let row = |shown: object::Shown<'_>| {
+        vec![
+            oid(shown.oid()),
+            Value::text(names::namespace_name(shown.table.namespace)),
+            Value::text(shown.table.name.as_str()),
+        ]
+    };
+    Rows::new(
+        &["relid", "schemaname", "relname"],
+        tables.map(row).collect(),
+    )
+}
+
+/// The same for indexes; the system's relations have none.
+pub(crate) fn user_indexes(view: &View) -> Rows {
+    const COLUMNS: &[&str] = &[
+        "relid",
+        "indexrelid",
+        "schemaname",
+        "relname",
+        "indexrelname",
+    ];
+    let mut rows = Vec::new();
+    for shown in object::tables(view) {
+        let row = |index: &object::ShownIndex<'_>| {
+            vec![
+                oid(shown.oid()),
+                oid(index.id.0),
+                Value::text(names::namespace_name(shown.table.namespace)),
+                Value::text(shown.table.name.as_str()),
+                Value::text(index.name),
+            ]
+        };
+        rows.extend(object::indexes(shown.table).iter().map(row));
+    }
+    Rows::new(COLUMNS, rows)
+}
+
 pub(crate) fn sequences(view: &View) -> Rows {
     const COLUMNS: &[&str] = &[
         "schemaname",

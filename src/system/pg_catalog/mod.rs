@@ -1,7 +1,8 @@
 //! Schema `pg_catalog`: PostgreSQL 15's relations, filled from what is here.
 //!
-//! Not here: relations that hold secrets (pg_authid, pg_shadow), statistics
-//! that nobody gathers (pg_stat_*), and those whose rows we could only invent
+//! Statistics that nobody gathers (pg_stat_user_tables and its kin) are NULL.
+//!
+//! Not here: relations that hold secrets (pg_authid, pg_shadow), and those whose rows we could only invent
 //! (pg_timezone_names, …). Asking for them is 42P01, never an empty answer.
 
 mod class;
@@ -47,6 +48,12 @@ const SOURCES: &[(&str, Source)] = &[
     ("pg_settings", cluster::settings),
     ("pg_shdescription", listing::shared_descriptions),
     ("pg_stat_activity", cluster::activity),
+    ("pg_stat_all_indexes", listing::user_indexes),
+    ("pg_stat_all_tables", listing::all_tables),
+    ("pg_stat_user_indexes", listing::user_indexes),
+    ("pg_stat_user_tables", listing::user_tables),
+    ("pg_statio_all_tables", listing::all_tables),
+    ("pg_statio_user_tables", listing::user_tables),
     ("pg_tables", listing::tables),
     ("pg_tablespace", support::tablespaces),
     ("pg_type", pg_type::types),
