@@ -1,5 +1,6 @@
-//! pg_dump and psql of PostgreSQL 15: a data cluster dumped, loaded into another and
-//! dumped again is the same text.
+//! Programs that come with PostgreSQL 15. pg_dump and psql: a data cluster dumped,
+//! loaded into another and dumped again is the same text. createdb and its like
+//! connect to the database of the system itself.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -29,6 +30,70 @@ pub(crate) fn round_trips(sandbox: &Sandbox, directory: &Path) -> Vec<String> {
             let again = dump(sandbox, database, &[])?;
             let differ = first.lines().zip(again.lines()).find(|(a, b)| a != b);
             wrong.extend(differ.map(|(a, b)| format!("{database}: {b}, was {a}")));
+        }
+        Ok(wrong)
+    };
+    run().unwrap_or_else(|error| vec![error])
+}
+
+/// What an admin does with data clusters and users, connected to the database
+/// of the system itself by its name and by those that programs take for granted.
+pub(crate) fn administration(sandbox: &Sandbox) -> Vec<String> {
+    let run = || -> Result<Vec<String>, String> {
+        finish(program(sandbox, "createdb").arg("shop"))?;
+        let listed = finish(program(sandbox, "psql").args(["-X", "-l"]))?;
+        finish(program(sandbox, "dropdb").arg("shop"))?;
+        let mut wrong = Vec::new();
+        if !listed.contains("shop") || !listed.contains("company") {
+            wrong.push(format!("psql -l: {listed}"));
+        }
+        let admin = |statement: &str| {
+            let mut psql = program(sandbox, "psql");
+            psql.args([
+                "-X", "-A", "-t", "-U", "admin", "-d", "pyql", "-c", statement,
+            ]);
+            finish(psql.env("PGPASSWORD", "abcd1234"))
+        };
+        let shown = "SELECT current_database(), count(*), bool_and(datname <> '') FROM pg_database";
+        let cases = [
+            ("CREATE USER ann PASSWORD 'abcd1234'", Ok("CREATE ROLE")),
+            ("SELECT name FROM pyql.users WHERE name = 'ann'", Ok("ann")),
+            (shown, Ok("pyql|2|t")),
+            ("SELECT sum(g) FROM generate_series(1, 10) AS g", Ok("55")),
+            (
+                "COPY (SELECT name FROM pyql.clusters) TO STDOUT",
+                Ok("pyql\ncompany"),
+            ),
+            (
+                "SELECT cluster, count(*) FROM pyql.replicas GROUP BY 1",
+                Ok("company|3"),
+            ),
+            (
+                "BEGIN ISOLATION LEVEL SERIALIZABLE; SELECT 1; COMMIT",
+                Ok("BEGIN\n1\nCOMMIT"),
+            ),
+            ("EXPLAIN SELECT 1", Ok("System relations, in memory")),
+            (
+                "CREATE TABLE t (a int)",
+                Err("database of the system itself"),
+            ),
+            (
+                "CREATE TABLE t AS SELECT 1",
+                Err("database of the system itself"),
+            ),
+            (
+                "INSERT INTO t VALUES (1)",
+                Err("relation \"t\" does not exist"),
+            ),
+            ("UPDATE pyql.users SET name = 'x'", Err("ERROR")),
+            ("DROP USER ann", Ok("DROP ROLE")),
+        ];
+        for (statement, expected) in cases {
+            match (admin(statement), expected) {
+                (Ok(said), Ok(wanted)) if said.trim() == wanted => {}
+                (Err(said), Err(wanted)) if said.contains(wanted) => {}
+                (said, wanted) => wrong.push(format!("{statement}: {said:?}, not {wanted:?}")),
+            }
         }
         Ok(wrong)
     };

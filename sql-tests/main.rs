@@ -97,6 +97,11 @@ fn python_drivers_work_unmodified() {
 }
 
 #[test]
+fn the_system_has_a_database() {
+    report(&dump::administration(&Sandbox::start()));
+}
+
+#[test]
 fn dumps_load_as_they_were() {
     let sandbox = Sandbox::start();
     let directory = tempfile::tempdir().expect("a directory can be made");

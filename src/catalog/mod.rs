@@ -256,6 +256,30 @@ impl Catalog {
         self.clusters.get(&id)
     }
 
+    /// The cluster that shows the system itself, for sessions that look at it
+    /// over SQL: no tables, no replicas, and the first admin for its owner.
+    pub fn system_definition(&self) -> Option<Cluster> {
+        let mut users = self.users.values();
+        let admin = users.find(|user| user.kind == UserKind::Admin)?;
+        Some(Cluster {
+            id: self.system_cluster?,
+            name: SYSTEM_CLUSTER.to_owned(),
+            owner: admin.id,
+            access: Vec::new(),
+            created: String::new(),
+            created_by: String::new(),
+            schema: Arc::default(),
+            counters: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            settled: None,
+            voids: BTreeMap::new(),
+            undo: None,
+            voided_versions: Vec::new(),
+            born: Index(0),
+            last_write: Index(0),
+        })
+    }
+
     /// Finds a data cluster by name for a user: the user's own, else one
     /// shared with the user, else `owner/name` if shared.
     pub fn cluster_named(&self, name: &str, user: UserId) -> Option<&Arc<Cluster>> {
@@ -277,6 +301,11 @@ impl Catalog {
 }
 
 impl Cluster {
+    /// Its owner's, shared with the user, or the user administers.
+    pub fn is_visible_to(&self, user: &User) -> bool {
+        user.kind == UserKind::Admin || self.owner == user.id || self.access.contains(&user.id)
+    }
+
     pub fn in_sync(&self) -> impl Iterator<Item = &Replica> {
         self.replicas
             .values()

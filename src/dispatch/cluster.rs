@@ -12,8 +12,8 @@ use super::refused::dropped;
 use super::rules::Rules;
 use super::sequence::Counters;
 use super::write::Sequencer;
-use crate::catalog::Cluster;
 use crate::catalog::schema::{Schema, Table};
+use crate::catalog::{Cluster, SYSTEM_CLUSTER};
 use crate::error::Result;
 use crate::log::Log;
 use crate::plan::context::Context;
@@ -45,6 +45,8 @@ pub struct DataCluster {
     pub space: Arc<Space>,
     /// Owns the waits that outlive their clients.
     pub tasks: TaskSet,
+    /// The system's own has no place in the log, and no replicas.
+    system: Option<Arc<Cluster>>,
     rules: Mutex<(SchemaVersion, HashMap<TableId, Arc<Rules>>)>,
     drafts: AtomicU64,
 }
@@ -85,7 +87,7 @@ impl DataCluster {
         runtime: &Runtime,
         log: &Arc<Log>,
         replicas: Arc<Replicas>,
-        definition: &Cluster,
+        definition: &Arc<Cluster>,
         ids: Arc<TransactionIds>,
         space: Arc<Space>,
         tasks: TaskSet,
@@ -107,12 +109,21 @@ impl DataCluster {
             tasks,
             rules: Mutex::default(),
             drafts: AtomicU64::new(DRAFTS),
+            system: (definition.name == SYSTEM_CLUSTER).then(|| definition.clone()),
         })
+    }
+
+    /// Shows the system itself, and holds no tables.
+    pub fn is_system(&self) -> bool {
+        self.system.is_some()
     }
 
     /// The cluster as the log has it; 57P04 once it is dropped.
     pub fn definition(&self) -> Result<Arc<Cluster>> {
-        self.replicas.definition().ok_or_else(dropped)
+        let system = self.system.clone();
+        system
+            .or_else(|| self.replicas.definition())
+            .ok_or_else(dropped)
     }
 
     /// The version of a schema that only its transaction sees.

@@ -38,15 +38,15 @@ pub mod write;
 pub mod written;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::catalog::{Catalog, Cluster, Place, Replica};
+use crate::catalog::{Catalog, Cluster, Place, Replica, SYSTEM_CLUSTER};
 use crate::endpoint::Endpoint;
 use crate::engine::sqlite::scratch::Scratch;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 use crate::log::Log;
 use crate::log::command::Command;
 use crate::metrics::Metrics;
@@ -54,7 +54,7 @@ use crate::replica::Replicas;
 use crate::replica::lease::Leadership;
 use crate::runtime::{Runtime, TaskSet};
 use crate::system::System;
-use crate::types::id::{ClusterId, NodeId};
+use crate::types::id::{ClusterId, NodeId, UserId};
 use cluster::{DataCluster, Space, TransactionIds};
 pub use run::{Call, Ran};
 
@@ -77,6 +77,8 @@ pub struct Dispatch {
     metrics: Arc<Metrics>,
     open_endpoint: OpenEndpoint,
     clusters: DashMap<ClusterId, Arc<DataCluster>>,
+    /// The one that shows the system itself, once somebody has asked for it.
+    system_cluster: OnceLock<Arc<DataCluster>>,
     /// One opens data clusters at a time: a replica's file has one writer.
     opening: tokio::sync::Mutex<()>,
     system: Arc<System>,
@@ -135,6 +137,7 @@ impl Dispatch {
             metrics: Arc::default(),
             open_endpoint,
             clusters: DashMap::new(),
+            system_cluster: OnceLock::new(),
             opening: tokio::sync::Mutex::new(()),
             system: Arc::new(System::new()),
             presences: Arc::default(),
@@ -207,17 +210,34 @@ impl Dispatch {
         opened
     }
 
+    /// The data cluster of a name as a user sees it; 3D000 when there is none.
+    /// `pyql` is the system itself, and so are the databases to which PostgreSQL's
+    /// own programs connect unless told otherwise.
+    pub fn cluster_named(&self, name: &str, user: UserId) -> Result<Arc<DataCluster>> {
+        let catalog = self.catalog();
+        if let Some(found) = catalog.cluster_named(name, user) {
+            return self.cluster(found.id);
+        }
+        let system = [SYSTEM_CLUSTER, "postgres", "template1"].contains(&name);
+        match catalog.system_definition().filter(|_| system) {
+            Some(definition) => Ok(self.system_cluster(definition)),
+            None => Err(Error::new(
+                SqlState::INVALID_CATALOG_NAME,
+                format!("database \"{name}\" does not exist"),
+            )),
+        }
+    }
+
+    fn system_cluster(&self, definition: Cluster) -> Arc<DataCluster> {
+        let make = || {
+            let definition = Arc::new(definition);
+            self.data_cluster(&definition, self.replicas(definition.id))
+        };
+        self.system_cluster.get_or_init(make).clone()
+    }
+
     async fn open_cluster(&self, definition: &Arc<Cluster>) -> Result<Arc<DataCluster>> {
-        let (runtime, log) = (self.runtime.clone(), self.log.clone());
-        let leadership = self.leadership.clone();
-        let replicas = Replicas::new(
-            runtime,
-            log,
-            definition.id,
-            leadership,
-            self.metrics.clone(),
-            self.tasks.clone(),
-        );
+        let replicas = self.replicas(definition.id);
         for replica in definition.replicas.values() {
             let Place::Embedded(node) = &replica.place else {
                 continue;
@@ -227,16 +247,30 @@ impl Dispatch {
             }
         }
         replicas.verify_always();
-        let tasks = self.tasks.clone();
-        Ok(DataCluster::new(
+        Ok(self.data_cluster(definition, replicas))
+    }
+
+    fn replicas(&self, cluster: ClusterId) -> Arc<Replicas> {
+        Replicas::new(
+            self.runtime.clone(),
+            self.log.clone(),
+            cluster,
+            self.leadership.clone(),
+            self.metrics.clone(),
+            self.tasks.clone(),
+        )
+    }
+
+    fn data_cluster(&self, definition: &Arc<Cluster>, replicas: Arc<Replicas>) -> Arc<DataCluster> {
+        DataCluster::new(
             &self.runtime,
             &self.log,
             replicas,
             definition,
             self.ids.clone(),
             self.space.clone(),
-            tasks,
-        ))
+            self.tasks.clone(),
+        )
     }
 
     /// Has some replica of it answered?

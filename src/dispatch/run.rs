@@ -82,12 +82,14 @@ impl Dispatch {
         transaction: Option<&mut OpenTransaction>,
     ) -> Result<Ran, Refused> {
         match &call.plan.statement {
-            Statement::Query(query) if call.plan.system => self.system_query(cluster, call, query),
+            Statement::Query(query) if call.plan.system || cluster.is_system() => {
+                self.system_query(cluster, call, query)
+            }
             Statement::Query(query) if !call.plan.locking => {
                 self.query(cluster, call, query, transaction).await
             }
             Statement::Copy(copy) => match &copy.direction {
-                CopyDirection::Out { query } if call.plan.system => {
+                CopyDirection::Out { query } if call.plan.system || cluster.is_system() => {
                     self.system_query(cluster, call, query)
                 }
                 CopyDirection::Out { .. } if call.plan.locking => {
@@ -102,6 +104,10 @@ impl Dispatch {
                 self.explain(cluster, call, plan, *analyze, transaction)
                     .await
             }
+            Statement::Schema(_) if cluster.is_system() => Err(Error::unsupported(
+                "a table, index or sequence in the database of the system itself",
+            )
+            .into()),
             Statement::Query(_)
             | Statement::Insert(_)
             | Statement::Update(_)

@@ -105,12 +105,8 @@ impl Session {
         database: &str,
         startup: &[(String, String)],
     ) -> Result<Session> {
-        let catalog = dispatch.catalog();
-        let found = catalog.cluster_named(database, user.id).ok_or_else(|| {
-            let message = format!("database \"{database}\" does not exist");
-            Error::new(SqlState::INVALID_CATALOG_NAME, message)
-        })?;
-        let cluster = dispatch.cluster(found.id)?;
+        let cluster = dispatch.cluster_named(database, user.id)?;
+        let found = cluster.definition()?;
         let mut variables = SessionVariables::default();
         let admin = user.kind == crate::catalog::UserKind::Admin;
         variables.fix("is_superuser", if admin { "on" } else { "off" });

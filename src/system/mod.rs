@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::catalog::schema::{Schema, Table};
-use crate::catalog::{Catalog, Cluster, User, UserKind};
+use crate::catalog::{Catalog, Cluster, User};
 use crate::engine::sqlite::dialect::{self, Overlaid};
 use crate::engine::sqlite::execution::Execution;
 use crate::engine::sqlite::query::{self, Failure};
@@ -57,15 +57,15 @@ pub struct View {
 }
 
 impl View {
-    /// The data clusters that the user owns or shares; for an admin all of them.
+    /// The data clusters that the user owns or shares, and the session's own;
+    /// for an admin all of them.
     fn clusters(&self) -> impl Iterator<Item = &Cluster> {
         let user = &self.user;
         let clusters = self.catalog.clusters.values().map(|cluster| &**cluster);
-        clusters.filter(|cluster| {
-            user.kind == UserKind::Admin
-                || cluster.owner == user.id
-                || cluster.access.contains(&user.id)
-        })
+        let seen = clusters.filter(|cluster| cluster.is_visible_to(user));
+        // The one of the system itself is not among them.
+        let own = (!self.catalog.clusters.contains_key(&self.cluster.id)).then_some(&*self.cluster);
+        own.into_iter().chain(seen)
     }
 
     /// The role that owns what is in the session's data cluster.
@@ -106,6 +106,8 @@ impl View {
 #[derive(Clone, Debug)]
 pub struct ReplicaView {
     pub id: ReplicaId,
+    /// The name of its data cluster.
+    pub cluster: String,
     pub endpoint: uuid::Uuid,
     pub engine: &'static str,
     pub state: &'static str,

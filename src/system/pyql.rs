@@ -12,7 +12,7 @@ use crate::types::id::ReplicaId;
 use crate::types::{Row, Type, Value};
 
 /// The columns of `pyql.replicas`.
-const REPLICAS: [(&str, Type); 14] = [
+const REPLICAS: [(&str, Type); 15] = [
     ("id", Type::Int8),
     ("endpoint", Type::Uuid),
     ("engine", Type::Text),
@@ -27,6 +27,7 @@ const REPLICAS: [(&str, Type); 14] = [
     ("rows_per_second", Type::Float8),
     ("seconds_left", Type::Float8),
     ("reason", Type::Text),
+    ("cluster", Type::Text),
 ];
 
 /// The relations of schema `pyql`.
@@ -162,6 +163,7 @@ fn replicas(view: &View) -> Vec<Row> {
             replica.rows_per_second.map_or(Value::Null, Value::Float),
             replica.seconds_left.map_or(Value::Null, Value::Float),
             optional(replica.reason.as_deref()),
+            Value::text(&*replica.cluster),
         ]
     };
     view.replicas.iter().map(row).collect()

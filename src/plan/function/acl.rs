@@ -87,7 +87,14 @@ fn role(call: &Call<'_>, oid: &Value) -> Result<String> {
 /// One row for each privilege of each item.
 fn explode(call: &Call<'_>, arguments: &[Value]) -> Result<Vec<Row>> {
     let mut found = Vec::new();
-    for item in &array(&arguments[0])?.values {
+    let items = &array(&arguments[0])?.values;
+    if items.iter().any(Value::is_null) {
+        return Err(Error::new(
+            SqlState::NULL_VALUE_NOT_ALLOWED,
+            "ACL arrays must not contain null values",
+        ));
+    }
+    for item in items {
         let item = text(item)?;
         let (granted, grantor) = item.rsplit_once('/').ok_or_else(|| invalid(item))?;
         let (grantee, privileges) = granted.rsplit_once('=').ok_or_else(|| invalid(item))?;
