@@ -9,7 +9,7 @@
 //!   query whose rows are kept;
 //! - [`transaction`] is what stays open between statements, [`written`] its
 //!   rows, `submit` its way out; [`read`] asks replicas;
-//! - [`cluster`] is one data cluster at its leader, [`write`] its sequencer;
+//! - [`cluster`] is one data cluster at its leader, [`mod@write`] its sequencer;
 //! - `order`, `pieces`, [`deferral`], `relaid`, [`rules`], [`claim`],
 //!   [`sequence`] and [`refused`] know none of these.
 

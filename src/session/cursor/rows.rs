@@ -17,10 +17,10 @@ use crate::types::{Row, Value};
 
 /// What the cursors of a session may hold of rows: enough for results that
 /// people scroll through, little enough for many sessions at once.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(super) const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What a cursor that was not declared SCROLL keeps to go back to.
-const RECENT_BYTES_MAX: usize = 1024 * 1024;
+pub(super) const RECENT_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes held by all cursors of a session.
 #[derive(Clone, Default)]
