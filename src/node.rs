@@ -18,7 +18,7 @@ use crate::log::command::Command;
 use crate::log::{Log, LogConfig, no_transport};
 use crate::runtime::{Runtime, TaskSet};
 use crate::tls::{Identity, ServerTls};
-use crate::types::id::{ClusterId, Index, NodeId};
+use crate::types::id::{ClusterId, NodeId};
 
 /// How long front ends may take to let their clients go.
 const DRAIN_MAX: Duration = Duration::from_secs(12);
@@ -88,13 +88,7 @@ impl Node {
         let tls = tls(config)?;
         let node = NodeId(1);
         let name = node_name(config, runtime).map_err(|error| refused("the node's name", error))?;
-        let replicas = config.data.join("replicas");
-        let at_least = runtime.blocking(move || found::applied_by_most(&replicas));
-        let log_config = LogConfig {
-            at_least: at_least.await,
-            ..log_config(config, node, http_address, name)
-        };
-        let log = Log::open(log_config, runtime.clone()).await?;
+        let log = open_log(config, runtime, node, http_address, name).await?;
         let dispatch = Dispatch::start(
             runtime,
             log,
@@ -164,17 +158,27 @@ fn sessions(runtime: &Runtime) -> Result<usize> {
     Ok(sessions)
 }
 
-fn log_config(config: &NodeConfig, node: NodeId, http: SocketAddr, name: String) -> LogConfig {
-    LogConfig {
+/// Opens the log, which must reach as far as the replicas beside it.
+async fn open_log(
+    config: &NodeConfig,
+    runtime: &Runtime,
+    node: NodeId,
+    http: SocketAddr,
+    name: String,
+) -> Result<Arc<Log>> {
+    let replicas = config.data.join("replicas");
+    let at_least = runtime.blocking(move || found::applied_by_most(&replicas));
+    let log_config = LogConfig {
         directory: config.data.join("log"),
         node,
         name,
         address: http.to_string(),
-        at_least: Index(0),
+        at_least: at_least.await,
         single_voter_init: true,
         group: None,
         transport: no_transport(),
-    }
+    };
+    Log::open(log_config, runtime.clone()).await
 }
 
 /// The node's name, made at its first start and kept beside its data.

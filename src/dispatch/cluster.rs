@@ -16,6 +16,7 @@ use crate::catalog::schema::{Schema, Table};
 use crate::catalog::{Cluster, SYSTEM_CLUSTER};
 use crate::error::Result;
 use crate::log::Log;
+use crate::plan::Plan;
 use crate::plan::context::Context;
 use crate::replica::Replicas;
 use crate::runtime::{Runtime, TaskSet};
@@ -116,6 +117,11 @@ impl DataCluster {
     /// Shows the system itself, and holds no tables.
     pub fn is_system(&self) -> bool {
         self.system.is_some()
+    }
+
+    /// A query of this plan asks no replica of it.
+    pub fn is_read_in_memory(&self, plan: &Plan) -> bool {
+        plan.system || self.is_system()
     }
 
     /// The cluster as the log has it; 57P04 once it is dropped.

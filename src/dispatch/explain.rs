@@ -27,7 +27,7 @@ impl Dispatch {
     ) -> Result<Ran, Refused> {
         let mut lines = Vec::new();
         match &plan.statement {
-            Statement::Query(_) if plan.system || cluster.is_system() => {
+            Statement::Query(_) if cluster.is_read_in_memory(plan) => {
                 lines.push("System relations, in memory".to_owned())
             }
             Statement::Query(query) => {

@@ -82,14 +82,14 @@ impl Dispatch {
         transaction: Option<&mut OpenTransaction>,
     ) -> Result<Ran, Refused> {
         match &call.plan.statement {
-            Statement::Query(query) if call.plan.system || cluster.is_system() => {
+            Statement::Query(query) if cluster.is_read_in_memory(call.plan) => {
                 self.system_query(cluster, call, query)
             }
             Statement::Query(query) if !call.plan.locking => {
                 self.query(cluster, call, query, transaction).await
             }
             Statement::Copy(copy) => match &copy.direction {
-                CopyDirection::Out { query } if call.plan.system || cluster.is_system() => {
+                CopyDirection::Out { query } if cluster.is_read_in_memory(call.plan) => {
                     self.system_query(cluster, call, query)
                 }
                 CopyDirection::Out { .. } if call.plan.locking => {

@@ -30,6 +30,7 @@ use crate::catalog::EngineKind;
 use crate::engine::sqlite::background::Background;
 use crate::engine::sqlite::checkpoint::Checkpointer;
 use crate::engine::sqlite::dialect::Overlaid;
+use crate::engine::sqlite::file::beside;
 use crate::engine::sqlite::hash::{Pinned, Waiting, outcomes};
 use crate::engine::sqlite::read::{Answer, HeldId, ReadFailure, ReadRequest, Reader, SlowReads};
 use crate::engine::sqlite::{StorageError, copy, dialect, difference, hash};
@@ -219,9 +220,7 @@ impl Embedded {
     fn check_room(&self) -> Result<(), Fault> {
         let disk = self.runtime.disk();
         let length = |path: &Path| disk.length(path).unwrap_or(0);
-        let mut wal = self.path.clone().into_os_string();
-        wal.push("-wal");
-        let needed = length(&self.path) + length(Path::new(&wal)) + COPY_LEAVES;
+        let needed = length(&self.path) + length(&beside(&self.path, "-wal")) + COPY_LEAVES;
         let free = self.path.parent().and_then(|place| disk.available(place));
         match free.is_some_and(|free| free < needed) {
             true => Err(Fault::Failed("the disk has no room for a copy".to_owned())),
@@ -430,10 +429,9 @@ impl Endpoint for Embedded {
     async fn remove(&self) {
         self.close().await;
         for ending in ["", "-wal", "-shm", ".kept"] {
-            let mut name = self.path.clone().into_os_string();
-            name.push(ending);
-            if let Err(error) = self.runtime.disk().remove(Path::new(&name)) {
-                tracing::warn!(path = %name.display(), %error, "a dropped replica's file stays");
+            let path = beside(&self.path, ending);
+            if let Err(error) = self.runtime.disk().remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "a dropped replica's file stays");
             }
         }
     }

@@ -47,6 +47,23 @@ pub struct LogConfig {
     pub transport: Transport,
 }
 
+#[cfg(test)]
+impl LogConfig {
+    /// A node alone, in this directory.
+    pub(crate) fn alone(directory: &std::path::Path) -> LogConfig {
+        LogConfig {
+            directory: directory.to_owned(),
+            node: NodeId(1),
+            name: "one".to_owned(),
+            address: "127.0.0.1:1".to_owned(),
+            at_least: Index(0),
+            single_voter_init: true,
+            group: None,
+            transport: super::no_transport(),
+        }
+    }
+}
+
 /// Who leads, as this node knows; may be out of date. See [`super::Log::prove_leadership`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Leadership {

@@ -8,20 +8,6 @@ use std::path::Path;
 use super::*;
 use crate::types::write::{Transaction, Write};
 
-/// A node alone, in this directory.
-fn alone(directory: &Path) -> LogConfig {
-    LogConfig {
-        directory: directory.to_owned(),
-        node: NodeId(1),
-        name: "one".to_owned(),
-        address: "127.0.0.1:1".to_owned(),
-        at_least: Index(0),
-        single_voter_init: true,
-        group: None,
-        transport: no_transport(),
-    }
-}
-
 const CLUSTER: crate::types::id::ClusterId =
     crate::types::id::ClusterId(uuid::Uuid::from_u128(100));
 

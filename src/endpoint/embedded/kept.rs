@@ -5,6 +5,7 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 
 use crate::engine::sqlite::StorageError;
+use crate::engine::sqlite::file::beside;
 use crate::types::difference::Difference;
 
 /// Rows that are remembered; older ones stay in the file.
@@ -14,9 +15,7 @@ pub(super) const ROWS_MAX: usize = 2000;
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) fn path(replica: &Path) -> PathBuf {
-    let mut name = replica.as_os_str().to_owned();
-    name.push(".kept");
-    PathBuf::from(name)
+    beside(replica, ".kept")
 }
 
 /// What a file holds, as far as it can be read.

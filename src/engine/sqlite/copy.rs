@@ -9,6 +9,7 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
 use super::background::Pace;
+use super::file::beside;
 use super::position::{self, Standing};
 use super::{StorageError, file};
 use crate::catalog::schema::Schema;
@@ -156,12 +157,6 @@ pub fn set_aside(path: &Path) -> Result<(), StorageError> {
 pub fn remove_log(path: &Path) -> Result<(), StorageError> {
     remove(&beside(path, "-wal"))?;
     remove(&beside(path, "-shm"))
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn remove(path: &Path) -> Result<(), StorageError> {

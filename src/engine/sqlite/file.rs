@@ -1,11 +1,19 @@
 //! How a connection to a replica's file is set up, whoever opens it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{StorageError, collations};
+
+/// The file beside a database's whose name goes on so; SQLite's own are
+/// `-wal` and `-shm`.
+pub fn beside(database: &Path, ending: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
 
 /// What every connection to a replica's file needs: nothing mapped (a
 /// truncated file would end the process), nothing deleted at close (the path

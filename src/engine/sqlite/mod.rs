@@ -19,7 +19,7 @@ pub mod difference;
 pub mod execution;
 #[cfg(test)]
 mod faults;
-mod file;
+pub mod file;
 pub mod functions;
 pub mod gather;
 pub mod hash;

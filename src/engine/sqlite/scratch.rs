@@ -20,6 +20,7 @@ use rusqlite::{Connection, params_from_iter};
 
 pub use layout::Layout;
 
+use super::file::beside;
 use super::{StorageError, collations, values};
 use crate::catalog::schema::Table;
 use crate::error::{Error, Result, SqlState};
@@ -420,9 +421,7 @@ impl Drop for File {
     fn drop(&mut self) {
         self.readers.lock().clear();
         for end in ["", "-wal", "-shm"] {
-            let mut path = self.path.clone().into_os_string();
-            path.push(end);
-            let _ = std::fs::remove_file(path);
+            let _ = std::fs::remove_file(beside(&self.path, end));
         }
     }
 }

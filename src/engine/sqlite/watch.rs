@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use super::StorageError;
+use super::file::beside;
 
 /// What was last seen of the file and its log.
 pub struct Watch {
@@ -73,9 +74,7 @@ impl Watch {
     /// Starts from what is there now; the connection must have read once, so
     /// that the write-ahead log exists.
     pub fn start(database: &Path, connection: &Connection) -> Result<Watch, StorageError> {
-        let mut log = database.as_os_str().to_owned();
-        log.push("-wal");
-        let log = PathBuf::from(log);
+        let log = beside(database, "-wal");
         let seen = Seen {
             database: Mark::of(database)?,
             log: Mark::of(&log)?,

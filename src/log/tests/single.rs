@@ -19,7 +19,7 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(std::path::PathBuf, Runtime) ->
 fn it_leads_at_once_and_finds_its_state_again() {
     run(async |path, runtime| {
         let begun = runtime.now();
-        let log = Log::open(alone(&path), runtime.clone())
+        let log = Log::open(LogConfig::alone(&path), runtime.clone())
             .await
             .expect("opens");
         assert!(log.is_leader());
@@ -29,7 +29,9 @@ fn it_leads_at_once_and_finds_its_state_again() {
         assert_eq!(done.answer, Answer::default());
         assert_eq!(*log.applied().borrow(), done.index);
         assert!(log.prove_leadership().await.expect("it leads") > begun);
-        let second = Log::open(alone(&path), runtime.clone()).await.err();
+        let second = Log::open(LogConfig::alone(&path), runtime.clone())
+            .await
+            .err();
         let message = second.expect("the directory is in use").to_string();
         assert!(message.contains("in use"), "{message}");
         log.shutdown().await;
@@ -40,14 +42,14 @@ fn it_leads_at_once_and_finds_its_state_again() {
         drop(log);
 
         let begun = runtime.now();
-        let log = Log::open(alone(&path), runtime.clone())
+        let log = Log::open(LogConfig::alone(&path), runtime.clone())
             .await
             .expect("opens again");
         assert!(runtime.now() - begun < Duration::from_secs(3));
         assert_eq!(log.state().opening.map(|it| it.boot), Some(boot));
         assert_eq!(log.state().catalog.nodes[&NodeId(1)].boot, Some(boot));
         assert_ne!(log.boot(), boot);
-        let mut other = alone(&path);
+        let mut other = LogConfig::alone(&path);
         other.node = NodeId(2);
         log.shutdown().await;
         drop(log);
@@ -60,7 +62,7 @@ fn it_leads_at_once_and_finds_its_state_again() {
 #[test]
 fn compaction_forgets_up_to_the_floor_and_a_restart_goes_on() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime.clone())
+        let log = Log::open(LogConfig::alone(&path), runtime.clone())
             .await
             .expect("opens");
         make_cluster(&log).await.expect("it leads");
@@ -80,7 +82,9 @@ fn compaction_forgets_up_to_the_floor_and_a_restart_goes_on() {
         );
         log.shutdown().await;
         drop(log);
-        let log = Log::open(alone(&path), runtime).await.expect("opens again");
+        let log = Log::open(LogConfig::alone(&path), runtime)
+            .await
+            .expect("opens again");
         assert_eq!(numbers(&log).await, (30..40).collect::<Vec<_>>());
         let repeat = log.propose(write(3)).await.expect("it leads");
         assert_eq!(repeat.answer.repeated.len(), 1, "what it forgot it knows");
@@ -93,7 +97,9 @@ fn compaction_forgets_up_to_the_floor_and_a_restart_goes_on() {
 #[test]
 fn an_entry_has_a_largest_size() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime).await.expect("opens");
+        let log = Log::open(LogConfig::alone(&path), runtime)
+            .await
+            .expect("opens");
         make_cluster(&log).await.expect("it leads");
         let insert = |bytes| {
             let mut batch = batch(bytes as u64);
@@ -115,7 +121,7 @@ fn an_entry_has_a_largest_size() {
 #[test]
 fn a_log_that_cannot_write_ends_and_says_so() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime.clone())
+        let log = Log::open(LogConfig::alone(&path), runtime.clone())
             .await
             .expect("opens");
         make_cluster(&log).await.expect("it leads");
@@ -140,7 +146,9 @@ fn a_log_that_cannot_write_ends_and_says_so() {
 #[test]
 fn pieces_are_read_one_by_one_as_far_as_they_count() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime).await.expect("opens");
+        let log = Log::open(LogConfig::alone(&path), runtime)
+            .await
+            .expect("opens");
         make_cluster(&log).await.expect("it leads");
         let mut last = batch(1);
         let of = last.transactions[0].id;
@@ -181,7 +189,7 @@ fn crash_copy(from: &Path, to: &Path) {
 #[test]
 fn what_was_acknowledged_before_a_crash_is_there() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime.clone())
+        let log = Log::open(LogConfig::alone(&path), runtime.clone())
             .await
             .expect("opens");
         make_cluster(&log).await.expect("it leads");
@@ -198,7 +206,7 @@ fn what_was_acknowledged_before_a_crash_is_there() {
             let copy = tempfile::tempdir().expect("temporary directories can be made");
             let before = acknowledged.load(Ordering::SeqCst);
             crash_copy(&path, copy.path());
-            let again = Log::open(alone(copy.path()), runtime.clone())
+            let again = Log::open(LogConfig::alone(copy.path()), runtime.clone())
                 .await
                 .expect("opens after the crash");
             let found = numbers(&again).await;
@@ -220,7 +228,9 @@ fn a_simulated_node_runs_the_same_for_the_same_seed() {
         let runtime = Runtime::simulated(seed);
         let seam = runtime.clone();
         let told = runtime.block_on(async move {
-            let log = Log::open(alone(&path), seam.clone()).await.expect("opens");
+            let log = Log::open(LogConfig::alone(&path), seam.clone())
+                .await
+                .expect("opens");
             make_cluster(&log).await.expect("it leads");
             let mut told = Vec::new();
             for _ in 0..20 {
@@ -242,7 +252,9 @@ fn a_simulated_node_runs_the_same_for_the_same_seed() {
 #[test]
 fn the_wal_is_copied_beside_the_writer_and_does_not_grow_for_ever() {
     run(async |path, runtime| {
-        let log = Log::open(alone(&path), runtime).await.expect("opens");
+        let log = Log::open(LogConfig::alone(&path), runtime)
+            .await
+            .expect("opens");
         make_cluster(&log).await.expect("it leads");
         let value = crate::types::Value::Text("x".repeat(1 << 20).into());
         let mut longest = 0;

@@ -15,8 +15,8 @@ use crate::endpoint::{
     Applied, Apply, Copied, CopySource, DeliveryContent, Fault, HashRequest, Level, Read,
     ReadError, Rows, SnapshotId, TableHash,
 };
+use crate::log::LogConfig;
 use crate::log::command::{Batch, SchemaEntry};
-use crate::log::{LogConfig, no_transport};
 use crate::plan::query::Query;
 use crate::types::id::{Boot, NodeId, SchemaVersion, TableId, Term, UserId};
 use crate::types::write::{Applied as Done, RowHash, Transaction, Write};
@@ -257,17 +257,7 @@ impl Bench {
     /// A data cluster with so many replicas, all in sync.
     pub(super) async fn start(runtime: Runtime, count: usize, proves: bool) -> Bench {
         let directory = tempfile::tempdir().expect("a directory can be made");
-        let config = LogConfig {
-            directory: directory.path().to_owned(),
-            node: NodeId(1),
-            name: "one".to_owned(),
-            address: "127.0.0.1:1".to_owned(),
-            at_least: Index(0),
-            single_voter_init: true,
-            group: None,
-            transport: no_transport(),
-        };
-        let log = Log::open(config, runtime.clone())
+        let log = Log::open(LogConfig::alone(directory.path()), runtime.clone())
             .await
             .expect("a log opens");
         make_cluster(&log, count).await;
